@@ -1,0 +1,39 @@
+/*
+ * error.h: the first voice. An operating error is a value: a negative errno where the number says
+ * it all, and a `struct error` where a person will read it.
+ *
+ * The sentence says what failed, where, and what to do; it is fit to be shown to a user. The type
+ * is stable and short
+ * ("overloaded", "worker-died"): the last part of a problem's type URI. Both live inside the value:
+ * nothing to free.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#define ERROR_TYPE_MAX     32
+#define ERROR_SENTENCE_MAX 480
+
+struct error {
+    int code; /* negative errno; 0: no error */
+    char type[ERROR_TYPE_MAX];
+    char sentence[ERROR_SENTENCE_MAX];
+};
+
+static inline void error_clear(struct error *e)
+{
+    e->code = 0;
+    e->type[0] = e->sentence[0] = '\0';
+}
+
+/* Fills in the value and returns `code`, so that one line does both: return error_set(e, -EINVAL,
+ * ...). `e` may be NULL for callers who want the number only. What is too long is cut at a
+ * character. */
+int error_set(struct error *e, int code, const char *type, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* Puts "format...: " before the sentence that is there, on the way up. Returns the code. */
+int error_prefix(struct error *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The sentence for a negative errno alone: "connection refused". Never NULL. */
+const char *error_text(int code);

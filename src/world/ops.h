@@ -1,0 +1,111 @@
+/*
+ * ops.h: what a world is made of; for world.c and the worlds themselves (uv/, sim/), not for
+ * components.
+ *
+ * world.c checks misuse once for all worlds, then calls these. Each of them behaves as world.h says
+ * of the call of the same name; `out` parameters are set on success only.
+ *
+ * Every handle begins with `struct handle`, made by handle_init in the world's own, larger struct.
+ * A close call gives up what the handle stands for and wakes who waits on it with -EBADF; it does
+ * not free. The memory goes when the last hold does: the owner's, one for each coroutine that is
+ * still on its way out of a wait, and those that a world takes itself (libuv's handles outlive
+ * their close by a turn).
+ */
+#pragma once
+
+#include "world/world.h"
+
+struct world_ops {
+    int64_t (*now)(struct world *w);
+    int64_t (*wall)(struct world *w);
+    void (*random)(struct world *w, void *buffer, size_t size);
+
+    int (*listen)(struct world *w, const struct address *at, const struct listen_options *options,
+        struct listener **out);
+    int (*accept)(struct listener *l, struct stream **out);
+    void (*listener_address)(const struct listener *l, struct address *out);
+    void (*listener_close)(struct listener *l);
+
+    int (*connect)(struct world *w, const struct address *to, struct stream **out);
+    ssize_t (*read)(struct stream *s, void *buffer, size_t size);
+    ssize_t (*write_some)(struct stream *s, const struct iovec *parts, int count);
+    int (*shutdown)(struct stream *s);
+    void (*peer)(const struct stream *s, struct address *out);
+    void (*stream_close)(struct stream *s);
+
+    int (*resolve)(struct world *w, const char *host, uint16_t port, struct address *out, int max);
+
+    int (*spawn)(struct world *w, const struct spawn_options *options, struct child **out);
+    int (*child_pid)(const struct child *c);
+    int (*child_wait)(struct child *c, struct child_exit *out);
+    int (*child_signal)(struct child *c, int signal);
+    void (*child_close)(struct child *c);
+
+    int (*signals)(struct world *w, const int *numbers, int count, struct signals **out);
+    int (*signals_next)(struct signals *s);
+    void (*signals_close)(struct signals *s);
+
+    int (*open)(struct world *w, const char *path, int flags, unsigned mode, struct file **out);
+    ssize_t (*file_read)(struct file *f, void *buffer, size_t size, uint64_t offset);
+    int (*file_write)(struct file *f, const void *data, size_t size, uint64_t offset);
+    int (*file_sync)(struct file *f);
+    int64_t (*file_size)(struct file *f);
+    int (*file_truncate)(struct file *f, uint64_t size);
+    void (*file_close)(struct file *f);
+    int (*rename)(struct world *w, const char *from, const char *to);
+    int (*unlink)(struct world *w, const char *path);
+    int (*sync_directory)(struct world *w, const char *path);
+
+    void (*post)(struct world *w, struct message *m);
+
+    int (*watch)(struct world *w, int fd, struct watch **out);
+    int (*watch_wait)(struct watch *watch, int events);
+    void (*watch_close)(struct watch *watch);
+};
+
+struct world {
+    const struct world_ops *ops;
+    struct sched *sched;
+    struct log *log;
+};
+
+struct handle {
+    struct world *world;
+    uint32_t holds;
+    bool closed;
+    uint8_t busy; /* who waits on it now: enum handle_wait; kept by world.c */
+};
+
+/* Files have no such marks: any number of coroutines may be in a call on one. */
+enum handle_wait { HANDLE_SHARED = 0, HANDLE_READ = 1, HANDLE_WRITE = 2 };
+
+static inline void handle_init(struct handle *h, struct world *w)
+{
+    *h = (struct handle){.world = w, .holds = 1};
+}
+static inline void handle_hold(struct handle *h)
+{
+    h->holds++;
+}
+/* The last one retires the memory (mem_retire), which must be one block that begins with the
+ * handle. */
+void handle_release(struct handle *h);
+
+struct stream {
+    struct handle handle;
+};
+struct listener {
+    struct handle handle;
+};
+struct child {
+    struct handle handle;
+};
+struct signals {
+    struct handle handle;
+};
+struct file {
+    struct handle handle;
+};
+struct watch {
+    struct handle handle;
+};

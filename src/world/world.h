@@ -1,0 +1,182 @@
+/*
+ * world.h: all that a component may want from outside: time, randomness, sockets, names, processes,
+ * signals, files, and messages from other threads.
+ *
+ * A `struct world` is one loop on one host: the real one (uv/) or a simulated one (sim/). A
+ * component gets its world from whoever made it and asks nobody else; so the same code runs in
+ * both, and tests choose.
+ *
+ * Rules:
+ *  - Calls that wait are made by a coroutine of this world's sched; they end at the coroutine's
+ *    deadline with -ETIMEDOUT, at its cancellation with -ECANCELED, and report failures as negative
+ *    errno. A deadline in the past is -ETIMEDOUT.
+ *  - What a world hands out (stream, listener, file, ...) belongs to who asked for it, is used on
+ *    this world's thread, and is closed once. Debug builds say a sentence to who does otherwise.
+ *  - Only world_post may be called from other threads.
+ */
+#pragma once
+
+#include "coro/coro.h"
+#include "world/address.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct world;
+struct log;
+
+/* ---- Time and chance ---- */
+
+/* This host's monotonic clock, in nanoseconds: what deadlines are told on. */
+int64_t world_now(struct world *w);
+/* Nanoseconds since 1970 in UTC; may jump. For logs and people, never for measuring. */
+int64_t world_wall(struct world *w);
+/* Waits until the moment `when`: 0, -ETIMEDOUT if the deadline was sooner, -ECANCELED. */
+int world_sleep_until(struct world *w, int64_t when) __attribute__((warn_unused_result));
+int world_sleep(struct world *w, int64_t span_ns) __attribute__((warn_unused_result));
+/* Bytes that nobody can guess (in a simulation: that the seed decides). */
+void world_random(struct world *w, void *buffer, size_t size);
+
+struct sched *world_sched(struct world *w);
+struct log *world_log(struct world *w);
+
+/* ---- Streams: TCP and Unix sockets, pipes ---- */
+
+struct stream;
+struct listener;
+
+struct listen_options {
+    int backlog;      /* 0: WORLD_BACKLOG_DEFAULT */
+    bool shared_port; /* SO_REUSEPORT: several listeners, one a thread, on one address */
+};
+#define WORLD_BACKLOG_DEFAULT 4096
+
+/* Does not wait. -EADDRINUSE, -EACCES, ... `options` may be NULL. Port 0 takes a free one. */
+int world_listen(struct world *w, const struct address *at, const struct listen_options *options,
+    struct listener **out) __attribute__((warn_unused_result));
+/* Waits for the next connection. One coroutine at a time a listener. */
+int listener_accept(struct listener *l, struct stream **out) __attribute__((warn_unused_result));
+void listener_address(const struct listener *l, struct address *out);
+/* A coroutine that waits in listener_accept gets -EBADF. */
+void listener_close(struct listener *l);
+
+int world_connect(struct world *w, const struct address *to, struct stream **out)
+    __attribute__((warn_unused_result));
+
+/* Up to `size` bytes, at least one; 0 at the end of the stream. At most one coroutine reads and one
+ * writes at a time. */
+ssize_t stream_read(struct stream *s, void *buffer, size_t size)
+    __attribute__((warn_unused_result));
+/* Writes some of it, at least one byte, waiting until it can. */
+ssize_t stream_write_some(struct stream *s, const struct iovec *parts, int count)
+    __attribute__((warn_unused_result));
+/* Writes all of it: 0, or a negative errno, after which the stream is good for nothing but closing.
+ */
+int stream_write(struct stream *s, const struct iovec *parts, int count)
+    __attribute__((warn_unused_result));
+/* Says that no more will be written; the other side reads to the end. */
+int stream_shutdown(struct stream *s) __attribute__((warn_unused_result));
+void stream_peer(const struct stream *s, struct address *out);
+/* Does not wait; what was written is still delivered, as by close(2). Coroutines that wait on it
+ * get -EBADF. */
+void stream_close(struct stream *s);
+
+/* ---- Names ---- */
+
+/* Addresses of `host` (a name or a literal), with `port`, in the order to try them. Returns how
+ * many were stored, at least one and at most `max`, or a negative errno: -ENOENT if there is no
+ * such name, -EAGAIN if nobody could be asked. */
+int world_resolve(struct world *w, const char *host, uint16_t port, struct address *out, int max)
+    __attribute__((warn_unused_result));
+
+/* ---- Processes and signals ---- */
+
+struct child;
+
+struct spawn_options {
+    const char *const *argv; /* ends with NULL; argv[0] is looked up in PATH */
+    const char *const *env;  /* ends with NULL; NULL: this process's own */
+    const char *directory;   /* NULL: this process's own */
+    /* Standard input, output and error: NULL is /dev/null, for error the parent's own. Otherwise a
+     * stream is made and stored: the parent's end of a socket pair. */
+    struct stream **standard[3];
+};
+
+struct child_exit {
+    int status; /* exit status, or 0 */
+    int signal; /* the signal that ended it, or 0 */
+};
+
+int world_spawn(struct world *w, const struct spawn_options *options, struct child **out)
+    __attribute__((warn_unused_result));
+int child_pid(const struct child *c);
+/* Waits for its end; may be asked again after. */
+int child_wait(struct child *c, struct child_exit *out) __attribute__((warn_unused_result));
+/* 0, or -ESRCH once it has ended. Never reaches a stranger that was given the same pid. */
+int child_signal(struct child *c, int signal);
+/* Forgets it. A child that still runs is killed, and reaped by the world. */
+void child_close(struct child *c);
+
+struct signals;
+
+/* From now until signals_close, these signals come here and not to their default action. */
+int world_signals(struct world *w, const int *numbers, int count, struct signals **out)
+    __attribute__((warn_unused_result));
+/* Waits for one: its number. The same signal twice before it is asked for may come once. */
+int signals_next(struct signals *s) __attribute__((warn_unused_result));
+void signals_close(struct signals *s);
+
+/* ---- Files ---- */
+
+struct file;
+
+/* `flags` and `mode` as in open(2); O_CLOEXEC is implied. */
+int world_open(struct world *w, const char *path, int flags, unsigned mode, struct file **out)
+    __attribute__((warn_unused_result));
+/* Up to `size` bytes from `offset`; 0 at the end. */
+ssize_t file_read(struct file *f, void *buffer, size_t size, uint64_t offset)
+    __attribute__((warn_unused_result));
+/* All of it, or a negative errno; how much of it then stands in the file is unknown. */
+int file_write(struct file *f, const void *data, size_t size, uint64_t offset)
+    __attribute__((warn_unused_result));
+/* What was written before is on the disk after 0. (fdatasync, with the size.) */
+int file_sync(struct file *f) __attribute__((warn_unused_result));
+int64_t file_size(struct file *f);
+int file_truncate(struct file *f, uint64_t size) __attribute__((warn_unused_result));
+void file_close(struct file *f);
+
+int world_rename(struct world *w, const char *from, const char *to)
+    __attribute__((warn_unused_result));
+int world_unlink(struct world *w, const char *path) __attribute__((warn_unused_result));
+/* Names made, renamed and removed in the directory are on the disk after 0. */
+int world_sync_directory(struct world *w, const char *path) __attribute__((warn_unused_result));
+
+/* ---- Messages from other threads ---- */
+
+/* Embedded in what is sent; the world calls `deliver` on its own thread, in the order of posting,
+ * outside any coroutine. The message is the receiver's from then on. */
+struct message {
+    struct message *next;
+    void (*deliver)(struct message *m);
+};
+
+/* From any thread; never waits, never fails, and rings the loop only if the mailbox was empty. The
+ * world must be open. */
+void world_post(struct world *w, struct message *m);
+
+/* ---- File descriptors of libraries that speak a protocol of their own ---- */
+
+enum watch_events { WATCH_READ = 1, WATCH_WRITE = 2 };
+
+struct watch;
+
+/* The descriptor stays the library's: it is neither made non-blocking nor closed. */
+int world_watch(struct world *w, int fd, struct watch **out) __attribute__((warn_unused_result));
+/* Waits until one of `events` holds: which, or a negative errno. An error on the descriptor counts
+ * as both. */
+int watch_wait(struct watch *watch, int events) __attribute__((warn_unused_result));
+/* Before the descriptor is closed. A coroutine that waits gets -EBADF. */
+void watch_close(struct watch *watch);
