@@ -144,14 +144,9 @@ void coro_deadline_restore(struct coro_deadline_scope *scope);
 #define CORO_UNIQUE_(name, line)      CORO_UNIQUE_PASTE(name, line)
 #define CORO_UNIQUE_PASTE(name, line) name##line
 
-/* Something to do when the coroutine ends, however it ends; the latest first, on the coroutine's
- * own stack, after its function has returned. The struct is the caller's and must live until then,
- * or until it is dropped. */
-struct defer {
-    struct list link; /* in the coroutine's list of defers */
-    void (*run)(void *arg);
-    void *arg;
-};
-void coro_defer(struct defer *d, void (*run)(void *arg), void *arg);
-/* Takes it back: it will not run. */
-void coro_defer_drop(struct defer *d);
+/* Has run(arg) called when the coroutine ends, however it ends: the latest first, on the coroutine's
+ * own stack, after its function has returned. `arg` must live until then: nothing in the function's
+ * own frame does. 0; or -ENOMEM, and then `run` has been called right away. */
+int coro_defer(void (*run)(void *arg), void *arg) __attribute__((warn_unused_result));
+/* Takes back the latest coro_defer of the same two: it will not run. False if there is none. */
+bool coro_defer_drop(void (*run)(void *arg), void *arg);

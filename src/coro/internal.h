@@ -1,0 +1,79 @@
+/*
+ * internal.h: what the files of coro/ know of each other: the coroutine and its sched, in full.
+ */
+#pragma once
+
+#include "base/heap.h"
+#include "coro/coro.h"
+#include "coro/stack.h"
+#include "coro/switch.h"
+
+struct group;
+
+enum coro_state { CORO_READY, CORO_RUNNING, CORO_PARKED, CORO_ENDED };
+
+struct defer {
+    void (*run)(void *arg);
+    void *arg;
+};
+
+/* Stands at the top of its own stack: one page holds it and the frames of a shallow wait. */
+struct coro {
+    struct context context;
+    struct stack stack;
+    struct sched *sched;
+    const char *name;
+    const char *why; /* what it waits for, while parked */
+    coro_fn *fn;
+    void *arg;
+    struct list everyone; /* in sched.everyone */
+    struct group *group;  /* whose child it is; NULL for roots */
+    struct list sibling;  /* in group.children */
+    struct list groups;   /* those it has opened, the innermost first */
+    struct defer *defers; /* few_defers until they are too many */
+    unsigned defer_count;
+    unsigned defer_size;
+    struct defer few_defers[4];
+    struct heap_link alarm; /* in sched.alarms: see coro_park */
+    int64_t alarm_at;       /* the alarm's key, while it is linked */
+    int64_t deadline;
+    int64_t wake_at; /* while parked: when the wait ends by itself */
+    int result;      /* of the wait that has ended */
+    enum coro_state state;
+    bool cancelled;
+    bool deaf;      /* parked where cancellation must not wake it: joining its children */
+    bool sleeping;  /* wake_at is a sleep's end, not the deadline */
+    bool timed_out; /* made ready by its alarm with -ETIMEDOUT */
+};
+
+struct sched {
+    struct coro *running;
+    struct context thread; /* the place sched_run was called from */
+    struct coro
+        *dead; /* has left its stack for the last time; its stack is given back by who comes next */
+    size_t budget; /* how many more may start before sched_run returns */
+
+    /* Ready coroutines: a ring of at least as many places as there are coroutines, so that waking cannot fail. */
+    struct coro **ready;
+    size_t ready_size;
+    size_t ready_head;
+    size_t ready_count;
+
+    struct heap alarms;
+    struct list everyone;
+    size_t count;
+    struct stack_pool stacks;
+    struct sched_options options;
+    unsigned long owner; /* the thread that opened it or ran it last */
+    bool prepared;       /* `thread` is the owner's */
+};
+
+/* Starts a coroutine as a child of `group`, or as a root. 0 or -ENOMEM. */
+int coro_start(struct sched *s, struct group *group, const char *name, coro_fn *fn, void *arg);
+/* Parks deaf to cancellation and deadlines; only who joins children may. */
+void coro_park_deaf(const char *why);
+/* The last thing a child does: tells its group. */
+void group_child_ended(struct group *g, struct coro *child, int result);
+
+/* overflow.c: gives the calling thread the stack its signal handler runs on. */
+void overflow_prepare_thread(void);

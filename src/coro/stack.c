@@ -1,0 +1,263 @@
+/*
+ * stack.c: slabs of coroutine stacks. See stack.h for why they are guarded the way they are.
+ *
+ * A slab is [guard | stack 0 | guard | stack 1 | ...], its free stacks a bit mask, and moves between the pool's four lists as the
+ * mask goes from full to empty. What must outlive a trim stands in the slab's own block, not in the stacks.
+ */
+#include "coro/stack.h"
+
+#include "base/bug.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#ifdef WEIR_HAVE_VALGRIND
+#    include <valgrind/valgrind.h>
+#else
+#    define VALGRIND_STACK_REGISTER(low, high) 0
+#    define VALGRIND_STACK_DEREGISTER(id)      (void)(id)
+#endif
+
+#ifndef MADV_GUARD_INSTALL
+#    define MADV_GUARD_INSTALL 102
+#endif
+
+#define CANARY UINT64_C(0x77656972636f726f)
+
+struct stack_slab {
+    struct list link; /* in one of the pool's lists */
+    char *base;
+    uint64_t free;
+    uint64_t ever_used; /* has its guard and valgrind id */
+    uint64_t guarded;
+    unsigned valgrind_ids[STACKS_PER_SLAB];
+};
+
+/* ---- Geometry ---- */
+
+static size_t stack_stride(const struct stack_pool *p)
+{
+    return p->page_size + p->stack_size;
+}
+
+static size_t slab_size(const struct stack_pool *p)
+{
+    return STACKS_PER_SLAB * stack_stride(p);
+}
+
+static char *stack_low(const struct stack_pool *p, const struct stack_slab *slab, unsigned index)
+{
+    return slab->base + index * stack_stride(p) + p->page_size;
+}
+
+/* ---- The pool ---- */
+
+void stack_pool_init(struct stack_pool *p, size_t stack_size, size_t idle_max, size_t guards_max)
+{
+    memset(p, 0, sizeof *p);
+    list_init(&p->partial);
+    list_init(&p->full);
+    list_init(&p->idle);
+    list_init(&p->trimmed);
+    p->page_size = (size_t)sysconf(_SC_PAGESIZE);
+    p->stack_size = (stack_size + p->page_size - 1) / p->page_size * p->page_size;
+    p->idle_max = idle_max / slab_size(p);
+    p->guards_left = guards_max;
+    p->kernel_guards = true; /* until one fails */
+}
+
+static void slab_free(struct stack_pool *p, struct stack_slab *slab)
+{
+    for (unsigned i = 0; i < STACKS_PER_SLAB; i++)
+        if (slab->ever_used >> i & 1)
+            VALGRIND_STACK_DEREGISTER(slab->valgrind_ids[i]);
+    list_del(&slab->link);
+    munmap(slab->base, slab_size(p));
+    mem_free(slab);
+}
+
+void stack_pool_release(struct stack_pool *p)
+{
+    check(list_empty(&p->full) && list_empty(&p->partial),
+        "stacks are still in use while their pool is released");
+    list_each_safe (link, &p->idle)
+        slab_free(p, list_entry(link, struct stack_slab, link));
+    list_each_safe (link, &p->trimmed)
+        slab_free(p, list_entry(link, struct stack_slab, link));
+}
+
+static struct stack_slab *slab_new(struct stack_pool *p)
+{
+    struct stack_slab *slab = mem_zalloc(sizeof *slab);
+    if (!slab)
+        return NULL;
+    slab->base = mmap(NULL, slab_size(p), PROT_READ | PROT_WRITE,
+        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    if (slab->base == MAP_FAILED) {
+        mem_free(slab);
+        return NULL;
+    }
+    /* A huge page would make one waiting coroutine cost two megabytes. */
+    madvise(slab->base, slab_size(p), MADV_NOHUGEPAGE);
+    slab->free = UINT64_MAX;
+    list_init(&slab->link);
+    return slab;
+}
+
+/* A slab with a free stack, the warmest first, or NULL. */
+static struct stack_slab *slab_choose(struct stack_pool *p)
+{
+    if (!list_empty(&p->partial))
+        return list_first(&p->partial, struct stack_slab, link);
+    if (!list_empty(&p->idle)) {
+        p->idle_count--;
+        return list_first(&p->idle, struct stack_slab, link);
+    }
+    if (!list_empty(&p->trimmed))
+        return list_first(&p->trimmed, struct stack_slab, link);
+    return slab_new(p);
+}
+
+/* ---- Guards ---- */
+
+static bool install_guard(struct stack_pool *p, char *page)
+{
+    if (p->kernel_guards) {
+        if (madvise(page, p->page_size, MADV_GUARD_INSTALL) == 0)
+            return true;
+        p->kernel_guards = false;
+    }
+    if (p->guards_left == 0 || mprotect(page, p->page_size, PROT_NONE) != 0)
+        return false;
+    p->guards_left--;
+    return true;
+}
+
+static void first_use(struct stack_pool *p, struct stack_slab *slab, unsigned index)
+{
+    char *low = stack_low(p, slab, index);
+    if (install_guard(p, low - p->page_size))
+        slab->guarded |= UINT64_C(1) << index;
+    slab->valgrind_ids[index] = VALGRIND_STACK_REGISTER(low, low + p->stack_size);
+    slab->ever_used |= UINT64_C(1) << index;
+}
+
+bool stack_intact(const struct stack *stack)
+{
+    return stack->guarded || *(const uint64_t *)(const void *)stack->low == CANARY;
+}
+
+/* ---- Taking and giving ---- */
+
+int stack_take(struct stack_pool *p, struct stack *out)
+{
+    struct stack_slab *slab = slab_choose(p);
+    if (!slab)
+        return -ENOMEM;
+    unsigned index = (unsigned)__builtin_ctzll(slab->free);
+    slab->free &= slab->free - 1;
+    list_del(&slab->link);
+    list_push_front(slab->free ? &p->partial : &p->full, &slab->link);
+
+    if (!(slab->ever_used >> index & 1))
+        first_use(p, slab, index);
+    *out = (struct stack){
+        .slab = slab,
+        .index = index,
+        .guarded = slab->guarded >> index & 1,
+        .low = stack_low(p, slab, index),
+        .size = p->stack_size,
+    };
+    if (!out->guarded)
+        *(uint64_t *)(void *)out->low = CANARY;
+    return 0;
+}
+
+static size_t slab_high_water(const struct stack_pool *p, const struct stack_slab *slab);
+
+/* Gives the pages of a slab without users back to the kernel; its guards stay. */
+static void slab_trim(struct stack_pool *p, struct stack_slab *slab)
+{
+    size_t used = slab_high_water(p, slab);
+    if (used > p->high_water)
+        p->high_water = used;
+    madvise(slab->base, slab_size(p), MADV_DONTNEED);
+}
+
+void stack_give(struct stack_pool *p, const struct stack *stack)
+{
+    struct stack_slab *slab = stack->slab;
+    bool was_full = slab->free == 0;
+    slab->free |= UINT64_C(1) << stack->index;
+    if (slab->free != UINT64_MAX) {
+        if (was_full) {
+            list_del(&slab->link);
+            list_push_front(&p->partial, &slab->link);
+        }
+        return;
+    }
+    list_del(&slab->link);
+    if (p->idle_count < p->idle_max) {
+        p->idle_count++;
+        list_push_front(&p->idle, &slab->link);
+    } else {
+        slab_trim(p, slab);
+        list_push_front(&p->trimmed, &slab->link);
+    }
+}
+
+/* ---- How much of a stack was ever touched ---- */
+
+/* Stacks start as zero pages and grow downwards, so the lowest byte that is not zero, canary aside, is the high-water
+ * mark. mincore says which pages to look at: an untouched one must not be read into memory for this. */
+static size_t high_water_of(
+    const struct stack_pool *p, const char *low, const unsigned char *resident)
+{
+    for (size_t page = 0; page < p->stack_size / p->page_size; page++) {
+        if (!(resident[page] & 1))
+            continue;
+        const uint64_t *word = (const void *)(low + page * p->page_size);
+        for (size_t i = 0; i < p->page_size / sizeof *word; i++) {
+            bool canary = page == 0 && i == 0 && word[i] == CANARY;
+            if (word[i] != 0 && !canary)
+                return (size_t)(low + p->stack_size - (const char *)&word[i]);
+        }
+    }
+    return 0;
+}
+
+__attribute__((no_sanitize("address", "thread"))) static size_t slab_high_water(
+    const struct stack_pool *p, const struct stack_slab *slab)
+{
+    size_t most = 0;
+    size_t pages = p->stack_size / p->page_size;
+    unsigned char *resident = mem_alloc(pages);
+    if (!resident)
+        return 0;
+    for (unsigned i = 0; i < STACKS_PER_SLAB; i++) {
+        char *low = stack_low(p, slab, i);
+        if (!(slab->ever_used >> i & 1) || mincore(low, p->stack_size, resident) != 0)
+            continue;
+        size_t used = high_water_of(p, low, resident);
+        if (used > most)
+            most = used;
+    }
+    mem_free(resident);
+    return most;
+}
+
+size_t stack_high_water(struct stack_pool *p)
+{
+    const struct list *slabs[] = {&p->partial, &p->full, &p->idle};
+    for (size_t i = 0; i < sizeof slabs / sizeof *slabs; i++) {
+        list_each (link, slabs[i]) {
+            size_t used = slab_high_water(p, list_entry(link, struct stack_slab, link));
+            if (used > p->high_water)
+                p->high_water = used;
+        }
+    }
+    return p->high_water;
+}

@@ -1,0 +1,160 @@
+/*
+ * sync.c: futures and channels.
+ *
+ * A waiter stands on the waiting coroutine's stack and in a list for exactly as long as the call lasts. Who serves it takes it
+ * out of the list, so that it is served once; if it times out instead, it takes itself out.
+ */
+#include "coro/sync.h"
+
+#include "base/bug.h"
+#include "base/mem.h"
+
+#include <errno.h>
+
+struct waiter {
+    struct list link; /* in the future's or channel's list of waiters */
+    struct coro *coro;
+    void *item; /* channels: what is sent, or where what is received is put */
+};
+
+static int wait_in(struct list *queue, struct waiter *self, const char *why)
+{
+    self->coro = coro_self();
+    list_push_back(queue, &self->link);
+    int rc = coro_park(why);
+    list_del(&self->link);
+    return rc;
+}
+
+/* Takes out and wakes the first that still waits: it, or NULL. One that timed out a moment ago is passed over. */
+static struct waiter *wake_first(struct list *queue, int result)
+{
+    struct list *link;
+    while ((link = list_pop_front(queue))) {
+        struct waiter *w = list_entry(link, struct waiter, link);
+        if (coro_wake(w->coro, result))
+            return w;
+    }
+    return NULL;
+}
+
+/* ---- Futures ---- */
+
+void future_init(struct future *f)
+{
+    *f = (struct future){0};
+    list_init(&f->waiters);
+}
+
+bool future_set(struct future *f, int result)
+{
+    if (f->done)
+        return false;
+    f->done = true;
+    f->result = result;
+    while (wake_first(&f->waiters, 0))
+        ;
+    return true;
+}
+
+int future_wait(struct future *f)
+{
+    int rc = coro_poll();
+    if (rc)
+        return rc;
+    if (f->done)
+        return f->result;
+    struct waiter self;
+    rc = wait_in(&f->waiters, &self, "future");
+    return rc ? rc : f->result;
+}
+
+/* ---- Channels ---- */
+
+int channel_init(struct channel *ch, size_t size)
+{
+    check(size > 0, "a channel needs room for at least one item");
+    *ch = (struct channel){.size = size};
+    list_init(&ch->senders);
+    list_init(&ch->receivers);
+    ch->slots = mem_alloc(size * sizeof *ch->slots);
+    return ch->slots ? 0 : -ENOMEM;
+}
+
+void channel_release(struct channel *ch)
+{
+    check(list_empty(&ch->senders) && list_empty(&ch->receivers),
+        "a channel was released while coroutines wait on it");
+    mem_free(ch->slots);
+    ch->slots = NULL;
+}
+
+static void put(struct channel *ch, void *item)
+{
+    ch->slots[(ch->head + ch->count++) % ch->size] = item;
+}
+
+static void *take(struct channel *ch)
+{
+    void *item = ch->slots[ch->head];
+    ch->head = (ch->head + 1) % ch->size;
+    ch->count--;
+    return item;
+}
+
+int channel_try_send(struct channel *ch, void *item)
+{
+    if (ch->closed)
+        return -EPIPE;
+    struct waiter *receiver = wake_first(&ch->receivers, 0);
+    if (receiver) {
+        receiver->item = item;
+        return 0;
+    }
+    if (ch->count == ch->size)
+        return -EAGAIN;
+    put(ch, item);
+    return 0;
+}
+
+int channel_send(struct channel *ch, void *item)
+{
+    int rc = coro_poll();
+    if (rc)
+        return rc;
+    rc = channel_try_send(ch, item);
+    if (rc != -EAGAIN)
+        return rc;
+    struct waiter self = {.item = item};
+    return wait_in(&ch->senders, &self, "send");
+}
+
+int channel_receive(struct channel *ch, void **item)
+{
+    int rc = coro_poll();
+    if (rc)
+        return rc;
+    if (ch->count > 0) {
+        *item = take(ch);
+        struct waiter *sender = wake_first(&ch->senders, 0);
+        if (sender)
+            put(ch, sender->item);
+        return 0;
+    }
+    if (ch->closed)
+        return -EPIPE;
+    struct waiter self;
+    rc = wait_in(&ch->receivers, &self, "receive");
+    if (rc == 0)
+        *item = self.item;
+    return rc;
+}
+
+void channel_close(struct channel *ch)
+{
+    ch->closed = true;
+    while (wake_first(&ch->senders, -EPIPE))
+        ;
+    while (wake_first(&ch->receivers, -EPIPE))
+        ;
+}

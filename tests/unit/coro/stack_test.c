@@ -1,0 +1,239 @@
+/*
+ * stack_test.c: stacks: many of them, their guards with and without the kernel's help, what they cost, and what is said when
+ * one overflows.
+ */
+#include "fixture.h"
+
+#include "base/list.h"
+#include "coro/internal.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#    define SANITIZED 1
+#elif defined(__has_feature)
+#    if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#        define SANITIZED 1
+#    endif
+#endif
+#ifndef SANITIZED
+#    define SANITIZED 0
+#endif
+
+static int nap(void *arg)
+{
+    return coro_sleep("nap", 2000);
+}
+
+/* TSan knows at most some thousand fibers. */
+#define MANY (SANITIZED ? 2000 : 100000)
+
+static size_t mappings_of_this_process(void)
+{
+    FILE *maps = fopen("/proc/self/maps", "r");
+    assert_non_null(maps);
+    size_t lines = 0;
+    for (int c; (c = getc(maps)) != EOF;)
+        lines += c == '\n';
+    fclose(maps);
+    return lines;
+}
+
+static void many_coroutines_fit_the_kernels_default_limits(void **state)
+{
+    for (int kernel_guards = 0; kernel_guards < 2; kernel_guards++) {
+        struct fixture f;
+        fixture_open(&f);
+        f.sched->stacks.kernel_guards = kernel_guards;
+        for (int i = 0; i < MANY; i++)
+            assert_int_equal(sched_spawn(f.sched, "n", nap, NULL), 0);
+        sched_run(f.sched);
+        assert_true(mappings_of_this_process() < 60000);
+        fixture_drain(&f);
+        fixture_close(&f);
+    }
+}
+
+static int use_little(void *arg)
+{
+    volatile char buffer[100];
+    for (size_t i = 0; i < sizeof buffer; i++)
+        buffer[i] = 1;
+    return buffer[99] - 1;
+}
+
+static int use_much(void *arg)
+{
+    volatile char buffer[30000];
+    for (size_t i = 0; i < sizeof buffer; i++)
+        buffer[i] = 1;
+    return buffer[99] - 1;
+}
+
+static void the_high_water_mark_is_known(void **state)
+{
+    struct fixture f;
+    fixture_open(&f);
+    assert_int_equal(sched_spawn(f.sched, "little", use_little, NULL), 0);
+    fixture_drain(&f);
+    assert_in_range(sched_stack_high_water(f.sched), 100, 20000);
+    assert_int_equal(sched_spawn(f.sched, "much", use_much, NULL), 0);
+    fixture_drain(&f);
+    assert_in_range(sched_stack_high_water(f.sched), 30000, 50000);
+    fixture_close(&f);
+}
+
+static void idle_slabs_are_trimmed_and_used_again(void **state)
+{
+    struct stack_pool pool;
+    stack_pool_init(&pool, 16384, 1, 1000); /* room for no idle slab */
+    static struct stack stacks[200];
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 200; i++) {
+            assert_int_equal(stack_take(&pool, &stacks[i]), 0);
+            assert_int_equal(stacks[i].low[8], 0); /* given back and fresh */
+            memset(stacks[i].low + 8192, 1, 8192);
+            stacks[i].low[8] = 1;
+        }
+        for (int i = 0; i < 200; i++) {
+            assert_int_equal(stacks[i].low[8], 1); /* nobody else's */
+            stack_give(&pool, &stacks[i]);
+        }
+        assert_true(list_empty(&pool.idle));
+        assert_true(list_empty(&pool.partial));
+    }
+    assert_in_range(stack_high_water(&pool), 16384 - 8, 16384);
+    stack_pool_release(&pool);
+}
+
+/* ---- Overflow ---- */
+
+static int recurse(int depth)
+{
+    volatile char frame[512];
+    frame[0] = (char)depth;
+    return depth > 1000000 ? 0 : recurse(depth + 1) + frame[0];
+}
+
+static int overflow(void *arg)
+{
+    return recurse(1);
+}
+
+/* Writes past the end of an unguarded stack without a fault, then leaves. */
+static int step_over_the_end(void *arg)
+{
+    memset(coro_self()->stack.low, 7, 64);
+    return coro_yield();
+}
+
+/* Runs `fn` in a child process that is expected to die of it, and returns what it said on standard error. */
+static const char *last_words(coro_fn *fn, size_t stack_size, bool guards, char text[1024])
+{
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        dup2(ends[1], STDERR_FILENO);
+        struct fixture f = {.now = 1};
+        struct sched_options o = {.now = fixture_now, .now_ctx = &f, .stack_size = stack_size};
+        if (coro_catch_overflow() != 0 || sched_open(&f.sched, &o) != 0)
+            _exit(0);
+        f.sched->stacks.kernel_guards = guards;
+        f.sched->stacks.guards_left = 0;
+        if (sched_spawn(f.sched, "greedy", fn, NULL) == 0)
+            fixture_drain(&f);
+        _exit(0);
+    }
+    close(ends[1]);
+    size_t len = 0;
+    for (ssize_t n; (n = read(ends[0], text + len, 1023 - len)) > 0;)
+        len += (size_t)n;
+    text[len] = '\0';
+    close(ends[0]);
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_false(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    return text;
+}
+
+static void an_overflow_is_a_sentence_with_the_name(void **state)
+{
+    char text[1024];
+    const char *said = last_words(overflow, 32768, true, text);
+    assert_non_null(strstr(said, "coroutine 'greedy' overflowed its stack of 32 KiB"));
+}
+
+static void without_guards_the_canary_tells(void **state)
+{
+    char text[1024];
+    const char *said = last_words(step_over_the_end, 32768, false, text);
+    assert_non_null(strstr(said, "coroutine 'greedy' has overflowed its stack of 32 KiB"));
+}
+
+/* ---- Misuse ---- */
+
+static int opens_and_forgets(void *arg)
+{
+    struct group g;
+    group_begin(&g, GROUP_FAIL_FAST);
+    return 0;
+}
+
+static int not_the_parents(void *arg)
+{
+    return group_wait(arg);
+}
+
+static int hands_its_group_to_a_child(void *arg)
+{
+    GROUP(g, GROUP_FAIL_FAST);
+    int rc = group_spawn(&g, "thief", not_the_parents, &g);
+    return rc ? rc : group_wait(&g);
+}
+
+static void misuse_is_a_sentence(void **state)
+{
+    char text[1024];
+    assert_non_null(strstr(last_words(opens_and_forgets, 32768, true, text),
+        "coroutine 'greedy' ended with a group still open"));
+    assert_non_null(strstr(last_words(hands_its_group_to_a_child, 32768, true, text),
+        "group_wait is for the coroutine that opened the group only"));
+}
+
+static void waiting_outside_a_coroutine_is_a_sentence(void **state)
+{
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        dup2(ends[1], STDERR_FILENO);
+        (void)!coro_park("nothing");
+        _exit(0);
+    }
+    close(ends[1]);
+    char text[512] = "";
+    assert_true(read(ends[0], text, sizeof text - 1) > 0);
+    close(ends[0]);
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status));
+    assert_non_null(strstr(text, "only coroutines can wait"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(many_coroutines_fit_the_kernels_default_limits),
+        cmocka_unit_test(the_high_water_mark_is_known),
+        cmocka_unit_test(idle_slabs_are_trimmed_and_used_again),
+        cmocka_unit_test(an_overflow_is_a_sentence_with_the_name),
+        cmocka_unit_test(without_guards_the_canary_tells),
+        cmocka_unit_test(misuse_is_a_sentence),
+        cmocka_unit_test(waiting_outside_a_coroutine_is_a_sentence),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
