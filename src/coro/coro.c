@@ -245,7 +245,7 @@ int coro_start(struct sched *s, struct group *group, const char *name, coro_fn *
     int rc = stack_take(&s->stacks, &stack);
     if (rc)
         return rc;
-    size_t usable = (stack.size - sizeof(struct coro)) & ~(size_t)63;
+    size_t usable = (stack.size - sizeof(struct coro) - stack_colour(&stack)) & ~(size_t)63;
     struct coro *c = (void *)(stack.low + usable);
     *c = (struct coro){
         .stack = stack,

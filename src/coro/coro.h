@@ -85,8 +85,7 @@ void sched_expire(struct sched *s, int64_t now);
 bool sched_here(const struct sched *s);
 /* Coroutines that have not ended. */
 size_t sched_count(const struct sched *s);
-/* The most bytes of stack that any coroutine has used so far (found by looking: a few µs per stack
- * ever used). */
+/* The most bytes of stack that any coroutine has used so far, in whole pages. It looks at every stack: for reports. */
 size_t sched_stack_high_water(struct sched *s);
 /* Names of the coroutines and what each waits for, one a line, through `line`; for reports of dead
  * ends. */

@@ -121,6 +121,12 @@ static struct stack_slab *slab_choose(struct stack_pool *p)
     return slab_new(p);
 }
 
+size_t stack_colour(const struct stack *stack)
+{
+    enum { LINE = 64, COLOURS = 16 };
+    return stack->index % COLOURS * LINE;
+}
+
 /* ---- Guards ---- */
 
 static bool install_guard(struct stack_pool *p, char *page)
@@ -176,7 +182,27 @@ int stack_take(struct stack_pool *p, struct stack *out)
     return 0;
 }
 
-static size_t slab_high_water(const struct stack_pool *p, const struct stack_slab *slab);
+/* The most that any of the slab's stacks has touched, in whole pages: a page that was never written to is not there. The
+ * canary of an unguarded stack is in its lowest page, which therefore tells nothing. */
+static size_t slab_high_water(const struct stack_pool *p, const struct stack_slab *slab)
+{
+    size_t stride = stack_stride(p) / p->page_size;
+    unsigned char *present = mem_alloc(STACKS_PER_SLAB * stride);
+    if (!present)
+        return 0;
+    size_t most = 0;
+    if (mincore(slab->base, slab_size(p), present) == 0) {
+        for (unsigned i = 0; i < STACKS_PER_SLAB; i++) {
+            size_t page = slab->guarded >> i & 1 ? 1 : 2;
+            while (page < stride && !(present[i * stride + page] & 1))
+                page++;
+            if (stride - page > most)
+                most = stride - page;
+        }
+    }
+    mem_free(present);
+    return most * p->page_size;
+}
 
 /* Gives the pages of a slab without users back to the kernel; its guards stay. */
 static void slab_trim(struct stack_pool *p, struct stack_slab *slab)
@@ -207,46 +233,6 @@ void stack_give(struct stack_pool *p, const struct stack *stack)
         slab_trim(p, slab);
         list_push_front(&p->trimmed, &slab->link);
     }
-}
-
-/* ---- How much of a stack was ever touched ---- */
-
-/* Stacks start as zero pages and grow downwards, so the lowest byte that is not zero, canary aside, is the high-water
- * mark. mincore says which pages to look at: an untouched one must not be read into memory for this. */
-static size_t high_water_of(
-    const struct stack_pool *p, const char *low, const unsigned char *resident)
-{
-    for (size_t page = 0; page < p->stack_size / p->page_size; page++) {
-        if (!(resident[page] & 1))
-            continue;
-        const uint64_t *word = (const void *)(low + page * p->page_size);
-        for (size_t i = 0; i < p->page_size / sizeof *word; i++) {
-            bool canary = page == 0 && i == 0 && word[i] == CANARY;
-            if (word[i] != 0 && !canary)
-                return (size_t)(low + p->stack_size - (const char *)&word[i]);
-        }
-    }
-    return 0;
-}
-
-__attribute__((no_sanitize("address", "thread"))) static size_t slab_high_water(
-    const struct stack_pool *p, const struct stack_slab *slab)
-{
-    size_t most = 0;
-    size_t pages = p->stack_size / p->page_size;
-    unsigned char *resident = mem_alloc(pages);
-    if (!resident)
-        return 0;
-    for (unsigned i = 0; i < STACKS_PER_SLAB; i++) {
-        char *low = stack_low(p, slab, i);
-        if (!(slab->ever_used >> i & 1) || mincore(low, p->stack_size, resident) != 0)
-            continue;
-        size_t used = high_water_of(p, low, resident);
-        if (used > most)
-            most = used;
-    }
-    mem_free(resident);
-    return most;
 }
 
 size_t stack_high_water(struct stack_pool *p)

@@ -52,7 +52,11 @@ void stack_pool_release(struct stack_pool *p);
 int stack_take(struct stack_pool *p, struct stack *out);
 void stack_give(struct stack_pool *p, const struct stack *stack);
 
+/* Bytes to leave free at the top. Stacks lie a multiple of the page size apart, so what stands at their tops would share a
+ * few cache lines' places in every cache and push each other out; this moves neighbours apart within the page. */
+size_t stack_colour(const struct stack *stack);
+
 /* Whether an unguarded stack's canary is unharmed; true for guarded ones. */
 bool stack_intact(const struct stack *stack);
-/* The most bytes that any stack has had in use since the pool was made. */
+/* The most bytes that any stack has had in use since the pool was made, in whole pages. */
 size_t stack_high_water(struct stack_pool *p);
