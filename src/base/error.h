@@ -32,8 +32,8 @@ static inline void error_clear(struct error *e)
 int error_set(struct error *e, int code, const char *type, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Puts "format...: " before the sentence that is there, on the way up. Returns the code. */
-int error_prefix(struct error *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Puts "format...: " before the sentence that is there, on the way up. `e` may be NULL. */
+void error_prefix(struct error *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The sentence for a negative errno alone: "connection refused". Never NULL. */
 const char *error_text(int code);

@@ -32,8 +32,8 @@ struct heap {
 void heap_init(struct heap *h, uint32_t max);
 void heap_release(struct heap *h);
 
-/* Makes sure that the next push cannot fail: 0, -ENOMEM, or -ENOBUFS at `max`. */
-int heap_reserve(struct heap *h, uint32_t count) __attribute__((warn_unused_result));
+/* Makes sure that the next `more` pushes cannot fail: 0, -ENOMEM, or -ENOBUFS past `max`. */
+int heap_reserve(struct heap *h, uint32_t more) __attribute__((warn_unused_result));
 /* 0, -ENOMEM, or -ENOBUFS at `max`. The link must be in no heap. */
 int heap_push(struct heap *h, struct heap_link *link, int64_t key)
     __attribute__((warn_unused_result));

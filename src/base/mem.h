@@ -2,17 +2,21 @@
  * mem.h: the heap, and the one place where memory can run out.
  *
  * Every allocation of Weir's own goes through here; each may return NULL and each caller turns that
- * into -ENOMEM. Three switches are read from the environment at the first call, for tests:
+ * into -ENOMEM. Two switches are read from the environment before main, for tests:
  *
  *   WEIR_MEM_FAIL=N    the Nth allocation of the process fails (counting from 1)
  *   WEIR_MEM_FAIL=N+   the Nth and every later one fails
  *   WEIR_MEM_GUARD=1   each block ends at a page that cannot be touched; freed blocks stay
- * unreadable
+ *                      unreadable for their next few thousand successors
+ *
+ * Guarded blocks cost two of the kernel's memory mappings each, so some 30,000 of them can be alive.
+ * With AddressSanitizer, which does the same better, the guard switch does nothing.
  *
  * Any thread may call; a block may be freed by another thread than the one that took it.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,7 +30,12 @@ void mem_free(void *block);
 
 char *mem_strdup(const char *s) __attribute__((malloc, warn_unused_result));
 
-/* How many allocations this process has asked for: what WEIR_MEM_FAIL counts. */
+/* The same as WEIR_MEM_FAIL, from inside: the nth allocation from now fails, and all after it if
+ * `onwards`. 0: none fails any more. */
+void mem_fail_at(uint64_t nth, bool onwards);
+/* How many allocations have been asked for since counting began: at the start if WEIR_MEM_FAIL is
+ * set, or with the last mem_fail_at. Otherwise none is counted, and this is 0: a counter that all
+ * threads share would cost each of them more than the allocation. */
 uint64_t mem_count(void);
 
 /* Frees a block that once was a handle a caller may wrongly use again. Debug builds keep the last
