@@ -1,0 +1,199 @@
+/*
+ * child.c: child processes.
+ *
+ * libuv reaps: on SIGCHLD each loop asks for each of its own children, so that several loops in one
+ * process, and a program's other children, do not disturb each other. Between the moment that a child
+ * is reaped, after which its pid may be another's, and the moment that we are told, no coroutine runs:
+ * both happen in one event. So a signal never reaches a stranger.
+ *
+ * Standard streams are socket pairs, not pipes: one descriptor for both directions of the same stream
+ * code. (A child that opens /dev/stdin by name cannot; sockets have no such name.)
+ */
+#include "base/mem.h"
+#include "world/uv/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct uv_child {
+    struct child child;
+    uv_process_t process; /* libuv's until it has ended */
+    int pid;
+    struct coro *waiter;
+    bool ended;
+    struct child_exit exit;
+};
+
+static struct uv_child *of(struct child *c)
+{
+    return container_of(c, struct uv_child, child);
+}
+
+static void on_exit(uv_process_t *process, int64_t status, int signal)
+{
+    struct uv_child *c = container_of(process, struct uv_child, process);
+    struct handle *h = &c->child.handle;
+    c->ended = true;
+    c->exit = (struct child_exit){.status = signal ? 0 : (int)status, .signal = signal};
+    if (c->waiter)
+        coro_wake(c->waiter, 0);
+    handle_leave(h, (uv_handle_t *)process);
+    loop_woke(uv_world_of_handle(h));
+    if (h->closed) {
+        uv_world_of_handle(h)->leaving--;
+        handle_release(h);
+    }
+}
+
+/* ---- Standard streams ---- */
+
+struct ends {
+    struct uv_stream *ours[3];
+    int theirs[3]; /* -1: none */
+};
+
+static void ends_release(struct ends *e, bool spawned)
+{
+    for (int i = 0; i < 3; i++) {
+        if (e->theirs[i] >= 0)
+            close(e->theirs[i]);
+        if (e->ours[i] && !spawned)
+            stream_close(&e->ours[i]->stream);
+    }
+}
+
+static int make_pair(struct uv_world *w, struct ends *e, int i)
+{
+    static const struct address nameless = {
+        .len = offsetof(struct sockaddr_un, sun_path), .local.sun_family = AF_UNIX};
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+        return -errno;
+    e->theirs[i] = pair[1];
+    if (fcntl(pair[0], F_SETFL, O_NONBLOCK) != 0) {
+        int rc = -errno;
+        close(pair[0]);
+        return rc;
+    }
+    return stream_adopt(w, pair[0], &nameless, &e->ours[i]);
+}
+
+static int make_ends(struct uv_world *w, const struct spawn_options *options, struct ends *e)
+{
+    *e = (struct ends){.theirs = {-1, -1, -1}};
+    for (int i = 0; i < 3; i++) {
+        int rc = options->standard[i] ? make_pair(w, e, i) : 0;
+        if (rc) {
+            ends_release(e, false);
+            return rc;
+        }
+    }
+    return 0;
+}
+
+/* ---- Spawning ---- */
+
+/* libuv does not write to them, but takes them without const. */
+static char **without_const(const char *const *strings)
+{
+    char **same;
+    memcpy(&same, &strings, sizeof(same));
+    return same;
+}
+
+static int start(struct uv_child *c, const struct spawn_options *options, const struct ends *e)
+{
+    uv_stdio_container_t standard[3];
+    for (int i = 0; i < 3; i++) {
+        /* What is ignored is /dev/null to the child. */
+        standard[i].flags = e->theirs[i] >= 0 || i == STDERR_FILENO ? UV_INHERIT_FD : UV_IGNORE;
+        standard[i].data.fd = e->theirs[i] >= 0 ? e->theirs[i] : i;
+    }
+    uv_process_options_t o = {
+        .exit_cb = on_exit,
+        .file = options->argv[0],
+        .args = without_const(options->argv),
+        .env = options->env ? without_const(options->env) : NULL,
+        .cwd = options->directory,
+        .stdio_count = 3,
+        .stdio = standard,
+    };
+    int rc = uv_spawn(&uv_world_of_handle(&c->child.handle)->loop, &c->process, &o);
+    c->process.data = &c->child.handle;
+    c->pid = c->process.pid;
+    return rc;
+}
+
+int uv_world_spawn(struct world *world, const struct spawn_options *options, struct child **out)
+{
+    struct uv_world *w = uv_world_of(world);
+    struct ends ends;
+    int rc = make_ends(w, options, &ends);
+    if (rc)
+        return rc;
+    struct uv_child *c = mem_zalloc(sizeof(*c));
+    if (!c) {
+        ends_release(&ends, false);
+        return -ENOMEM;
+    }
+    kind_opened(w, KIND_CHILD, &c->child.handle);
+    rc = start(c, options, &ends);
+    ends_release(&ends, rc == 0);
+    if (rc) {
+        c->ended = true;
+        handle_leave(&c->child.handle, (uv_handle_t *)&c->process);
+        child_close(&c->child);
+        return rc;
+    }
+    for (int i = 0; i < 3; i++)
+        if (options->standard[i])
+            *options->standard[i] = &ends.ours[i]->stream;
+    *out = &c->child;
+    return 0;
+}
+
+/* ---- What can be asked of it ---- */
+
+int uv_child_pid(const struct child *child)
+{
+    return ((const struct uv_child *)child)->pid;
+}
+
+int uv_child_wait(struct child *child, struct child_exit *out)
+{
+    struct uv_child *c = of(child);
+    if (!c->ended) {
+        c->waiter = coro_self();
+        int rc = coro_park("child");
+        c->waiter = NULL;
+        if (rc)
+            return rc;
+        if (child->handle.closed)
+            return -EBADF;
+    }
+    *out = c->exit;
+    return 0;
+}
+
+int uv_child_signal(struct child *child, int signal)
+{
+    struct uv_child *c = of(child);
+    return c->ended ? -ESRCH : uv_process_kill(&c->process, signal);
+}
+
+void uv_child_close(struct child *child)
+{
+    struct uv_child *c = of(child);
+    kind_closed(KIND_CHILD, &child->handle);
+    if (c->waiter)
+        coro_wake(c->waiter, -EBADF);
+    if (c->ended)
+        return;
+    handle_hold(&child->handle);
+    uv_world_of_handle(&child->handle)->leaving++;
+    uv_process_kill(&c->process, SIGKILL);
+}

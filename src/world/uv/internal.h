@@ -1,0 +1,200 @@
+/*
+ * internal.h: what the files of uv/ know of each other: the loop, how a coroutine waits for a
+ * descriptor or for a request to libuv's threads, and how things leave.
+ */
+#pragma once
+
+#include "base/list.h"
+#include "world/ops.h"
+#include "world/uv/uv_world.h"
+
+#include <stdatomic.h>
+#include <uv.h>
+
+struct watchdog;
+
+/* What a world hands out and counts, so that closing it can say what was left open. */
+enum kind {
+    KIND_STREAM,
+    KIND_LISTENER,
+    KIND_CHILD,
+    KIND_SIGNALS,
+    KIND_FILE,
+    KIND_WATCH,
+    KIND_COUNT
+};
+
+/* mailbox.c */
+struct mailbox {
+    _Atomic(struct message *) posted; /* the latest first; any thread pushes */
+    struct message *taken;            /* the earliest first; the loop's alone */
+    uv_async_t bell;
+};
+
+struct uv_world {
+    struct world world;
+    uv_loop_t loop;
+    uv_prepare_t before_poll;
+    uv_check_t after_poll;
+    uv_idle_t busy; /* active: the next poll does not wait, someone is ready */
+    uv_timer_t timer;
+    int64_t timer_at; /* the moment the timer is set for, or DEADLINE_NEVER */
+    bool running;     /* in uv_world_run */
+    bool in_turn;     /* between a poll and the next */
+    unsigned woken;   /* coroutines made ready since they last ran */
+    size_t leaving;   /* handles being closed, abandoned requests: what the loop still waits for */
+    size_t open[KIND_COUNT];
+    struct mailbox mailbox;
+    const char *name;
+    int64_t watchdog_ns;       /* negative: nobody watches */
+    struct watchdog *watchdog; /* while running */
+};
+
+static inline struct uv_world *uv_world_of(struct world *w)
+{
+    return container_of(w, struct uv_world, world);
+}
+
+static inline struct uv_world *uv_world_of_handle(const struct handle *h)
+{
+    return uv_world_of(h->world);
+}
+
+/* ---- loop.c ---- */
+
+/* Someone was woken by the loop's event. They run when the poll's events have all been seen, or now
+ * if they are many. */
+void loop_woke(struct uv_world *w);
+
+/* A new handle of this world, and one that is being closed. */
+static inline void kind_opened(struct uv_world *w, enum kind kind, struct handle *h)
+{
+    handle_init(h, &w->world);
+    w->open[kind]++;
+}
+static inline void kind_closed(enum kind kind, struct handle *h)
+{
+    uv_world_of_handle(h)->open[kind]--;
+}
+
+/* Closes a libuv handle that lives inside the memory of `owner`, and keeps that memory until libuv
+ * has let go. The handle's data must point at the owner. */
+void handle_leave(struct handle *owner, uv_handle_t *uv);
+
+/* ---- mailbox.c ---- */
+
+int mailbox_open(struct mailbox *m, uv_loop_t *loop);
+void mailbox_post(struct world *w, struct message *m);
+/* Delivers a bounded number of messages. */
+void mailbox_deliver(struct mailbox *m);
+bool mailbox_waiting(const struct mailbox *m);
+
+/* ---- ready.c: until a descriptor is readable or writable ---- */
+
+struct ready {
+    struct handle *owner; /* whose memory this is part of */
+    struct coro *reader;
+    struct coro *writer; /* may be the same */
+    int fd;
+    bool polled;   /* `poll` is libuv's; made at the first wait */
+    uint8_t armed; /* UV_READABLE | UV_WRITABLE: what libuv is asked for now */
+    uint8_t seen;  /* what has come since the wait began */
+    uv_poll_t poll;
+};
+
+void ready_init(struct ready *r, struct handle *owner, int fd);
+/* Makes the poll handle now rather than at the first wait. Libuv makes the descriptor non-blocking. */
+int ready_poll(struct ready *r);
+/* Parks until one of `events` (UV_READABLE, UV_WRITABLE) has been seen. 0, or a negative errno:
+ * -EBADF if the owner was closed meanwhile, and then the descriptor may be another's already. */
+int ready_wait(struct ready *r, int events, const char *why);
+/* Forgets the descriptor, which the caller may close after; those who wait get -EBADF. */
+void ready_close(struct ready *r);
+
+/* ---- job.c: until a request to libuv's threads has been answered ---- */
+
+/* Part of a larger block that holds the request and all the memory it needs. A coroutine whose wait
+ * ends early leaves the block behind, and `discard` frees it when the answer comes. */
+struct job {
+    struct uv_world *w;
+    struct coro *waiter;
+    bool answered;
+    bool abandoned;
+    void (*discard)(struct job *job);
+};
+
+/* Waits for a request that has been started. If `answered` is set after, the block is the caller's
+ * to free, even if the wait failed; otherwise it is the job's own from here on. */
+int job_wait(struct job *job, uv_req_t *request, const char *why);
+/* From the request's callback; the block may be gone after. */
+void job_answered(struct job *job);
+
+/* ---- stream.c, listener.c, connect.c ---- */
+
+struct uv_stream {
+    struct stream stream;
+    struct ready ready;
+    bool try_read;     /* there may be something to read: try before waiting */
+    unsigned unwaited; /* calls in a row that did not have to wait */
+    struct address peer;
+};
+
+/* A stream on a connected, non-blocking socket, which it owns even if this fails. */
+int stream_adopt(struct uv_world *w, int fd, const struct address *peer, struct uv_stream **out);
+
+ssize_t uv_stream_read(struct stream *s, void *buffer, size_t size);
+ssize_t uv_stream_write_some(struct stream *s, const struct iovec *parts, int count);
+int uv_stream_shutdown(struct stream *s);
+void uv_stream_peer(const struct stream *s, struct address *out);
+void uv_stream_close(struct stream *s);
+
+/* After how many calls in a row that found their socket ready a coroutine lets the others go first. */
+#define UNWAITED_MAX 64
+
+int uv_world_listen(struct world *w, const struct address *at, const struct listen_options *options,
+    struct listener **out);
+int uv_listener_accept(struct listener *l, struct stream **out);
+void uv_listener_address(const struct listener *l, struct address *out);
+void uv_listener_close(struct listener *l);
+
+int uv_world_connect(struct world *w, const struct address *to, struct stream **out);
+
+/* ---- The other calls of ops.h ---- */
+
+int uv_world_resolve(
+    struct world *w, const char *host, uint16_t port, struct address *out, int max);
+
+int uv_world_spawn(struct world *w, const struct spawn_options *options, struct child **out);
+int uv_child_pid(const struct child *c);
+int uv_child_wait(struct child *c, struct child_exit *out);
+int uv_child_signal(struct child *c, int signal);
+void uv_child_close(struct child *c);
+
+int uv_world_signals(struct world *w, const int *numbers, int count, struct signals **out);
+int uv_signals_next(struct signals *s);
+void uv_signals_close(struct signals *s);
+
+int uv_world_open_file(
+    struct world *w, const char *path, int flags, unsigned mode, struct file **out);
+ssize_t uv_file_read(struct file *f, void *buffer, size_t size, uint64_t offset);
+int uv_file_write(struct file *f, const void *data, size_t size, uint64_t offset);
+int uv_file_sync(struct file *f);
+int64_t uv_file_size(struct file *f);
+int uv_file_truncate(struct file *f, uint64_t size);
+void uv_file_close(struct file *f);
+int uv_world_rename(struct world *w, const char *from, const char *to);
+int uv_world_unlink(struct world *w, const char *path);
+int uv_world_sync_directory(struct world *w, const char *path);
+
+int uv_world_watch(struct world *w, int fd, struct watch **out);
+int uv_watch_wait(struct watch *watch, int events);
+void uv_watch_close(struct watch *watch);
+
+/* ---- watchdog.c ---- */
+
+/* Watches the turns of the calling thread's loop. NULL if that is not possible, which the log says. */
+struct watchdog *watchdog_start(const char *loop, int64_t limit_ns, struct log *log);
+/* From the same thread. NULL is nobody to stop. */
+void watchdog_stop(struct watchdog *d);
+void watchdog_turn_begins(struct watchdog *d, int64_t now);
+void watchdog_turn_ends(struct watchdog *d);

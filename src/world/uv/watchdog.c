@@ -1,0 +1,258 @@
+/*
+ * watchdog.c: notices a turn of the loop that takes too long, and says where it is.
+ *
+ * The loop notes when a turn begins and when it has ended: two stores, no clock of its own, no system
+ * call. A thread looks at the note now and then; it sleeps until the turn under way would be too long,
+ * and, once the loop has been quiet for a while, until the loop wakes it: an idle process has an idle
+ * watchdog.
+ *
+ * To see where a slow turn is, the watchdog sends the loop's thread SIGURG, whose default is to be
+ * ignored and which the kernel sends only to who asked for it. The handler copies the stack's return
+ * addresses and the coroutine's name; the watchdog turns them into text, and the turn's end adds how
+ * long it took in all. The handler runs on the thread's signal stack, and with SA_RESTART; what is
+ * interrupted nevertheless (nanosleep, poll) sees EINTR, once a slow turn.
+ */
+#include "base/bug.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/time.h"
+#include "world/uv/backtrace.h"
+#include "world/uv/internal.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define WATCHDOG_SIGNAL   SIGURG
+/* How long the loop's thread may take to answer: it might be inside the kernel. */
+#define ANSWER_TIMEOUT_NS (200 * NS_PER_MS)
+/* After so many looks without a turn in between the watchdog sleeps until there is one. */
+#define QUIET_LOOKS       20
+
+enum ask { ASK_NOTHING, ASK_WHERE, ASK_ANSWERING, ASK_ANSWERED };
+
+struct watchdog {
+    /* Written by the loop. */
+    _Atomic int64_t turn;   /* when the turn under way began; 0 between turns */
+    _Atomic uint64_t turns; /* how many have begun */
+    /* Written by the watchdog. */
+    _Atomic int64_t noticed; /* the turn that was reported last */
+    _Atomic bool asleep;     /* until `wake` is posted */
+    _Atomic bool stopping;
+    sem_t wake;
+
+    const char *loop;
+    int64_t limit_ns;
+    struct log *log;
+    pthread_t thread;
+    pthread_t watched;
+
+    /* The question, and the answer of the signal handler. */
+    _Atomic int ask; /* enum ask */
+    sem_t answered;
+    int64_t asked_turn;
+    bool found; /* the turn was still under way */
+    char coroutine[64];
+    int count;
+    void *frames[BACKTRACE_MAX];
+};
+
+/* Of the thread whose loop is watched; the signal handler's way to it. */
+static _Thread_local struct watchdog *watching_this_thread
+    __attribute__((tls_model("initial-exec")));
+
+/* ---- In the loop's thread ---- */
+
+void watchdog_turn_begins(struct watchdog *d, int64_t now)
+{
+    atomic_store_explicit(
+        &d->turns, atomic_load_explicit(&d->turns, memory_order_relaxed) + 1, memory_order_relaxed);
+    /* Ordered before the look at `asleep`, as the watchdog's `asleep` before its look at `turn`: one of
+     * the two sees the other. */
+    atomic_store(&d->turn, now);
+    if (atomic_load(&d->asleep) && atomic_exchange(&d->asleep, false))
+        sem_post(&d->wake);
+}
+
+void watchdog_turn_ends(struct watchdog *d)
+{
+    int64_t began = atomic_load_explicit(&d->turn, memory_order_relaxed);
+    atomic_store_explicit(&d->turn, 0, memory_order_release);
+    if (atomic_load_explicit(&d->noticed, memory_order_relaxed) == began)
+        log_warn(d->log, "%s: the slow turn has ended, after %lld ms", d->loop,
+            (long long)(((int64_t)uv_hrtime() - began) / NS_PER_MS));
+}
+
+static void on_signal(int number, siginfo_t *info, void *context)
+{
+    struct watchdog *d = watching_this_thread;
+    int asked = ASK_WHERE;
+    if (!d || !atomic_compare_exchange_strong(&d->ask, &asked, ASK_ANSWERING))
+        return;
+    int saved = errno;
+    d->found = atomic_load_explicit(&d->turn, memory_order_relaxed) == d->asked_turn;
+    const char *name = sched_running_name();
+    size_t len = name ? strnlen(name, sizeof(d->coroutine) - 1) : 0;
+    if (len > 0)
+        memcpy(d->coroutine, name, len);
+    d->coroutine[len] = '\0';
+    d->count = backtrace_capture(context, d->frames);
+    atomic_store(&d->ask, ASK_ANSWERED);
+    sem_post(&d->answered);
+    errno = saved;
+}
+
+/* ---- In the watchdog's ---- */
+
+static bool wait_until(sem_t *s, int64_t when)
+{
+    struct timespec t = {.tv_sec = when / NS_PER_S, .tv_nsec = when % NS_PER_S};
+    int rc;
+    do
+        rc = sem_clockwait(s, CLOCK_MONOTONIC, &t);
+    while (rc != 0 && errno == EINTR);
+    return rc == 0;
+}
+
+/* Has the loop's thread say where it is. False: it did not answer, or the turn has ended. */
+static bool ask_where(struct watchdog *d, int64_t turn)
+{
+    d->asked_turn = turn;
+    atomic_store(&d->ask, ASK_WHERE);
+    if (pthread_kill(d->watched, WATCHDOG_SIGNAL) != 0)
+        return false;
+    bool answered = wait_until(&d->answered, (int64_t)uv_hrtime() + ANSWER_TIMEOUT_NS);
+    int asked = ASK_WHERE;
+    if (!answered && atomic_compare_exchange_strong(&d->ask, &asked, ASK_NOTHING))
+        return false; /* taken back: a late handler will find nothing to do */
+    if (!answered)
+        wait_until(&d->answered, DEADLINE_NEVER);
+    return atomic_exchange(&d->ask, ASK_NOTHING) == ASK_ANSWERED && d->found;
+}
+
+static void report(struct watchdog *d, int64_t turn)
+{
+    bool found = ask_where(d, turn);
+    if (atomic_load(&d->turn) != turn && !found)
+        return; /* it was just about to end */
+    atomic_store(&d->noticed, turn);
+    long long limit = d->limit_ns / NS_PER_MS;
+    long long so_far = ((int64_t)uv_hrtime() - turn) / NS_PER_MS;
+    if (!found) {
+        log_warn(d->log, "%s: a turn of over %lld ms (%lld ms so far); its thread does not answer",
+            d->loop, limit, so_far);
+        return;
+    }
+    char stack[LOG_LINE_MAX - 256];
+    backtrace_print(d->frames, d->count, stack, sizeof(stack));
+    bool named = d->coroutine[0] != '\0';
+    log_warn(d->log, "%s: a turn of over %lld ms (%lld ms so far) %s%s%s at: %s", d->loop, limit,
+        so_far, named ? "in coroutine '" : "outside coroutines", d->coroutine, named ? "'" : "",
+        stack);
+}
+
+/* Sleeps until the loop begins a turn, unless it has just done so. */
+static void sleep_until_turn(struct watchdog *d)
+{
+    atomic_store(&d->asleep, true);
+    if ((atomic_load(&d->turn) != 0 || atomic_load(&d->stopping)) &&
+        atomic_exchange(&d->asleep, false))
+        return;
+    wait_until(&d->wake, DEADLINE_NEVER);
+}
+
+static void *watch(void *arg)
+{
+    struct watchdog *d = arg;
+    uint64_t turns_seen = 0;
+    int quiet = 0;
+    while (!atomic_load(&d->stopping)) {
+        uint64_t turns = atomic_load_explicit(&d->turns, memory_order_relaxed);
+        int64_t turn = atomic_load(&d->turn);
+        int64_t now = (int64_t)uv_hrtime();
+        quiet = turn == 0 && turns == turns_seen ? quiet + 1 : 0;
+        turns_seen = turns;
+        if (quiet > QUIET_LOOKS) {
+            sleep_until_turn(d);
+            quiet = 0;
+            continue;
+        }
+        bool known = turn == atomic_load_explicit(&d->noticed, memory_order_relaxed);
+        if (turn != 0 && !known && now - turn >= d->limit_ns)
+            report(d, turn);
+        else
+            wait_until(&d->wake, (turn != 0 && !known ? turn : now) + d->limit_ns);
+    }
+    return NULL;
+}
+
+/* ---- Its life ---- */
+
+/* False if the program has a handler of its own: then turns are reported without a stack. */
+static void install_handler(void)
+{
+    struct sigaction present;
+    if (sigaction(WATCHDOG_SIGNAL, NULL, &present) != 0 || present.sa_flags & SA_SIGINFO ||
+        (present.sa_handler != SIG_DFL && present.sa_handler != SIG_IGN))
+        return;
+    struct sigaction ours = {
+        .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
+    sigemptyset(&ours.sa_mask);
+    sigaction(WATCHDOG_SIGNAL, &ours, NULL);
+}
+
+/* The thread takes no signals: they are for threads that expect to be interrupted. */
+static int start_thread(struct watchdog *d)
+{
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&d->thread, NULL, watch, d);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return -error;
+}
+
+struct watchdog *watchdog_start(const char *loop, int64_t limit_ns, struct log *log)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, install_handler);
+    struct watchdog *d = mem_zalloc(sizeof(*d));
+    if (!d) {
+        log_warn(log, "%s: no memory for a watchdog; slow turns will not be reported", loop);
+        return NULL;
+    }
+    d->loop = loop;
+    d->limit_ns = limit_ns;
+    d->log = log;
+    d->watched = pthread_self();
+    sem_init(&d->wake, 0, 0);
+    sem_init(&d->answered, 0, 0);
+    watching_this_thread = d;
+    int rc = start_thread(d);
+    if (rc) {
+        log_warn(log, "%s: no thread for a watchdog (errno %d); slow turns will not be reported",
+            loop, -rc);
+        watching_this_thread = NULL;
+        mem_free(d);
+        return NULL;
+    }
+    return d;
+}
+
+void watchdog_stop(struct watchdog *d)
+{
+    if (!d)
+        return;
+    atomic_store(&d->stopping, true);
+    sem_post(&d->wake);
+    pthread_join(d->thread, NULL);
+    watching_this_thread = NULL;
+    sem_destroy(&d->wake);
+    sem_destroy(&d->answered);
+    mem_free(d);
+}

@@ -1,0 +1,191 @@
+/*
+ * uv_watchdog_test.c: a turn that takes too long is reported, with the coroutine and the place, and
+ * nothing else is.
+ */
+#include "uv_fixture.h"
+
+#include <pthread.h>
+#include <time.h>
+
+#define LIMIT_NS (20 * NS_PER_MS)
+
+/* A log whose lines are kept; they come from two threads. */
+struct lines {
+    struct log log;
+    pthread_mutex_t lock;
+    char text[8192];
+    size_t len;
+};
+
+static void keep_line(void *ctx, const char *line, size_t len)
+{
+    struct lines *l = ctx;
+    pthread_mutex_lock(&l->lock);
+    size_t room = sizeof(l->text) - 1 - l->len;
+    size_t n = len < room ? len : room;
+    memcpy(l->text + l->len, line, n);
+    l->len += n;
+    pthread_mutex_unlock(&l->lock);
+}
+
+static int64_t no_time(void *ctx)
+{
+    return 0;
+}
+
+static struct lines lines;
+
+static int count_of(const char *text)
+{
+    int count = 0;
+    pthread_mutex_lock(&lines.lock);
+    for (const char *at = lines.text; (at = strstr(at, text)); at++)
+        count++;
+    pthread_mutex_unlock(&lines.lock);
+    return count;
+}
+
+static void run_watched(coro_fn *fn, int64_t limit_ns)
+{
+    memset(&lines, 0, sizeof(lines));
+    lines.log =
+        (struct log){.level = LOG_DEBUG, .sink = keep_line, .wall_ns = no_time, .ctx = &lines};
+    pthread_mutex_init(&lines.lock, NULL);
+    struct uv_world_options options = {.name = "io", .log = &lines.log, .watchdog_ns = limit_ns};
+    assert_int_equal(uv_world_open(&w, &options), 0);
+    assert_int_equal(uv_world_run(w, "root", fn, NULL), 0);
+    uv_world_close(w);
+    pthread_mutex_destroy(&lines.lock);
+}
+
+/* Until the watchdog has spoken, or for much longer than it should take. The name is looked for in the
+ * report, so it is not static; and nearly all the time is spent in this very function, since one without
+ * a frame pointer, as in libc, would hide its caller. */
+int burn_until_noticed(void *arg);
+int burn_until_noticed(void *arg)
+{
+    int before = count_of("so far");
+    int64_t end = world_now(w) + 5 * NS_PER_S;
+    while (count_of("so far") == before && world_now(w) < end)
+        for (volatile int i = 0; i < 1000000; i++)
+            continue;
+    return 0;
+}
+
+static int burn_in_child(void *arg)
+{
+    GROUP(g, GROUP_FAIL_FAST);
+    assert_int_equal(group_spawn(&g, "burner", burn_until_noticed, NULL), 0);
+    return group_wait(&g);
+}
+
+static void a_slow_turn_is_reported_with_its_place(void **state)
+{
+    run_watched(burn_in_child, LIMIT_NS);
+    assert_int_equal(count_of("io: a turn of over 20 ms ("), 1);
+    assert_int_equal(count_of("io: the slow turn has ended, after "), 1);
+    assert_int_equal(count_of("in coroutine 'burner' at: "), 1);
+    assert_true(count_of("burn_until_noticed+0x") >= 1);
+}
+
+static int burn_thrice(void *arg)
+{
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(burn_until_noticed(NULL), 0);
+        assert_int_equal(world_sleep(w, NS_PER_MS), 0);
+    }
+    return 0;
+}
+
+static void each_slow_turn_is_reported_once(void **state)
+{
+    run_watched(burn_thrice, LIMIT_NS);
+    assert_int_equal(count_of("so far"), 3);
+    assert_int_equal(count_of("has ended"), 3);
+}
+
+struct slow_message {
+    struct message message;
+    struct future delivered;
+};
+
+static void burn_in_delivery(struct message *m)
+{
+    burn_until_noticed(NULL);
+    future_set(&container_of(m, struct slow_message, message)->delivered, 0);
+}
+
+static int burn_outside_coroutines(void *arg)
+{
+    struct slow_message slow = {.message.deliver = burn_in_delivery};
+    future_init(&slow.delivered);
+    world_post(w, &slow.message);
+    return future_wait(&slow.delivered);
+}
+
+static void a_slow_message_is_reported_too(void **state)
+{
+    run_watched(burn_outside_coroutines, LIMIT_NS);
+    assert_int_equal(count_of("outside coroutines at: "), 1);
+}
+
+/* Sleeping is no turn, however long it takes; and after the watchdog itself has gone to sleep, it wakes. */
+static int sleep_long_then_burn(void *arg)
+{
+    assert_int_equal(world_sleep(w, 200 * NS_PER_MS), 0);
+    assert_int_equal(count_of("so far"), 0);
+    return burn_until_noticed(NULL);
+}
+
+static void waiting_is_not_slow(void **state)
+{
+    run_watched(sleep_long_then_burn, 4 * NS_PER_MS);
+    assert_int_equal(count_of("so far"), 1);
+}
+
+static int burn_a_while(void *arg)
+{
+    int64_t end = world_now(w) + 30 * NS_PER_MS;
+    while (world_now(w) < end)
+        continue;
+    return 0;
+}
+
+static void a_watchdog_can_be_switched_off(void **state)
+{
+    run_watched(burn_a_while, -1);
+    assert_int_equal(lines.len, 0);
+}
+
+static int64_t process_cpu_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return t.tv_sec * NS_PER_S + t.tv_nsec;
+}
+
+static int sleep_measured(void *arg)
+{
+    int64_t before = process_cpu_ns();
+    assert_int_equal(world_sleep(w, 300 * NS_PER_MS), 0);
+    assert_true(process_cpu_ns() - before < 60 * NS_PER_MS);
+    return 0;
+}
+
+static void an_idle_watchdog_uses_no_processor(void **state)
+{
+    run_watched(sleep_measured, NS_PER_MS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_slow_turn_is_reported_with_its_place),
+        cmocka_unit_test(each_slow_turn_is_reported_once),
+        cmocka_unit_test(a_slow_message_is_reported_too),
+        cmocka_unit_test(waiting_is_not_slow),
+        cmocka_unit_test(a_watchdog_can_be_switched_off),
+        cmocka_unit_test(an_idle_watchdog_uses_no_processor),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
