@@ -27,7 +27,7 @@ static ssize_t receive_frame(struct echo_client *c, struct span *payload)
         if (frame != 0)
             return frame == -EMSGSIZE ? -EPROTO : frame;
         if (c->in.len == c->in.size) {
-            int rc = bytes_reserve(&c->in, c->in.size ? c->in.size : 512);
+            int rc = bytes_reserve(&c->in, c->in.size ? 1 : 512);
             if (rc)
                 return rc;
         }

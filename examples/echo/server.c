@@ -37,11 +37,10 @@ static void connection_free(void *arg)
 static ssize_t receive(struct connection *c)
 {
     if (c->in.len == c->in.size) {
-        int rc = bytes_reserve(&c->in, c->in.size ? c->in.size : BUFFER_FIRST);
+        int rc = bytes_reserve(&c->in, c->in.size ? 1 : BUFFER_FIRST);
         if (rc)
             return rc;
     }
-    CORO_DEADLINE(deadline_after(world_now(c->world), c->idle_ns));
     ssize_t got = stream_read(c->stream, c->in.ptr + c->in.len, c->in.size - c->in.len);
     if (got > 0)
         c->in.len += (size_t)got;
@@ -57,7 +56,6 @@ static int answer(struct connection *c)
     while ((frame = frame_decode(c->in.ptr + whole, c->in.len - whole, &payload)) > 0)
         whole += (size_t)frame;
     if (whole > 0) {
-        CORO_DEADLINE(deadline_after(world_now(c->world), c->idle_ns));
         struct iovec part = {.iov_base = c->in.ptr, .iov_len = whole};
         int rc = stream_write(c->stream, &part, 1);
         if (rc)
@@ -74,6 +72,7 @@ static int serve_connection(void *arg)
     if (rc)
         return rc;
     for (;;) {
+        CORO_DEADLINE(deadline_after(world_now(c->world), c->idle_ns));
         ssize_t got = receive(c);
         if (got <= 0)
             return (int)got;

@@ -308,11 +308,13 @@ static int with_defers(void *arg)
 
 static int defer_without_memory(void *arg)
 {
+    static char dot = '.';
+    static char bang = '!';
     defers.len = 0;
     for (int i = 0; i < 4; i++)
-        assert_int_equal(coro_defer(defer_note, "."), 0);
+        assert_int_equal(coro_defer(defer_note, &dot), 0);
     mem_fail_at(1, true);
-    int rc = coro_defer(defer_note, "!");
+    int rc = coro_defer(defer_note, &bang);
     mem_fail_at(0, false);
     assert_int_equal(rc, -ENOMEM);
     assert_string_equal(defers.text, "!");

@@ -3,6 +3,9 @@
  */
 #include "fixture.h"
 
+/* A literal as the argument of a coroutine that will not write to it. */
+#define PLAN(text) ((void *)(uintptr_t)(text))
+
 static int sleep_then(void *arg)
 {
     /* "10:-5" sleeps 10 and then returns -5. */
@@ -20,13 +23,13 @@ static int wait_for_three(void *arg)
     struct fixture *f = arg;
     GROUP(g, GROUP_FAIL_FAST);
     assert_int_equal(group_wait(&g), 0); /* nobody to wait for */
-    assert_int_equal(group_spawn(&g, "a", sleep_then, "30:0"), 0);
-    assert_int_equal(group_spawn(&g, "b", sleep_then, "10:0"), 0);
-    assert_int_equal(group_spawn(&g, "c", sleep_then, "20:7"), 0);
+    assert_int_equal(group_spawn(&g, "a", sleep_then, PLAN("30:0")), 0);
+    assert_int_equal(group_spawn(&g, "b", sleep_then, PLAN("10:0")), 0);
+    assert_int_equal(group_spawn(&g, "c", sleep_then, PLAN("20:7")), 0);
     assert_int_equal(group_wait(&g), 0);
     assert_int_equal(f->now, 1030);
     /* and again with the same group */
-    assert_int_equal(group_spawn(&g, "d", sleep_then, "40:0"), 0);
+    assert_int_equal(group_spawn(&g, "d", sleep_then, PLAN("40:0")), 0);
     assert_int_equal(group_wait(&g), 0);
     assert_int_equal(f->now, 1040);
     return 0;
@@ -42,9 +45,9 @@ static int first_error_ends_all(void *arg)
 {
     struct fixture *f = arg;
     GROUP(g, GROUP_FAIL_FAST);
-    assert_int_equal(group_spawn(&g, "a", sleep_then, "1000:0"), 0);
-    assert_int_equal(group_spawn(&g, "b", sleep_then, "10:-5"), 0);
-    assert_int_equal(group_spawn(&g, "c", sleep_then, "2000:-6"), 0);
+    assert_int_equal(group_spawn(&g, "a", sleep_then, PLAN("1000:0")), 0);
+    assert_int_equal(group_spawn(&g, "b", sleep_then, PLAN("10:-5")), 0);
+    assert_int_equal(group_spawn(&g, "c", sleep_then, PLAN("2000:-6")), 0);
     assert_int_equal(group_wait(&g), -5);
     assert_int_equal(f->now, 1010);
     assert_int_equal(coro_poll(), 0); /* the parent itself is not cancelled */
@@ -61,8 +64,8 @@ static int independent_children(void *arg)
 {
     struct fixture *f = arg;
     GROUP(g, GROUP_INDEPENDENT);
-    assert_int_equal(group_spawn(&g, "a", sleep_then, "100:0"), 0);
-    assert_int_equal(group_spawn(&g, "b", sleep_then, "10:-5"), 0);
+    assert_int_equal(group_spawn(&g, "a", sleep_then, PLAN("100:0")), 0);
+    assert_int_equal(group_spawn(&g, "b", sleep_then, PLAN("10:-5")), 0);
     assert_int_equal(group_wait(&g), 0);
     assert_int_equal(f->now, 1100);
     return 0;
@@ -188,7 +191,7 @@ static int parent_at_the_line(void *arg)
     racing_parent = coro_self();
     CORO_DEADLINE(1010);
     GROUP(g, GROUP_FAIL_FAST);
-    assert_int_equal(group_spawn(&g, "quick", sleep_then, "10:0"), 0);
+    assert_int_equal(group_spawn(&g, "quick", sleep_then, PLAN("10:0")), 0);
     racing_result = group_wait(&g);
     return 0;
 }
@@ -240,7 +243,7 @@ static int a_thousand(void *arg)
     for (int round = 0; round < 3; round++) {
         GROUP(g, GROUP_FAIL_FAST);
         for (int i = 0; i < 1000; i++)
-            assert_int_equal(group_spawn(&g, "child", sleep_then, i % 2 ? "3:0" : "5:0"), 0);
+            assert_int_equal(group_spawn(&g, "child", sleep_then, PLAN(i % 2 ? "3:0" : "5:0")), 0);
         assert_int_equal(group_wait(&g), 0);
     }
     return 0;

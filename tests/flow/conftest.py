@@ -1,0 +1,63 @@
+"""What every flow test shares: a real server process, watched for what it must not do.
+
+After each test the server must still answer, hold as many descriptors as before, have said nothing on standard error
+(no alert, no sanitizer report), and end with status 0 at SIGTERM, leaving no process behind.
+"""
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+ECHO = os.environ.get("WEIR_ECHO", "build/debug/examples/echo/echo")
+
+
+def until(condition, seconds=10.0):
+    """Waits for what the kernel tells nobody about (a process's descriptors); fails loudly, never silently."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited %.0f s in vain" % seconds
+        time.sleep(0.005)
+
+
+class Server:
+    def __init__(self, *address):
+        self.process = subprocess.Popen(
+            [ECHO, "serve", *(address or ["127.0.0.1:0"])],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        line = self.process.stdout.readline()
+        assert line.startswith("listening on "), line + self.process.stderr.read()
+        self.address = line.split()[-1]
+        self.descriptors_at_start = self.descriptors()
+
+    @property
+    def port(self):
+        return int(self.address.rsplit(":", 1)[1])
+
+    def descriptors(self):
+        return len(os.listdir("/proc/%d/fd" % self.process.pid))
+
+    def stop(self, number=signal.SIGTERM):
+        """Ends it and returns (status, what it said on standard error)."""
+        self.process.send_signal(number)
+        _, said = self.process.communicate(timeout=20)
+        return self.process.returncode, said
+
+    def is_settled(self):
+        return self.descriptors() == self.descriptors_at_start
+
+
+@pytest.fixture
+def server():
+    server = Server()
+    yield server
+    if server.process.returncode is None:
+        until(server.is_settled)
+        assert server.stop() == (0, "")
+    with pytest.raises(ProcessLookupError):  # its session is empty: no stray process
+        os.killpg(server.process.pid, 0)
