@@ -14,6 +14,7 @@
 #include "base/bug.h"
 #include "base/mem.h"
 #include "world/uv/internal.h"
+#include "world/uv/tsan.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -57,8 +58,10 @@ static void end_turn(struct uv_world *w)
 static void run_ready(struct uv_world *w)
 {
     begin_turn(w);
+    tsan_block_signals();
     for (int i = 0; i < ROUNDS_A_TURN && sched_ready(w->world.sched); i++)
         sched_run(w->world.sched);
+    tsan_unblock_signals();
     w->woken = 0;
 }
 

@@ -10,9 +10,10 @@
 #define LIMIT_NS (20 * NS_PER_MS)
 
 /* A log whose lines are kept; they come from two threads. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
 struct lines {
     struct log log;
-    pthread_mutex_t lock;
     char text[8192];
     size_t len;
 };
@@ -20,12 +21,12 @@ struct lines {
 static void keep_line(void *ctx, const char *line, size_t len)
 {
     struct lines *l = ctx;
-    pthread_mutex_lock(&l->lock);
+    pthread_mutex_lock(&lock);
     size_t room = sizeof(l->text) - 1 - l->len;
     size_t n = len < room ? len : room;
     memcpy(l->text + l->len, line, n);
     l->len += n;
-    pthread_mutex_unlock(&l->lock);
+    pthread_mutex_unlock(&lock);
 }
 
 static int64_t no_time(void *ctx)
@@ -38,10 +39,10 @@ static struct lines lines;
 static int count_of(const char *text)
 {
     int count = 0;
-    pthread_mutex_lock(&lines.lock);
+    pthread_mutex_lock(&lock);
     for (const char *at = lines.text; (at = strstr(at, text)); at++)
         count++;
-    pthread_mutex_unlock(&lines.lock);
+    pthread_mutex_unlock(&lock);
     return count;
 }
 
@@ -50,12 +51,10 @@ static void run_watched(coro_fn *fn, int64_t limit_ns)
     memset(&lines, 0, sizeof(lines));
     lines.log =
         (struct log){.level = LOG_DEBUG, .sink = keep_line, .wall_ns = no_time, .ctx = &lines};
-    pthread_mutex_init(&lines.lock, NULL);
     struct uv_world_options options = {.name = "io", .log = &lines.log, .watchdog_ns = limit_ns};
     assert_int_equal(uv_world_open(&w, &options), 0);
     assert_int_equal(uv_world_run(w, "root", fn, NULL), 0);
     uv_world_close(w);
-    pthread_mutex_destroy(&lines.lock);
 }
 
 /* Until the watchdog has spoken, or for much longer than it should take. The name is looked for in the

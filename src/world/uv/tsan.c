@@ -1,0 +1,45 @@
+/*
+ * tsan.c: see tsan.h.
+ */
+#include "world/uv/tsan.h"
+
+#ifdef WITH_TSAN
+
+#    include <pthread.h>
+#    include <signal.h>
+
+static _Thread_local sigset_t before;
+
+void tsan_block_signals(void)
+{
+    sigset_t most;
+    sigfillset(&most);
+    /* Faults are the code's own, and the watchdog's signal is meant for a running coroutine. */
+    static const int others[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGURG};
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        sigdelset(&most, others[i]);
+    pthread_sigmask(SIG_BLOCK, &most, &before);
+}
+
+void tsan_unblock_signals(void)
+{
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* libuv closes descriptors by system call number, unseen; when another thread is given the same number
+ * next, that looks like a race for it. */
+const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void)
+{
+    return "race_top:^pipe2$\n"
+           "race_top:^eventfd$\n"
+           "race_top:^epoll_create1$\n"
+           "race_top:^socket$\n"
+           "race_top:^socketpair$\n"
+           "race_top:^accept4$\n"
+           "race_top:^dup$\n"
+           "race_top:^open$\n"
+           "race_top:^close$\n";
+}
+
+#endif

@@ -1,0 +1,170 @@
+#!/usr/bin/env python3
+"""Shows that each rule of tools/tidy can fail, and only where it should.
+
+Each case is a tiny tree in which exactly the expected violations must be found, no more and no fewer.
+"""
+
+import contextlib
+import importlib.machinery
+import importlib.util
+import io
+import os
+import re
+import sys
+import tempfile
+import unittest
+
+sys.dont_write_bytecode = True
+TIDY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools", "tidy")
+LOADER = importlib.machinery.SourceFileLoader("tidy", TIDY)
+MODULE = importlib.util.module_from_spec(importlib.util.spec_from_loader("tidy", LOADER))
+LOADER.exec_module(MODULE)
+
+OPENING = "/* What it is. */\n"
+HEADER = OPENING + "#pragma once\n"
+
+
+def tidy(files):
+    """The violations in a tree of these files, as {(path, line, rule)}; its exit status; what it printed."""
+    with tempfile.TemporaryDirectory() as root:
+        for path, text in files.items():
+            os.makedirs(os.path.join(root, os.path.dirname(path)), exist_ok=True)
+            with open(os.path.join(root, path), "w", encoding="utf-8") as file:
+                file.write(text)
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            status = MODULE.main(["--root", root])
+    output = printed.getvalue()
+    found = re.findall(r"^(\S+):(\d+): .*, .*; .* \[(\S+)\]$", output, re.M)
+    return {(path, int(line), rule) for path, line, rule in found}, status, output
+
+
+class TidyTest(unittest.TestCase):
+    def assert_found(self, expected, files):
+        found, status, output = tidy(files)
+        self.assertEqual(found, set(expected), output)
+        self.assertEqual(status, 1 if expected else 0, output)
+
+    def assert_code(self, path, code, *rules):
+        """`code` is the second line of the file `path`, and breaks exactly these rules."""
+        self.assert_found([(path, 2, rule) for rule in rules], {path: OPENING + code + "\n"})
+
+    def test_a_clean_tree(self):
+        self.assert_found([], {
+            "src/meson.build": "subdir('base')\nsubdir('world')\n",
+            "src/base/heap.h": HEADER,
+            "src/world/world.c": OPENING + '#include "base/heap.h"\n#include <stdio.h>\n',
+        })
+
+    def test_floors(self):
+        files = {"src/base/heap.c": OPENING + '#include "world/world.h"\n', "src/world/world.h": HEADER}
+        self.assert_found([("src/base/heap.c", 2, "include")], files)
+
+    def test_unknown_floor(self):
+        files = {"src/attic/a.c": OPENING + '#include "base/heap.h"\n', "src/base/heap.h": HEADER}
+        self.assert_found([("src/attic/a.c", 2, "include")], files)
+
+    def test_siblings(self):
+        files = {"src/world/sim/a.c": OPENING + '#include "world/uv/b.h"\n',
+                 "src/world/sim/c.c": OPENING + '#include "../uv/b.h"\n',
+                 "src/world/uv/d.c": OPENING + '#include "b.h"\n', "src/world/uv/b.h": HEADER}
+        self.assert_found([("src/world/sim/a.c", 2, "include"), ("src/world/sim/c.c", 2, "include")], files)
+
+    def test_private_headers(self):
+        files = {"src/world/world.c": OPENING + '#include "coro/internal.h"\n', "src/coro/internal.h": HEADER,
+                 "src/coro/coro.c": OPENING + '#include "coro/internal.h"\n'}
+        self.assert_found([("src/world/world.c", 2, "include")], files)
+
+    def test_choosing_a_world(self):
+        files = {"src/http/a.c": OPENING + '#include "world/uv/uv_world.h"\n', "src/world/uv/uv_world.h": HEADER,
+                 "src/app/a.c": OPENING + '#include "world/uv/uv_world.h"\n'}
+        self.assert_found([("src/http/a.c", 2, "include")], files)
+
+    def test_only_includers(self):
+        for header, home in [("uv.h", "src/world/uv"), ("yyjson.h", "src/data"), ("cyaml/cyaml.h", "src/conf"),
+                             ("zmq.h", "src/batch"), ("llhttp.h", "src/http")]:
+            with self.subTest(header):
+                self.assert_code(home + "/a.c", f"#include <{header}>")
+                self.assert_code("src/flow/a.c", f"#include <{header}>", "include")
+                self.assert_code("src/flow/a.c", f'#include "{header}"', "include")
+                self.assert_code("include/weir/a.c", f"#include <{header}>", "include")
+                self.assert_code("bench/a.c", f"#include <{header}>")
+
+    def test_functions_banned_everywhere(self):
+        for function in ("strcpy strcat sprintf vsprintf gets strtok atoi atol alloca signal rand srand "
+                         "random").split():
+            with self.subTest(function):
+                self.assert_code("src/base/a.c", f"    x = {function}(y);", function)
+                self.assert_code("tests/unit/a.c", f"    x = {function}(y);", function)
+
+    def test_functions_that_reach_outside(self):
+        for function in ("clock_gettime gettimeofday time getrandom usleep nanosleep sleep socket "
+                         "fopen open poll").split():
+            with self.subTest(function):
+                self.assert_code("src/flow/a.c", f"    x = {function} (y);", function)
+                self.assert_code("examples/echo/a.c", f"    x = {function}(y);", function)
+                self.assert_code("src/world/uv/a.c", f"    x = {function}(y);")
+                self.assert_code("tests/unit/a.c", f"    x = {function}(y);")
+                self.assert_code("bench/a.c", f"    x = {function}(y);")
+
+    def test_functions_with_a_home(self):
+        for function, home in [("malloc", "src/base/mem.c"), ("calloc", "src/base/mem.c"),
+                               ("realloc", "src/base/mem.c"), ("free", "src/base/mem.c"),
+                               ("getenv", "src/base/mem.c"), ("getenv", "src/cli/a.c"),
+                               ("pthread_create", "src/pool/a.c"), ("fork", "src/pool/fork/a.c")]:
+            with self.subTest(function):
+                self.assert_code(home, f"    x = {function}(y);")
+                self.assert_code("src/base/other.c", f"    x = {function}(y);", function)
+
+    def test_what_only_looks_like_a_banned_function(self):
+        for code in ["    w->ops->random(w);", "    ops.free(x);", "    mem_free(x);", "    world_sleep(w, 1);",
+                     "    /* like strcpy(a, b) */", '    log("never call time(0)");', "    int time = 0;"]:
+            with self.subTest(code):
+                self.assert_code("src/flow/a.c", code)
+
+    def test_globals(self):
+        for code in ["static int count;", "static struct list all = {0};", "static char *name = NULL;",
+                     "static const char *name = NULL;", "    static unsigned calls;", "static _Thread_local int x;"]:
+            with self.subTest(code):
+                self.assert_code("src/flow/a.c", code, "global")
+                self.assert_code("src/coro/a.c", code)
+                self.assert_code("tests/unit/a.c", code)
+        for code in ["static const int limit = 3;", "static const char *const names[] = {", "static int f(int a);",
+                     "static inline int f(void)", "static const struct ops ops = {"]:
+            with self.subTest(code):
+                self.assert_code("src/flow/a.c", code)
+
+    def test_text(self):
+        self.assert_found([("src/base/a.h", 1, "pragma")], {"src/base/a.h": OPENING})
+        self.assert_found([("src/base/a.c", 1, "opening")], {"src/base/a.c": "int x(void);\n"})
+        self.assert_code("src/base/a.c", "int x; ", "space")
+        self.assert_code("src/base/a.c", "\tx();", "space")
+        self.assert_found([("doc/a.md", 1, "space")], {"doc/a.md": "a \n"})
+        self.assert_found([], {"Makefile": "all:\n\ttrue\n"})
+        self.assert_code("src/base/a.c", "/*" + "x" * 96 + "*/")
+        self.assert_code("src/base/a.c", "/*" + "x" * 97 + "*/", "columns")
+
+    def test_order_of_the_build(self):
+        self.assert_found([("src/meson.build", 2, "order")],
+                          {"src/meson.build": "subdir('world')\nsubdir('base')\n"})
+
+    def test_permission(self):
+        self.assert_code("src/flow/a.c", "    free(x); /* tidy: allow free because it is the C library's */")
+        self.assert_found([], {"src/flow/a.c": OPENING + "/* tidy: allow free because I say so */\nfree(x);\n"})
+        self.assert_code("src/flow/a.c", "    free(x); /* tidy: allow free */", "free")
+        self.assert_code("src/flow/a.c", "    free(x); /* tidy: allow time because of it */", "free", "allow")
+        self.assert_code("src/flow/a.c", "    x(); /* tidy: allow free because of it */", "allow")
+
+    def test_length_is_only_reported(self):
+        body = "int long_one(void)\n{\n" + "    x();\n" * 71 + "}\n"
+        _, status, output = tidy({"src/base/a.c": OPENING + body, "src/base/b.c": OPENING + "//\n" * 600})
+        self.assertEqual(status, 0)
+        self.assertIn("long_one has 71 lines", output)
+        self.assertIn("src/base/b.c: 601 lines", output)
+        short = "int f(void)\n{\n" + "    x();\n" * 70 + "}\n"
+        _, _, output = tidy({"src/base/a.c": OPENING + short})
+        self.assertNotIn("has", output)
+
+
+if __name__ == "__main__":
+    unittest.main()
