@@ -239,7 +239,9 @@ static void coro_main(void *arg)
 
 int coro_start(struct sched *s, struct group *group, const char *name, coro_fn *fn, void *arg)
 {
-    if (ready_reserve(s, s->count + 1) || heap_reserve(&s->alarms, (uint32_t)s->count + 1))
+    /* A place in each for everyone: alarms.count of them have one. */
+    if (ready_reserve(s, s->count + 1) ||
+        heap_reserve(&s->alarms, (uint32_t)(s->count + 1) - s->alarms.count))
         return -ENOMEM;
     struct stack stack;
     int rc = stack_take(&s->stacks, &stack);
