@@ -1,0 +1,292 @@
+/*
+ * json.c: reading JSON and looking into it, on yyjson, with memory from base/mem.h.
+ *
+ * A `struct json_value` is one of yyjson's values under our name: nothing is wrapped or copied.
+ */
+#include "data/json.h"
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/utf8.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <yyjson.h>
+
+struct json {
+    yyjson_doc *doc;
+};
+
+static yyjson_val *as_theirs(const struct json_value *v)
+{
+    return (yyjson_val *)(uintptr_t)v;
+}
+
+static const struct json_value *as_ours(const yyjson_val *v)
+{
+    return (const struct json_value *)(const void *)v;
+}
+
+/* ---- Memory ---- */
+
+static void *allocate(void *ctx, size_t size)
+{
+    return mem_alloc(size);
+}
+
+static void *reallocate(void *ctx, void *block, size_t old_size, size_t size)
+{
+    return mem_realloc(block, size);
+}
+
+static void release(void *ctx, void *block)
+{
+    mem_free(block);
+}
+
+static const yyjson_alc memory = {.malloc = allocate, .realloc = reallocate, .free = release};
+
+/* ---- Parsing ---- */
+
+static int say_where(struct error *e, int code, struct span text, size_t at, const char *what)
+{
+    size_t line = 1;
+    size_t column = 1;
+    size_t character = 0;
+    yyjson_locate_pos(text.ptr, text.len, at, &line, &column, &character);
+    return error_set(e, code, "invalid-json", "line %zu, column %zu: %s", line, column, what);
+}
+
+/* Where the text goes deeper than allowed, or its length. Brackets in strings are none. */
+static size_t too_deep_at(struct span text)
+{
+    size_t depth = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        if (in_string && c == '\\')
+            i++;
+        else if (c == '"')
+            in_string = !in_string;
+        else if (!in_string && (c == '[' || c == '{') && ++depth > JSON_DEPTH_MAX)
+            return i;
+        else if (!in_string && (c == ']' || c == '}') && depth > 0)
+            depth--;
+    }
+    return text.len;
+}
+
+static int check_size(struct span text, size_t max, struct error *e)
+{
+    if (text.len > max)
+        return error_set(e, -EMSGSIZE, "json-too-large",
+            "the text has %zu bytes, and at most %zu are read", text.len, max);
+    if (text.len == 0)
+        return error_set(e, -EINVAL, "invalid-json", "line 1, column 1: the text is empty");
+    size_t deep = too_deep_at(text);
+    if (deep == text.len)
+        return 0;
+    char what[96];
+    snprintf(
+        what, sizeof what, "arrays and objects stand in each other deeper than %d", JSON_DEPTH_MAX);
+    return say_where(e, -EMSGSIZE, text, deep, what);
+}
+
+int json_parse(struct json **out, struct span text, size_t max, struct error *e)
+{
+    int rc = check_size(text, max ? max : JSON_TEXT_MAX, e);
+    if (rc)
+        return rc;
+    struct json *j = mem_alloc(sizeof *j);
+    if (!j)
+        return error_set(e, -ENOMEM, "out-of-memory", "no memory to read a JSON text");
+    yyjson_read_err wrong;
+    /* Without the in-place flag the text is only read. */
+    char *data = (char *)(uintptr_t)text.ptr;
+    j->doc = yyjson_read_opts(data, text.len, YYJSON_READ_NOFLAG, &memory, &wrong);
+    if (j->doc) {
+        *out = j;
+        return 0;
+    }
+    mem_free(j);
+    if (wrong.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
+        return error_set(e, -ENOMEM, "out-of-memory", "no memory to read a JSON text");
+    return say_where(e, -EINVAL, text, wrong.pos, wrong.msg);
+}
+
+void json_free(struct json *j)
+{
+    if (!j)
+        return;
+    yyjson_doc_free(j->doc);
+    mem_free(j);
+}
+
+const struct json_value *json_root(const struct json *j)
+{
+    return as_ours(yyjson_doc_get_root(j->doc));
+}
+
+/* ---- Looking into values ---- */
+
+enum json_type json_type(const struct json_value *v)
+{
+    switch (yyjson_get_type(as_theirs(v))) {
+    case YYJSON_TYPE_BOOL:
+        return JSON_BOOL;
+    case YYJSON_TYPE_NUM:
+        return JSON_NUMBER;
+    case YYJSON_TYPE_STR:
+        return JSON_STRING;
+    case YYJSON_TYPE_ARR:
+        return JSON_ARRAY;
+    case YYJSON_TYPE_OBJ:
+        return JSON_OBJECT;
+    default:
+        return JSON_NULL;
+    }
+}
+
+bool json_bool(const struct json_value *v, bool otherwise)
+{
+    return yyjson_is_bool(as_theirs(v)) ? yyjson_get_bool(as_theirs(v)) : otherwise;
+}
+
+double json_number(const struct json_value *v, double otherwise)
+{
+    return yyjson_is_num(as_theirs(v)) ? yyjson_get_num(as_theirs(v)) : otherwise;
+}
+
+bool json_integer(const struct json_value *v, int64_t *out)
+{
+    yyjson_val *n = as_theirs(v);
+    if (yyjson_is_uint(n) && yyjson_get_uint(n) <= INT64_MAX)
+        *out = (int64_t)yyjson_get_uint(n);
+    else if (yyjson_is_sint(n))
+        *out = yyjson_get_sint(n);
+    else if (yyjson_is_real(n) && rint(yyjson_get_real(n)) == yyjson_get_real(n) &&
+             fabs(yyjson_get_real(n)) <= 9007199254740992.0) /* beyond, a double skips integers */
+        *out = (int64_t)yyjson_get_real(n);
+    else
+        return false;
+    return true;
+}
+
+struct span json_string(const struct json_value *v)
+{
+    yyjson_val *s = as_theirs(v);
+    return (struct span){.ptr = yyjson_get_str(s), .len = yyjson_is_str(s) ? yyjson_get_len(s) : 0};
+}
+
+size_t json_count(const struct json_value *v)
+{
+    return yyjson_is_ctn(as_theirs(v)) ? yyjson_get_len(as_theirs(v)) : 0;
+}
+
+const struct json_value *json_member(const struct json_value *v, const char *name)
+{
+    return as_ours(yyjson_obj_get(as_theirs(v), name));
+}
+
+struct json_iter json_iter(const struct json_value *v)
+{
+    size_t count = json_count(v);
+    return (struct json_iter){
+        .next = count ? as_ours(unsafe_yyjson_get_first(as_theirs(v))) : NULL,
+        .left = count,
+        .members = yyjson_is_obj(as_theirs(v)),
+    };
+}
+
+const struct json_value *json_next(struct json_iter *it, struct span *name)
+{
+    if (it->left == 0)
+        return NULL;
+    it->left--;
+    if (it->members) {
+        if (name)
+            *name = json_string(it->next);
+        it->next = as_ours(as_theirs(it->next) + 1); /* a member's value follows its name */
+    }
+    const struct json_value *v = it->next;
+    it->next = it->left ? as_ours(unsafe_yyjson_get_next(as_theirs(v))) : NULL;
+    return v;
+}
+
+/* ---- Writing ---- */
+
+/* How a character is written that may not stand in a string as it is, or NULL. */
+static const char *escape_of(unsigned char c, char text[8])
+{
+    switch (c) {
+    case '"':
+        return "\\\"";
+    case '\\':
+        return "\\\\";
+    case '\n':
+        return "\\n";
+    case '\r':
+        return "\\r";
+    case '\t':
+        return "\\t";
+    default:
+        if (c >= 0x20)
+            return NULL;
+        snprintf(text, 8, "\\u%04x", c);
+        return text;
+    }
+}
+
+static int write_escaped(struct bytes *out, struct span s)
+{
+    size_t plain = 0; /* start of what can be copied as it is */
+    size_t i = 0;
+    while (i < s.len) {
+        char text[8];
+        size_t character = utf8_length(s.ptr + i, s.len - i);
+        const char *instead =
+            character ? escape_of((unsigned char)s.ptr[i], text) : "\xef\xbf\xbd"; /* U+FFFD */
+        if (instead) {
+            int rc = bytes_append(out, s.ptr + plain, i - plain);
+            if (rc == 0)
+                rc = bytes_append_span(out, span_of(instead));
+            if (rc)
+                return rc;
+            plain = i + 1;
+        }
+        i += character ? character : 1;
+    }
+    return bytes_append(out, s.ptr + plain, s.len - plain);
+}
+
+int json_write_string(struct bytes *out, struct span s)
+{
+    size_t before = out->len;
+    int rc = bytes_append_byte(out, '"');
+    if (rc == 0 && s.len > 0)
+        rc = write_escaped(out, s);
+    if (rc == 0)
+        rc = bytes_append_byte(out, '"');
+    if (rc)
+        out->len = before;
+    return rc;
+}
+
+int json_write_integer(struct bytes *out, int64_t n)
+{
+    return bytes_printf(out, "%" PRId64, n);
+}
+
+int json_write(struct bytes *out, const struct json_value *v)
+{
+    size_t len;
+    yyjson_write_err wrong;
+    char *text = yyjson_val_write_opts(as_theirs(v), YYJSON_WRITE_NOFLAG, &memory, &len, &wrong);
+    if (!text)
+        return -ENOMEM;
+    int rc = bytes_append(out, text, len);
+    mem_free(text);
+    return rc;
+}

@@ -1,0 +1,229 @@
+/*
+ * json_test.c: JSON read strictly, looked into, and written so that it can be read.
+ */
+#include "../check.h"
+
+#include "base/limits.h"
+#include "data/json.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct json *parse(const char *text)
+{
+    struct json *j;
+    struct error e;
+    int rc = json_parse(&j, span_of(text), 0, &e);
+    if (rc)
+        fail_msg("%s: %s", text, e.sentence);
+    return j;
+}
+
+static void values_are_found(void **state)
+{
+    struct json *j =
+        parse("{\"a\":[1,-2,2.5,1e3,true,null,\"x\\u0000y\"],\"b\":{\"c\":\"d\"},\"a\":7}");
+    const struct json_value *root = json_root(j);
+    assert_int_equal(json_type(root), JSON_OBJECT);
+    assert_int_equal(json_count(root), 3);
+    const struct json_value *a = json_member(root, "a"); /* the first of the two */
+    assert_int_equal(json_count(a), 7);
+    struct json_iter it = json_iter(a);
+    int64_t n;
+    assert_true(json_integer(json_next(&it, NULL), &n) && n == 1);
+    assert_true(json_integer(json_next(&it, NULL), &n) && n == -2);
+    const struct json_value *half = json_next(&it, NULL);
+    assert_false(json_integer(half, &n));
+    assert_true(json_number(half, 0) == 2.5);
+    assert_true(json_integer(json_next(&it, NULL), &n) && n == 1000);
+    assert_true(json_bool(json_next(&it, NULL), false));
+    assert_int_equal(json_type(json_next(&it, NULL)), JSON_NULL);
+    assert_true(span_equal(json_string(json_next(&it, NULL)), SPAN("x\0y")));
+    assert_null(json_next(&it, NULL));
+    assert_null(json_next(&it, NULL));
+    assert_true(span_equal(json_string(json_member(json_member(root, "b"), "c")), SPAN("d")));
+    json_free(j);
+}
+
+static void what_is_not_there_is_null(void **state)
+{
+    struct json *j = parse("[]");
+    const struct json_value *none = json_member(json_root(j), "x");
+    int64_t n;
+    assert_null(none);
+    assert_int_equal(json_type(none), JSON_NULL);
+    assert_int_equal(json_count(none), 0);
+    assert_true(json_number(none, 4) == 4);
+    assert_true(json_bool(none, true));
+    assert_false(json_integer(none, &n));
+    assert_int_equal(json_string(none).len, 0);
+    struct json_iter it = json_iter(none);
+    assert_null(json_next(&it, NULL));
+    json_free(j);
+    json_free(NULL);
+}
+
+static void integers_are_exact_or_none(void **state)
+{
+    static const struct {
+        const char *text;
+        bool is;
+        int64_t value;
+    } cases[] = {
+        {"9223372036854775807", true, INT64_MAX},
+        {"-9223372036854775808", true, INT64_MIN},
+        {"9223372036854775808", false, 0},
+        {"1.0", true, 1},
+        {"1e18", false, 0},
+        {"0.1", false, 0},
+        {"-0", true, 0},
+        {"\"1\"", false, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct json *j = parse(cases[i].text);
+        int64_t n = 0;
+        assert_int_equal(json_integer(json_root(j), &n), cases[i].is);
+        assert_int_equal(n, cases[i].value);
+        json_free(j);
+    }
+}
+
+static void members_are_gone_through_in_order(void **state)
+{
+    struct json *j = parse("{\"z\":1,\"a\":[[1,2],{}],\"m\":{\"n\":{}}}");
+    static const char *const names[] = {"z", "a", "m"};
+    struct json_iter it = json_iter(json_root(j));
+    struct span name;
+    size_t i = 0;
+    while (json_next(&it, &name))
+        assert_true(span_equal(name, span_of(names[i++])));
+    assert_int_equal(i, 3);
+    json_free(j);
+}
+
+static void wrong_texts_are_refused_with_the_place(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *where;
+    } cases[] = {
+        {"", "line 1, column 1:"}, {"{\n  \"a\": tru\n}", "line 2, column 8:"},
+        {"[1,]", "line 1, column"}, {"[1 // one\n]", "line 1, column 4:"},
+        {"{'a':1}", "line 1, column 2:"}, {"[01]", "line 1, column"},
+        {"\"\x01\"", "line 1, column"}, {"\"\xff\"", "line 1, column"},
+        {"1 2", "line 1, column 3:"}, {"[NaN]", "line 1, column 2:"},
+        {"\"\\ud800\"", "line 1, column"},
+        {"\xef\xbb\xbf{}", "line 1, column 1:"}, /* a byte order mark */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct json *j = NULL;
+        struct error e;
+        assert_int_equal(json_parse(&j, span_of(cases[i].text), 0, &e), -EINVAL);
+        assert_null(j);
+        if (strncmp(e.sentence, cases[i].where, strlen(cases[i].where)) != 0)
+            fail_msg("'%s' was refused with: %s", cases[i].text, e.sentence);
+    }
+}
+
+static void bounds_are_kept(void **state)
+{
+    struct json *j;
+    struct error e;
+    char text[2 * JSON_DEPTH_MAX + 3];
+    for (size_t depth = JSON_DEPTH_MAX; depth <= JSON_DEPTH_MAX + 1; depth++) {
+        memset(text, '[', depth);
+        memset(text + depth, ']', depth);
+        int rc = json_parse(&j, (struct span){text, 2 * depth}, 0, &e);
+        assert_int_equal(rc, depth > JSON_DEPTH_MAX ? -EMSGSIZE : 0);
+        if (rc == 0)
+            json_free(j);
+    }
+    assert_string_equal(
+        e.sentence, "line 1, column 129: arrays and objects stand in each other deeper than 128");
+    assert_int_equal(json_parse(&j, SPAN("[1,2,3]"), 6, &e), -EMSGSIZE);
+    assert_int_equal(json_parse(&j, SPAN("[1,2,3]"), 7, &e), 0);
+    json_free(j);
+    /* Brackets in strings are text. */
+    memset(text, '[', sizeof text);
+    text[0] = text[sizeof text - 1] = '"';
+    assert_int_equal(json_parse(&j, (struct span){text, sizeof text}, 0, &e), 0);
+    json_free(j);
+}
+
+static void what_is_written_reads_back(void **state)
+{
+    static const char text[] = "{\"s\":\"q\\\"b\\\\n\\nr\\rt\\tc\\u0001\",\"n\":[0,-1,0.5,"
+                               "18446744073709551615],\"e\":[],\"o\":{}}";
+    struct json *j = parse(text);
+    struct bytes out;
+    bytes_init(&out, 1000);
+    assert_int_equal(json_write(&out, json_root(j)), 0);
+    assert_true(
+        span_equal(bytes_span(&out), SPAN("{\"s\":\"q\\\"b\\\\n\\nr\\rt\\tc\\u0001\",\"n\":"
+                                          "[0,-1,0.5,18446744073709551615],\"e\":[],\"o\":{}}")));
+    bytes_release(&out);
+    json_free(j);
+}
+
+static void strings_are_escaped_and_always_utf8(void **state)
+{
+    struct bytes out;
+    bytes_init(&out, 1000);
+    assert_int_equal(json_write_string(&out, SPAN("a\"\\\n\r\t\x01\x7f\xc3\xa9/")), 0);
+    assert_true(span_equal(bytes_span(&out), SPAN("\"a\\\"\\\\\\n\\r\\t\\u0001\x7f\xc3\xa9/\"")));
+    bytes_reset(&out);
+    assert_int_equal(json_write_string(&out, SPAN("x\xff\xe2\x82y")), 0);
+    assert_true(span_equal(bytes_span(&out), SPAN("\"x\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdy\"")));
+    bytes_reset(&out);
+    assert_int_equal(json_write_string(&out, (struct span){NULL, 0}), 0);
+    assert_true(span_equal(bytes_span(&out), SPAN("\"\"")));
+    bytes_release(&out);
+}
+
+static void a_full_buffer_is_left_as_it_was(void **state)
+{
+    struct bytes out;
+    bytes_init(&out, 8);
+    assert_int_equal(bytes_append_span(&out, SPAN("123")), 0);
+    assert_int_equal(json_write_string(&out, SPAN("abcd")), -ENOBUFS);
+    assert_true(span_equal(bytes_span(&out), SPAN("123")));
+    assert_int_equal(json_write_string(&out, SPAN("abc")), 0);
+    bytes_release(&out);
+}
+
+static bool parse_and_write(void)
+{
+    struct json *j;
+    struct bytes out;
+    int rc = json_parse(&j, SPAN("{\"a\":[1,2,3,\"four\"],\"b\":\"c\"}"), 0, NULL);
+    if (rc)
+        return false;
+    bytes_init(&out, 1000);
+    rc = json_write(&out, json_root(j));
+    bytes_release(&out);
+    json_free(j);
+    return rc == 0;
+}
+
+static void both_survive_the_loss_of_memory(void **state)
+{
+    torture(parse_and_write);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(values_are_found),
+        cmocka_unit_test(what_is_not_there_is_null),
+        cmocka_unit_test(integers_are_exact_or_none),
+        cmocka_unit_test(members_are_gone_through_in_order),
+        cmocka_unit_test(wrong_texts_are_refused_with_the_place),
+        cmocka_unit_test(bounds_are_kept),
+        cmocka_unit_test(what_is_written_reads_back),
+        cmocka_unit_test(strings_are_escaped_and_always_utf8),
+        cmocka_unit_test(a_full_buffer_is_left_as_it_was),
+        cmocka_unit_test(both_survive_the_loss_of_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
