@@ -5,7 +5,9 @@
 #   make bench    build for release, run the benchmarks one after another and show what they measured
 #   make sim      run the simulations; SEED=7 make sim replays one, SEEDS=1000 make sim tries that many
 #   make fuzz     run every fuzz target; RUNS and SECONDS_EACH bound each
-#   make format   format the C files; `make tidy` checks the rules of the house
+#   make format   format the C files
+#   make tidy     check the rules of the house
+#   make lint     let clang-tidy look for mistakes
 #   make clean    remove build/
 
 RELEASE = --buildtype=release -Dtests=false
@@ -26,18 +28,22 @@ sim: all
 	@meson test -C build/debug --no-rebuild --suite sim --verbose --num-processes 1 -t 0
 
 fuzz:
-	@sh tools/setup ci
+	@sh tools/setup clang
 	@sh tools/fuzz
 
 format:
-	@sh tools/setup ci
+	@sh tools/setup clang
 	@sh tools/format
 
 tidy:
-	@sh tools/setup ci
+	@sh tools/setup test
 	@tools/tidy
+
+lint:
+	@sh tools/setup clang
+	@sh tools/lint
 
 clean:
 	rm -rf build
 
-.PHONY: all test bench sim fuzz format tidy clean
+.PHONY: all test bench sim fuzz format tidy lint clean

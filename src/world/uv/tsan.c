@@ -31,15 +31,14 @@ void tsan_unblock_signals(void)
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
-    return "race_top:^pipe2$\n"
-           "race_top:^eventfd$\n"
-           "race_top:^epoll_create1$\n"
-           "race_top:^socket$\n"
-           "race_top:^socketpair$\n"
-           "race_top:^accept4$\n"
-           "race_top:^dup$\n"
-           "race_top:^open$\n"
-           "race_top:^close$\n";
+    return "race_top:^__interceptor_pipe2$\n"
+           "race_top:^__interceptor_eventfd$\n"
+           "race_top:^__interceptor_epoll_create1$\n"
+           "race_top:^__interceptor_socket$\n"
+           "race_top:^__interceptor_socketpair$\n"
+           "race_top:^__interceptor_accept4$\n"
+           "race_top:^__interceptor_dup$\n"
+           "race_top:^__interceptor_open$\n";
 }
 
 #endif
