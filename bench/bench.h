@@ -1,6 +1,6 @@
 /*
- * bench.h: how every benchmark here measures and speaks: a clock, a series of samples, and one line a figure with median,
- * minimum and maximum, so that noise is seen and not hidden.
+ * bench.h: how every benchmark here measures and speaks: a clock, a series of samples, and one line
+ * a figure with median, minimum and maximum, so that noise is seen and not hidden.
  */
 #pragma once
 

@@ -1,5 +1,6 @@
 /*
- * coro.c: what a coroutine costs: a switch, a life, a group of three, and 100,000 that sleep a second.
+ * coro.c: what a coroutine costs: a switch, a life, a group of three, and 100,000 that sleep a
+ * second.
  */
 #include "bench.h"
 

@@ -5,8 +5,8 @@
  *     bench_echo PEER_SERVER WEIR_SERVER [connections [seconds [rounds]]]
  *
  * 64 connections, one message of 64 bytes outstanding on each. Servers run on the first of the
- * processors we may use, the load on the second. Besides messages a second, the server's own processor
- * time a message is told: it does not depend on how good the load generator is.
+ * processors we may use, the load on the second. Besides messages a second, the server's own
+ * processor time a message is told: it does not depend on how good the load generator is.
  */
 #include "bench.h"
 

@@ -1,10 +1,10 @@
 /*
- * echo_epoll.c: the peer of the echo benchmark: a bare epoll loop in C, without a library, coroutines,
- * deadlines or a log.
+ * echo_epoll.c: the peer of the echo benchmark: a bare epoll loop in C, without a library,
+ * coroutines, deadlines or a log.
  *
- * It speaks examples/echo's protocol: frames of a 4-byte big-endian length and that many bytes, sent
- * back as they came. Level-triggered; a ready connection costs one read and one write. What a client
- * does not take is kept, and that client not read from until it has.
+ * It speaks examples/echo's protocol: frames of a 4-byte big-endian length and that many bytes,
+ * sent back as they came. Level-triggered; a ready connection costs one read and one write. What a
+ * client does not take is kept, and that client not read from until it has.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -16,8 +16,9 @@ int echo_client_open(struct echo_client *c, struct world *w, const struct addres
     __attribute__((warn_unused_result));
 void echo_client_close(struct echo_client *c);
 
-/* Sends one payload and waits for one back. 0, and `reply` borrows from the client until its next call; or a negative errno,
- * after which the client is good for nothing but closing: -EPIPE if the server ended first, -EPROTO if what came back
- * is no frame or more than one. One call at a time a client. */
+/* Sends one payload and waits for one back. 0, and `reply` borrows from the client until its next
+ * call; or a negative errno, after which the client is good for nothing but closing: -EPIPE if the
+ * server ended first, -EPROTO if what came back is no frame or more than one. One call at a time a
+ * client. */
 int echo_call(struct echo_client *c, struct span payload, struct span *reply)
     __attribute__((warn_unused_result));

@@ -1,5 +1,6 @@
 /*
- * server.c: one coroutine accepts; each connection is a child of it. Read from the bottom: echo_serve, serve_connection.
+ * server.c: one coroutine accepts; each connection is a child of it. Read from the bottom:
+ * echo_serve, serve_connection.
  */
 #include "server.h"
 
@@ -15,7 +16,8 @@
 #define BUFFER_FIRST (4 * 1024)
 #define BUFFER_MAX   (FRAME_HEAD + FRAME_PAYLOAD_MAX)
 
-/* How long to wait before accepting again when there was no descriptor or no memory for another connection. */
+/* How long to wait before accepting again when there was no descriptor or no memory for another
+ * connection. */
 #define ACCEPT_PAUSE_NS (50 * NS_PER_MS)
 
 struct connection {

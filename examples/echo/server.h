@@ -14,6 +14,6 @@ struct echo_options {
 
 #define ECHO_IDLE_DEFAULT_NS (60 * NS_PER_S)
 
-/* Serves until the calling coroutine is cancelled (-ECANCELED), or says why it could not listen. Every connection has ended
- * when it returns. */
+/* Serves until the calling coroutine is cancelled (-ECANCELED), or says why it could not listen.
+ * Every connection has ended when it returns. */
 int echo_serve(struct world *w, const struct address *at, const struct echo_options *options);

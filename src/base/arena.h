@@ -1,9 +1,10 @@
 /*
  * arena.h: memory that goes all at once: one arena a request, released when it ends.
  *
- * Allocations come from chunks, one after another, aligned to 16; none is freed alone. An arena states the most it may hold; what
- * would pass that, or finds no memory, is NULL. Under ASan what was not handed out is poisoned, with a red zone after each
- * allocation; debug builds overwrite what a reset takes back, so that a pointer kept too long reads nonsense.
+ * Allocations come from chunks, one after another, aligned to 16; none is freed alone. An arena
+ * states the most it may hold; what would pass that, or finds no memory, is NULL. Under ASan what
+ * was not handed out is poisoned, with a red zone after each allocation; debug builds overwrite
+ * what a reset takes back, so that a pointer kept too long reads nonsense.
  *
  * An arena belongs to one thread at a time.
  */

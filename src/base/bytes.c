@@ -1,5 +1,6 @@
 /*
- * bytes.c: a growing buffer. It doubles, so that appending costs a constant on average, and stops at its maximum.
+ * bytes.c: a growing buffer. It doubles, so that appending costs a constant on average, and stops
+ * at its maximum.
  */
 #include "base/bytes.h"
 

@@ -1,5 +1,6 @@
 /*
- * error.c: sentences for errors, put together without the heap: running out of memory is one of them.
+ * error.c: sentences for errors, put together without the heap: running out of memory is one of
+ * them.
  */
 #include "base/error.h"
 

@@ -1,6 +1,7 @@
 /*
- * map.c: entries in a row, in the order they came, and beside it an open-addressed table of their indexes. Removed entries
- * leave a hole in the row, which the table still points at; both are made anew when a third of the row is holes.
+ * map.c: entries in a row, in the order they came, and beside it an open-addressed table of their
+ * indexes. Removed entries leave a hole in the row, which the table still points at; both are made
+ * anew when a third of the row is holes.
  */
 #include "base/map.h"
 

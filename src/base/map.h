@@ -1,9 +1,10 @@
 /*
  * map.h: from names to pointers.
  *
- * A hash table whose hash is keyed by a seed that the owner draws, so that nobody outside can choose names that collide. Names are
- * copied. Going through it gives the entries in the order in which they were put, whatever the seed: a simulation must not
- * depend on it. At most `max` entries.
+ * A hash table whose hash is keyed by a seed that the owner draws, so that nobody outside can
+ * choose names that collide. Names are copied. Going through it gives the entries in the order in
+ * which they were put, whatever the seed: a simulation must not depend on it. At most `max`
+ * entries.
  */
 #pragma once
 

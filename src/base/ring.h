@@ -1,6 +1,7 @@
 /*
- * ring.h: a bounded queue of pointers, first in, first out. Its memory is taken once; pushing and popping cannot fail for want of
- * it. Not for several threads at once: who shares it brings the lock.
+ * ring.h: a bounded queue of pointers, first in, first out. Its memory is taken once; pushing and
+ * popping cannot fail for want of it. Not for several threads at once: who shares it brings the
+ * lock.
  */
 #pragma once
 

@@ -1,13 +1,14 @@
 /*
  * coro.c: a sched and its coroutines: starting, parking, waking, ending.
  *
- * Who is ready stands in a ring; a coroutine that parks or ends goes straight on to the next in the ring, without a detour
- * over the thread's own stack, until the budget of this sched_run is used up. An ended coroutine cannot give back the stack it
- * still stands on: whoever comes next does that for it.
+ * Who is ready stands in a ring; a coroutine that parks or ends goes straight on to the next in the
+ * ring, without a detour over the thread's own stack, until the budget of this sched_run is used
+ * up. An ended coroutine cannot give back the stack it still stands on: whoever comes next does
+ * that for it.
  *
- * Alarms are lazy. A coroutine has one, and a request's waits share one deadline, so an alarm that is early enough is left
- * where it is from wait to wait; when it goes off too early it is moved to the right moment. That makes deadlines cost one
- * heap operation a request rather than two a wait.
+ * Alarms are lazy. A coroutine has one, and a request's waits share one deadline, so an alarm that
+ * is early enough is left where it is from wait to wait; when it goes off too early it is moved to
+ * the right moment. That makes deadlines cost one heap operation a request rather than two a wait.
  */
 #include "coro/coro.h"
 
@@ -138,7 +139,8 @@ static void bury(struct sched *s)
     stack_give(&s->stacks, &stack);
 }
 
-/* Who goes on when the running coroutine leaves: the next that is ready, or the thread when the budget is used up. */
+/* Who goes on when the running coroutine leaves: the next that is ready, or the thread when the
+ * budget is used up. */
 static struct context *next_context(struct sched *s)
 {
     if (s->budget == 0 || s->ready_count == 0) {

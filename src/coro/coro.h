@@ -85,7 +85,8 @@ void sched_expire(struct sched *s, int64_t now);
 bool sched_here(const struct sched *s);
 /* Coroutines that have not ended. */
 size_t sched_count(const struct sched *s);
-/* The most bytes of stack that any coroutine has used so far, in whole pages. It looks at every stack: for reports. */
+/* The most bytes of stack that any coroutine has used so far, in whole pages. It looks at every
+ * stack: for reports. */
 size_t sched_stack_high_water(struct sched *s);
 /* Names of the coroutines and what each waits for, one a line, through `line`; for reports of dead
  * ends. */
@@ -143,9 +144,9 @@ void coro_deadline_restore(struct coro_deadline_scope *scope);
 #define CORO_UNIQUE_(name, line)      CORO_UNIQUE_PASTE(name, line)
 #define CORO_UNIQUE_PASTE(name, line) name##line
 
-/* Has run(arg) called when the coroutine ends, however it ends: the latest first, on the coroutine's
- * own stack, after its function has returned. `arg` must live until then: nothing in the function's
- * own frame does. 0; or -ENOMEM, and then `run` has been called right away. */
+/* Has run(arg) called when the coroutine ends, however it ends: the latest first, on the
+ * coroutine's own stack, after its function has returned. `arg` must live until then: nothing in
+ * the function's own frame does. 0; or -ENOMEM, and then `run` has been called right away. */
 int coro_defer(void (*run)(void *arg), void *arg) __attribute__((warn_unused_result));
 /* Takes back the latest coro_defer of the same two: it will not run. False if there is none. */
 bool coro_defer_drop(void (*run)(void *arg), void *arg);

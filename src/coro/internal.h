@@ -53,7 +53,8 @@ struct sched {
         *dead; /* has left its stack for the last time; its stack is given back by who comes next */
     size_t budget; /* how many more may start before sched_run returns */
 
-    /* Ready coroutines: a ring of at least as many places as there are coroutines, so that waking cannot fail. */
+    /* Ready coroutines: a ring of at least as many places as there are coroutines, so that waking
+     * cannot fail. */
     struct coro **ready;
     size_t ready_size;
     size_t ready_head;

@@ -1,8 +1,8 @@
 /*
  * overflow.c: turns a fault in a guard page into a sentence with the coroutine's name.
  *
- * The handler runs on a stack of its own, since the coroutine's has just ended. Faults elsewhere go to whoever handled them
- * before (a sanitizer, or the default: a core dump).
+ * The handler runs on a stack of its own, since the coroutine's has just ended. Faults elsewhere go
+ * to whoever handled them before (a sanitizer, or the default: a core dump).
  */
 #include "coro/internal.h"
 
@@ -19,7 +19,8 @@ static struct sigaction before_bus;
 
 static void say_overflow(const struct coro *c)
 {
-    /* snprintf is not async-signal-safe by the letter, but this thread is in a coroutine's own code, and about to end. */
+    /* snprintf is not async-signal-safe by the letter, but this thread is in a coroutine's own
+     * code, and about to end. */
     char text[256];
     int len = snprintf(text, sizeof text,
         "bug: coroutine '%s' overflowed its stack of %zu KiB; find what it recurses into or keeps "
@@ -42,7 +43,8 @@ static void on_fault(int number, siginfo_t *info, void *context)
         before->sa_sigaction(number, info, context);
         return;
     }
-    /* Returning repeats the fault, now with its default action: the core shows the overflowing frame. */
+    /* Returning repeats the fault, now with its default action: the core shows the overflowing
+     * frame. */
     struct sigaction by_default = {.sa_handler = SIG_DFL};
     sigaction(number, &by_default, NULL);
 }
@@ -58,7 +60,8 @@ int coro_catch_overflow(void)
     return 0;
 }
 
-/* The stack is the thread's own storage: pages that no fault touches are never there, and it goes with the thread. */
+/* The stack is the thread's own storage: pages that no fault touches are never there, and it goes
+ * with the thread. */
 void overflow_prepare_thread(void)
 {
     static _Thread_local bool prepared;

@@ -2,7 +2,8 @@
  * stack.c: slabs of coroutine stacks. See stack.h for why they are guarded the way they are.
  *
  * A slab is [guard | stack 0 | guard | stack 1 | ...], its free stacks a bit mask, and moves between the pool's four lists as the
- * mask goes from full to empty. What must outlive a trim stands in the slab's own block, not in the stacks.
+ * mask goes from full to empty. What must outlive a trim stands in the slab's own block, not in the
+ * stacks.
  */
 #include "coro/stack.h"
 
@@ -182,8 +183,9 @@ int stack_take(struct stack_pool *p, struct stack *out)
     return 0;
 }
 
-/* The most that any of the slab's stacks has touched, in whole pages: a page that was never written to is not there. The
- * canary of an unguarded stack is in its lowest page, which therefore tells nothing. */
+/* The most that any of the slab's stacks has touched, in whole pages: a page that was never written
+ * to is not there. The canary of an unguarded stack is in its lowest page, which therefore tells
+ * nothing. */
 static size_t slab_high_water(const struct stack_pool *p, const struct stack_slab *slab)
 {
     size_t stride = stack_stride(p) / p->page_size;

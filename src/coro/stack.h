@@ -1,14 +1,15 @@
 /*
  * stack.h: the stacks of one sched's coroutines, pooled and guarded.
  *
- * Stacks come in slabs of 64 from one mapping each. Below every stack lies a guard page: where the kernel can guard pages
- * within a mapping (MADV_GUARD_INSTALL, Linux 6.13) it costs no mapping of its own, so 100,000 stacks are a handful of mappings;
- * elsewhere a guard is an mprotect that splits the mapping in two, so only as many stacks as the budget allows have
- * one, well under the kernel's default of 65,530 mappings, and the rest have a canary at their low end that is
- * checked whenever their coroutine leaves.
+ * Stacks come in slabs of 64 from one mapping each. Below every stack lies a guard page: where the
+ * kernel can guard pages within a mapping (MADV_GUARD_INSTALL, Linux 6.13) it costs no mapping of
+ * its own, so 100,000 stacks are a handful of mappings; elsewhere a guard is an mprotect that
+ * splits the mapping in two, so only as many stacks as the budget allows have one, well under the
+ * kernel's default of 65,530 mappings, and the rest have a canary at their low end that is checked
+ * whenever their coroutine leaves.
  *
- * An ended coroutine's stack is taken again first, while its pages are warm. Slabs without a user give their pages back to
- * the kernel once more than `idle_max` bytes of them are kept.
+ * An ended coroutine's stack is taken again first, while its pages are warm. Slabs without a user
+ * give their pages back to the kernel once more than `idle_max` bytes of them are kept.
  */
 #pragma once
 
@@ -52,8 +53,9 @@ void stack_pool_release(struct stack_pool *p);
 int stack_take(struct stack_pool *p, struct stack *out);
 void stack_give(struct stack_pool *p, const struct stack *stack);
 
-/* Bytes to leave free at the top. Stacks lie a multiple of the page size apart, so what stands at their tops would share a
- * few cache lines' places in every cache and push each other out; this moves neighbours apart within the page. */
+/* Bytes to leave free at the top. Stacks lie a multiple of the page size apart, so what stands at
+ * their tops would share a few cache lines' places in every cache and push each other out; this
+ * moves neighbours apart within the page. */
 size_t stack_colour(const struct stack *stack);
 
 /* Whether an unguarded stack's canary is unharmed; true for guarded ones. */

@@ -1,6 +1,6 @@
 /*
- * switch.c: contexts for C: fresh stacks laid out as the assembly expects them, the ucontext fallback, and what the
- * sanitizers want to hear.
+ * switch.c: contexts for C: fresh stacks laid out as the assembly expects them, the ucontext
+ * fallback, and what the sanitizers want to hear.
  */
 #include "coro/switch.h"
 
@@ -32,8 +32,8 @@
 #    include <sanitizer/tsan_interface.h>
 #endif
 
-/* TSan counts calls and returns on the current fiber's own account, so no function may be called on one fiber and return on
- * another: all that stands between change() and the assembly is inlined. */
+/* TSan counts calls and returns on the current fiber's own account, so no function may be called on
+ * one fiber and return on another: all that stands between change() and the assembly is inlined. */
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 
 /* ---- The machine ---- */
@@ -144,7 +144,8 @@ static ALWAYS_INLINE void switch_context(struct context *from, struct context *t
 /* ---- The sanitizers ---- */
 
 #ifdef WITH_ASAN
-/* Who left last on this thread: the one that arrives tells ASan, and learns the other stack's extent for the way back. */
+/* Who left last on this thread: the one that arrives tells ASan, and learns the other stack's
+ * extent for the way back. */
 static _Thread_local struct context *left;
 #endif
 
@@ -205,8 +206,9 @@ void switch_prepare_thread(struct context *c)
 #endif
 }
 
-/* The one place from which every stack is left and at which every stack goes on, so that the processor, which predicts
- * returns from the order of calls, is right about this one and those above it although the stack has changed between. */
+/* The one place from which every stack is left and at which every stack goes on, so that the
+ * processor, which predicts returns from the order of calls, is right about this one and those
+ * above it although the stack has changed between. */
 __attribute__((noinline)) static void change(struct context *from, struct context *to, bool last)
 {
     announce(from, to, last);

@@ -1,13 +1,14 @@
 /*
  * switch.h: leaving one stack and going on upon another.
  *
- * A `struct context` is a place to come back to. On x86-64 and aarch64 it is a stack pointer, with what the ABI says a
- * call preserves pushed on that stack, floating-point control words included; elsewhere, or when the build says
- * -Dswitch=ucontext, it is a ucontext. The sanitizers are told of every switch, since each would otherwise take the jump
- * for a wild one.
+ * A `struct context` is a place to come back to. On x86-64 and aarch64 it is a stack pointer, with
+ * what the ABI says a call preserves pushed on that stack, floating-point control words included;
+ * elsewhere, or when the build says -Dswitch=ucontext, it is a ucontext. The sanitizers are told of
+ * every switch, since each would otherwise take the jump for a wild one.
  *
- * Hardware shadow stacks record return addresses of one stack only; a switch would be taken for an attack. The build does not
- * ask for them, and switch_supported refuses clearly should something else have turned them on.
+ * Hardware shadow stacks record return addresses of one stack only; a switch would be taken for an
+ * attack. The build does not ask for them, and switch_supported refuses clearly should something
+ * else have turned them on.
  */
 #pragma once
 
@@ -35,8 +36,8 @@ struct context {
 /* 0, or -ENOTSUP when this thread runs with a shadow stack. */
 int switch_supported(void);
 
-/* Makes `c` a context that, when first switched to, calls entry(arg) on the given stack. `entry` never returns, and calls
- * switch_arrived before anything else. */
+/* Makes `c` a context that, when first switched to, calls entry(arg) on the given stack. `entry`
+ * never returns, and calls switch_arrived before anything else. */
 void switch_prepare(
     struct context *c, void *stack_low, size_t stack_size, void (*entry)(void *arg), void *arg);
 /* Makes `c` the context of the thread that calls: what coroutines return to. */

@@ -1,6 +1,6 @@
 /*
- * switch_aarch64.S: what AAPCS64 says a call preserves, saved on the stack that is left and taken from the one that is
- * entered: x19 to x30, d8 to d15, and the floating-point control register.
+ * switch_aarch64.S: what AAPCS64 says a call preserves, saved on the stack that is left and taken
+ * from the one that is entered: x19 to x30, d8 to d15, and the floating-point control register.
  *
  * It ends in a plain return: see change() in switch.c. The object carries no BTI or GCS note.
  */

@@ -1,13 +1,14 @@
 /*
- * switch_x86_64.S: the System V ABI's callee-saved state, saved on the stack that is left and taken from the one that is
- * entered: rbx, rbp, r12 to r15, and the control bits of SSE and x87.
+ * switch_x86_64.S: the System V ABI's callee-saved state, saved on the stack that is left and taken
+ * from the one that is entered: rbx, rbp, r12 to r15, and the control bits of SSE and x87.
  *
- * Loading a control word that differs costs the processor some 30 ns, and the SSE word differs in its sticky status bits all
- * the time, which the ABI does not ask to keep. So control words are compared, without those bits, and loaded only where
- * two coroutines really round differently.
+ * Loading a control word that differs costs the processor some 30 ns, and the SSE word differs in
+ * its sticky status bits all the time, which the ABI does not ask to keep. So control words are
+ * compared, without those bits, and loaded only where two coroutines really round differently.
  *
- * It ends in a plain return, which the processor predicts well because all calls come from one place: see change() in
- * switch.c. The object carries no CET note, so nothing linked with it gets a shadow stack.
+ * It ends in a plain return, which the processor predicts well because all calls come from one
+ * place: see change() in switch.c. The object carries no CET note, so nothing linked with it gets a
+ * shadow stack.
  */
 #if defined(__x86_64__)
 
@@ -57,8 +58,8 @@ switch_machine:
     .hidden switch_machine_entry
     .type   switch_machine_entry, @function
     .p2align 4
-/* The first thing on a fresh stack: r12 is the argument, r13 the function. Nothing is above it, and the unwinders
- * are told so. */
+/* The first thing on a fresh stack: r12 is the argument, r13 the function. Nothing is above it, and
+ * the unwinders are told so. */
 switch_machine_entry:
     .cfi_startproc
     .cfi_undefined rip

@@ -1,8 +1,9 @@
 /*
  * sync.c: futures and channels.
  *
- * A waiter stands on the waiting coroutine's stack and in a list for exactly as long as the call lasts. Who serves it takes it
- * out of the list, so that it is served once; if it times out instead, it takes itself out.
+ * A waiter stands on the waiting coroutine's stack and in a list for exactly as long as the call
+ * lasts. Who serves it takes it out of the list, so that it is served once; if it times out
+ * instead, it takes itself out.
  */
 #include "coro/sync.h"
 
@@ -26,7 +27,8 @@ static int wait_in(struct list *queue, struct waiter *self, const char *why)
     return rc;
 }
 
-/* Takes out and wakes the first that still waits: it, or NULL. One that timed out a moment ago is passed over. */
+/* Takes out and wakes the first that still waits: it, or NULL. One that timed out a moment ago is
+ * passed over. */
 static struct waiter *wake_first(struct list *queue, int result)
 {
     struct list *link;

@@ -1,12 +1,13 @@
 /*
  * json.h: JSON values: read from text, looked into, and written.
  *
- * Reading is strict (RFC 8259): one value, UTF-8, no comments, no trailing commas, numbers as they stand. A document owns its
- * values; they live until json_free. Where an object names a member twice the first is found: who cares must check. Nothing here
- * is another library's type; how it is parsed is this folder's secret.
+ * Reading is strict (RFC 8259): one value, UTF-8, no comments, no trailing commas, numbers as they
+ * stand. A document owns its values; they live until json_free. Where an object names a member
+ * twice the first is found: who cares must check. Nothing here is another library's type; how it is
+ * parsed is this folder's secret.
  *
- * Writing appends to a `struct bytes`, whose maximum bounds it. Text that is not UTF-8 is written with U+FFFD in place of what is
- * wrong, so that what Weir writes can always be read.
+ * Writing appends to a `struct bytes`, whose maximum bounds it. Text that is not UTF-8 is written
+ * with U+FFFD in place of what is wrong, so that what Weir writes can always be read.
  */
 #pragma once
 
@@ -23,8 +24,8 @@ enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSO
 
 /* ---- Reading ---- */
 
-/* 0; or -EINVAL with the line and column of what is wrong, -EMSGSIZE if it is longer than `max` bytes (0: JSON_TEXT_MAX) or
- * deeper than JSON_DEPTH_MAX, -ENOMEM. `e` may be NULL. */
+/* 0; or -EINVAL with the line and column of what is wrong, -EMSGSIZE if it is longer than `max`
+ * bytes (0: JSON_TEXT_MAX) or deeper than JSON_DEPTH_MAX, -ENOMEM. `e` may be NULL. */
 int json_parse(struct json **out, struct span text, size_t max, struct error *e)
     __attribute__((warn_unused_result));
 /* NULL is nothing to free. */
@@ -46,7 +47,8 @@ size_t json_count(const struct json_value *v);
 /* The member of an object, or NULL. */
 const struct json_value *json_member(const struct json_value *v, const char *name);
 
-/* Goes through an array or object, in order: the next value, its name if it is a member, or NULL at the end. */
+/* Goes through an array or object, in order: the next value, its name if it is a member, or NULL at
+ * the end. */
 struct json_iter {
     const struct json_value *next;
     size_t left;

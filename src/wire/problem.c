@@ -88,7 +88,8 @@ void problem_from_error(struct problem *p, const struct error *e, const char *re
 
 /* ---- Writing ---- */
 
-/* A short name of Weir's own has no colon and no slash; any URI reference that names something does, or begins with '#' or '?'. */
+/* A short name of Weir's own has no colon and no slash; any URI reference that names something
+ * does, or begins with '#' or '?'. */
 static bool is_short_name(const char *text)
 {
     return text[strcspn(text, ":/#?")] == '\0';

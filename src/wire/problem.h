@@ -4,9 +4,10 @@
  *     {"type":"urn:weir:problem:overloaded","title":"Service Unavailable","status":503,
  *      "detail":"the predicted wait of 800 ms passes the deadline","instance":"urn:weir:request:4f2a"}
  *
- * Pure. A type of Weir's own is a short stable name ("overloaded"), written as a URN: a name that can be compared, and promises
- * no page. Reading takes any problem: what it does not know, and members of a wrong type, are ignored, as the RFC says;
- * a type that is missing is "about:blank", which says no more than the status.
+ * Pure. A type of Weir's own is a short stable name ("overloaded"), written as a URN: a name that
+ * can be compared, and promises no page. Reading takes any problem: what it does not know, and
+ * members of a wrong type, are ignored, as the RFC says; a type that is missing is "about:blank",
+ * which says no more than the status.
  */
 #pragma once
 
@@ -30,15 +31,15 @@ struct problem {
     char instance[PROBLEM_INSTANCE_MAX]; /* a whole URI reference, or a request's id */
 };
 
-/* What an operating error looks like: its type and sentence, and the status that says best what its code means. `request` is the
- * request's id, or "". */
+/* What an operating error looks like: its type and sentence, and the status that says best what its
+ * code means. `request` is the request's id, or "". */
 void problem_from_error(struct problem *p, const struct error *e, const char *request);
 
 /* Appends the JSON text: 0, -ENOMEM or -ENOBUFS, and then `out` is as it was. */
 int problem_encode(const struct problem *p, struct bytes *out) __attribute__((warn_unused_result));
 
-/* Reads one. Texts that are too long are cut at a character. -EINVAL or -EMSGSIZE if it is no JSON object, and `e`, which may be
- * NULL, says where; -ENOMEM. */
+/* Reads one. Texts that are too long are cut at a character. -EINVAL or -EMSGSIZE if it is no JSON
+ * object, and `e`, which may be NULL, says where; -ENOMEM. */
 int problem_decode(struct problem *p, struct span text, struct error *e)
     __attribute__((warn_unused_result));
 

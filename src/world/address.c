@@ -2,9 +2,9 @@
  * address.c: addresses to text and back.
  *
  * What is printed is what is parsed, character by character: ports have no leading zeros, IPv6
- * stands in brackets in its shortest form, a scope is a number (looking up an interface's name would
- * be I/O). '*' is every address of the machine: it is the IPv6 wildcard, on which a listener takes
- * IPv4 too.
+ * stands in brackets in its shortest form, a scope is a number (looking up an interface's name
+ * would be I/O). '*' is every address of the machine: it is the IPv6 wildcard, on which a listener
+ * takes IPv4 too.
  *
  * The kernel may show addresses that no text names: a Unix socket without a name is printed as
  * "unix:", and a NUL inside an abstract name as '@'.

@@ -1,5 +1,6 @@
 /*
- * address.c: an address that is read prints as one that reads back to the same; a refusal has a sentence.
+ * address.c: an address that is read prints as one that reads back to the same; a refusal has a
+ * sentence.
  */
 #include "world/address.h"
 #include "base/bug.h"

@@ -1,5 +1,6 @@
 /*
- * check.h: what every unit test includes: cmocka, with what it wants included before it, and the torture of memory.
+ * check.h: what every unit test includes: cmocka, with what it wants included before it, and the
+ * torture of memory.
  */
 #pragma once
 
@@ -14,9 +15,10 @@
 
 #include <stdbool.h>
 
-/* Runs `scenario` with its first allocation failing, then its second, and so on, until none fails any more. The scenario
- * says whether it got through; it must leave nothing behind either way, which the sanitizers see to. Each round once with one failure,
- * once with all from there on failing. */
+/* Runs `scenario` with its first allocation failing, then its second, and so on, until none fails
+ * any more. The scenario says whether it got through; it must leave nothing behind either way,
+ * which the sanitizers see to. Each round once with one failure, once with all from there on
+ * failing. */
 static inline void torture(bool (*scenario)(void))
 {
     for (int onwards = 0; onwards < 2; onwards++) {

@@ -11,10 +11,10 @@
 
 #define BACKTRACE_MAX 48
 
-/* From a signal handler: the code addresses of the context that was interrupted, the innermost first.
- * Returns how many. */
+/* From a signal handler: the code addresses of the context that was interrupted, the innermost
+ * first. Returns how many. */
 int backtrace_capture(const void *ucontext, void *frames[BACKTRACE_MAX]);
 
-/* "burn+0x1c < handle+0x33 < libfoo.so+0x1234": a name where the executable exports it, otherwise an
- * offset into the file for addr2line. What does not fit is cut. Not from a signal handler. */
+/* "burn+0x1c < handle+0x33 < libfoo.so+0x1234": a name where the executable exports it, otherwise
+ * an offset into the file for addr2line. What does not fit is cut. Not from a signal handler. */
 void backtrace_print(void *const *frames, int count, char *text, size_t size);

@@ -2,12 +2,12 @@
  * child.c: child processes.
  *
  * libuv reaps: on SIGCHLD each loop asks for each of its own children, so that several loops in one
- * process, and a program's other children, do not disturb each other. Between the moment that a child
- * is reaped, after which its pid may be another's, and the moment that we are told, no coroutine runs:
- * both happen in one event. So a signal never reaches a stranger.
+ * process, and a program's other children, do not disturb each other. Between the moment that a
+ * child is reaped, after which its pid may be another's, and the moment that we are told, no
+ * coroutine runs: both happen in one event. So a signal never reaches a stranger.
  *
- * Standard streams are socket pairs, not pipes: one descriptor for both directions of the same stream
- * code. (A child that opens /dev/stdin by name cannot; sockets have no such name.)
+ * Standard streams are socket pairs, not pipes: one descriptor for both directions of the same
+ * stream code. (A child that opens /dev/stdin by name cannot; sockets have no such name.)
  */
 #include "base/mem.h"
 #include "world/uv/internal.h"

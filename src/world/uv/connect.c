@@ -5,8 +5,8 @@
  * cancellation are those of any stream; only a connected one is handed out.
  *
  * A Unix listener whose backlog is full answers EAGAIN, and nothing says when it has room again. A
- * blocking socket would wait in the kernel; here the caller tries again after growing sleeps, until its
- * deadline.
+ * blocking socket would wait in the kernel; here the caller tries again after growing sleeps, until
+ * its deadline.
  */
 #include "world/uv/internal.h"
 

@@ -1,9 +1,9 @@
 /*
  * file.c: files, by requests to libuv's threads.
  *
- * A request carries its own copy of the bytes: a coroutine that leaves in the middle takes its buffer
- * along, and the thread goes on with what it has. Long reads and writes go in pieces, so that the
- * copies stay small.
+ * A request carries its own copy of the bytes: a coroutine that leaves in the middle takes its
+ * buffer along, and the thread goes on with what it has. Long reads and writes go in pieces, so
+ * that the copies stay small.
  *
  * The descriptor is closed when the file is closed and its last request is done, also on a thread:
  * closing may write.

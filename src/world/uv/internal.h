@@ -103,7 +103,8 @@ struct ready {
 };
 
 void ready_init(struct ready *r, struct handle *owner, int fd);
-/* Makes the poll handle now rather than at the first wait. Libuv makes the descriptor non-blocking. */
+/* Makes the poll handle now rather than at the first wait. Libuv makes the descriptor
+ * non-blocking. */
 int ready_poll(struct ready *r);
 /* Parks until one of `events` (UV_READABLE, UV_WRITABLE) has been seen. 0, or a negative errno:
  * -EBADF if the owner was closed meanwhile, and then the descriptor may be another's already. */
@@ -148,7 +149,8 @@ int uv_stream_shutdown(struct stream *s);
 void uv_stream_peer(const struct stream *s, struct address *out);
 void uv_stream_close(struct stream *s);
 
-/* After how many calls in a row that found their socket ready a coroutine lets the others go first. */
+/* After how many calls in a row that found their socket ready a coroutine lets the others go
+ * first. */
 #define UNWAITED_MAX 64
 
 int uv_world_listen(struct world *w, const struct address *at, const struct listen_options *options,
@@ -192,7 +194,8 @@ void uv_watch_close(struct watch *watch);
 
 /* ---- watchdog.c ---- */
 
-/* Watches the turns of the calling thread's loop. NULL if that is not possible, which the log says. */
+/* Watches the turns of the calling thread's loop. NULL if that is not possible, which the log
+ * says. */
 struct watchdog *watchdog_start(const char *loop, int64_t limit_ns, struct log *log);
 /* From the same thread. NULL is nobody to stop. */
 void watchdog_stop(struct watchdog *d);

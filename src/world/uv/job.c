@@ -1,9 +1,9 @@
 /*
  * job.c: until a request to libuv's threads has been answered: files, names.
  *
- * A thread that is inside a system call cannot be called back, and a coroutine whose time is up must
- * not wait for it. So the request owns everything it touches; the coroutine leaves, and what it
- * leaves behind is swept up when the answer comes. The world stays open until then.
+ * A thread that is inside a system call cannot be called back, and a coroutine whose time is up
+ * must not wait for it. So the request owns everything it touches; the coroutine leaves, and what
+ * it leaves behind is swept up when the answer comes. The world stays open until then.
  */
 #include "world/uv/internal.h"
 

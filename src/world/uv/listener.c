@@ -2,9 +2,10 @@
  * listener.c: listening sockets.
  *
  * A Unix socket's file outlives a process that died. So an address in use is asked whether anybody
- * answers there, and if nobody does, the file is replaced; it must be a socket, nothing else is ever
- * removed. (Two processes that start at the same moment on the same path may both find it dead, and the
- * later one gets it.) At its close a listener removes the file if it is still its own.
+ * answers there, and if nobody does, the file is replaced; it must be a socket, nothing else is
+ * ever removed. (Two processes that start at the same moment on the same path may both find it
+ * dead, and the later one gets it.) At its close a listener removes the file if it is still its
+ * own.
  *
  * accept does not hide EMFILE and ENFILE: the caller sees them at once, each time it asks, with the
  * connection still in the backlog. It should close something, or sleep a few milliseconds, and ask
@@ -195,8 +196,8 @@ int uv_world_listener_fd(const struct listener *l)
 
 /* ---- Accepting ---- */
 
-/* Errors of the one connection that was next in line, which is gone now: accept(2) says to treat them
- * like EAGAIN. */
+/* Errors of the one connection that was next in line, which is gone now: accept(2) says to treat
+ * them like EAGAIN. */
 static bool is_of_connection(int error)
 {
     switch (error) {

@@ -1,15 +1,16 @@
 /*
  * loop.c: the world's loop: its life, its turns and its clocks.
  *
- * libuv's events run no code of components: they only wake coroutines. Those run after the poll, when
- * all its events have been seen, and once more before the next, for whom timers woke meanwhile. So a
- * turn is
+ * libuv's events run no code of components: they only wake coroutines. Those run after the poll,
+ * when all its events have been seen, and once more before the next, for whom timers woke
+ * meanwhile. So a turn is
  *
  *     poll, wake ... | messages, alarms, coroutines | libuv's timers, closings | coroutines | poll
  *                    '---------------- what the watchdog measures -------------------------'
  *
- * Coroutines that made each other ready run in the same turn, a few rounds of them, since a poll costs
- * more than a switch. If some are ready still, an active idle handle keeps the next poll from waiting.
+ * Coroutines that made each other ready run in the same turn, a few rounds of them, since a poll
+ * costs more than a switch. If some are ready still, an active idle handle keeps the next poll from
+ * waiting.
  */
 #include "base/bug.h"
 #include "base/mem.h"
@@ -23,8 +24,8 @@
 
 /* How often in a row coroutines that keep each other ready run before the sockets are asked. */
 #define ROUNDS_A_TURN 8
-/* libuv polls again at once, up to 48 times, when a poll gave 1024 events, and would be told of the same
- * ones: that many never wait for their coroutines to run. */
+/* libuv polls again at once, up to 48 times, when a poll gave 1024 events, and would be told of the
+ * same ones: that many never wait for their coroutines to run. */
 #define WOKEN_MAX     256
 
 /* ---- A turn ---- */
@@ -86,8 +87,8 @@ static void on_timer(uv_timer_t *timer)
     sched_expire(w->world.sched, now());
 }
 
-/* libuv counts in whole milliseconds, from a clock that is rounded down: a moment rounded up is never
- * early. A timer that is set for an earlier moment than needed is left to ring. */
+/* libuv counts in whole milliseconds, from a clock that is rounded down: a moment rounded up is
+ * never early. A timer that is set for an earlier moment than needed is left to ring. */
 static void set_timer(struct uv_world *w)
 {
     int64_t next = sched_next_deadline(w->world.sched);

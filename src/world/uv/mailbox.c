@@ -5,8 +5,9 @@
  * exchange and turns it over, which gives back the order of posting. Only who finds the stack empty
  * rings, so a busy loop is rung about once a turn however many messages come.
  *
- * A turn delivers a bounded number: a flood of messages must not keep the loop from its sockets. The
- * bell's callback has nothing to do: that the poll ended is enough, messages are delivered after each.
+ * A turn delivers a bounded number: a flood of messages must not keep the loop from its sockets.
+ * The bell's callback has nothing to do: that the poll ended is enough, messages are delivered
+ * after each.
  */
 #include "world/uv/internal.h"
 

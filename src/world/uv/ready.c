@@ -2,11 +2,11 @@
  * ready.c: until a descriptor is readable or writable: the one wait behind sockets, listeners and
  * watches.
  *
- * libuv watches level-triggered, and every change of what it is asked for costs two epoll_ctl calls.
- * So nothing is taken back at the end of a wait: a direction stays armed, and the next wait on it
- * costs no system call. When an event comes that nobody waits for, its direction is disarmed, since
- * the loop would spin on it; nothing is lost, as the next wait arms it again and the event is still
- * there.
+ * libuv watches level-triggered, and every change of what it is asked for costs two epoll_ctl
+ * calls. So nothing is taken back at the end of a wait: a direction stays armed, and the next wait
+ * on it costs no system call. When an event comes that nobody waits for, its direction is disarmed,
+ * since the loop would spin on it; nothing is lost, as the next wait arms it again and the event is
+ * still there.
  *
  * A coroutine that was woken stays in its place until it runs: libuv may poll several times before
  * that, and it must not be taken for someone who no longer cares.

@@ -1,6 +1,6 @@
 /*
- * resolve.c: names to addresses, by the system's resolver on one of libuv's threads. Literals need no
- * thread.
+ * resolve.c: names to addresses, by the system's resolver on one of libuv's threads. Literals need
+ * no thread.
  *
  * The resolver's own order is kept: it has sorted by what can be reached from here (RFC 6724).
  */

@@ -1,8 +1,8 @@
 /*
  * stderr_log.c: a log's lines to standard error.
  *
- * One write(2) a line keeps the lines of several threads and processes apart. What cannot be written is
- * lost: there is nowhere to say so.
+ * One write(2) a line keeps the lines of several threads and processes apart. What cannot be
+ * written is lost: there is nowhere to say so.
  */
 #include "world/uv/uv_world.h"
 

@@ -1,10 +1,10 @@
 /*
  * stream.c: connected sockets: TCP, Unix, and the parent's ends of its children's standard streams.
  *
- * In the steady state a message costs one read, one write and a share of one poll. A write is tried at
- * once, since sockets are nearly always writable. A read is tried at once only if there may be
- * something: a read that did not fill its buffer has emptied the socket, so the next one waits first;
- * the poll is level-triggered, so what came in between is not lost.
+ * In the steady state a message costs one read, one write and a share of one poll. A write is tried
+ * at once, since sockets are nearly always writable. A read is tried at once only if there may be
+ * something: a read that did not fill its buffer has emptied the socket, so the next one waits
+ * first; the poll is level-triggered, so what came in between is not lost.
  */
 #include "base/mem.h"
 #include "world/uv/internal.h"

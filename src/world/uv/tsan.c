@@ -26,8 +26,8 @@ void tsan_unblock_signals(void)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-/* libuv closes descriptors by system call number, unseen; when another thread is given the same number
- * next, that looks like a race for it. */
+/* libuv closes descriptors by system call number, unseen; when another thread is given the same
+ * number next, that looks like a race for it. */
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {

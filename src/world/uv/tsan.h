@@ -1,9 +1,9 @@
 /*
  * tsan.h: helps ThreadSanitizer with what it does not understand of us; empty in every other build.
  *
- * It holds a signal back until the code that was interrupted makes a call that it knows. If that is a
- * coroutine which parks instead, the signal is lost to the loop. So in its builds signals are blocked
- * while coroutines run.
+ * It holds a signal back until the code that was interrupted makes a call that it knows. If that is
+ * a coroutine which parks instead, the signal is lost to the loop. So in its builds signals are
+ * blocked while coroutines run.
  */
 #pragma once
 

@@ -11,12 +11,12 @@
  *     }
  *
  * A thread that does I/O has a world of its own; worlds share nothing but libuv's small pool of
- * threads for files and names, and talk by world_post. A world is opened anywhere, run by one thread
- * at a time, and closed when nobody runs it.
+ * threads for files and names, and talk by world_post. A world is opened anywhere, run by one
+ * thread at a time, and closed when nobody runs it.
  *
  * Time: world_now is CLOCK_MONOTONIC to the nanosecond. Sleeps and deadlines end at the first
- * millisecond tick of libuv's clock after their moment: never early, and on an idle loop up to about
- * 2 ms late.
+ * millisecond tick of libuv's clock after their moment: never early, and on an idle loop up to
+ * about 2 ms late.
  */
 #pragma once
 
@@ -40,9 +40,9 @@ struct uv_world_options {
 int uv_world_open(struct world **out, const struct uv_world_options *options)
     __attribute__((warn_unused_result));
 
-/* Runs the loop on the calling thread, outside any coroutine, until the coroutine that runs `fn` has
- * ended and what it closed is gone. Returns fn's result, or -ENOMEM or -EAGAIN if it could not start. May
- * be called again after. */
+/* Runs the loop on the calling thread, outside any coroutine, until the coroutine that runs `fn`
+ * has ended and what it closed is gone. Returns fn's result, or -ENOMEM or -EAGAIN if it could not
+ * start. May be called again after. */
 int uv_world_run(struct world *w, const char *name, coro_fn *fn, void *arg)
     __attribute__((warn_unused_result));
 
@@ -53,8 +53,8 @@ void uv_world_close(struct world *w);
 
 /* ---- Listening sockets that come from elsewhere, or go there ---- */
 
-/* Accepts from a socket that is bound and listening already: handed over by a supervisor, or a dup(2)
- * of another loop's. On success the descriptor is the listener's. */
+/* Accepts from a socket that is bound and listening already: handed over by a supervisor, or a
+ * dup(2) of another loop's. On success the descriptor is the listener's. */
 int uv_world_adopt_listener(struct world *w, int fd, struct listener **out)
     __attribute__((warn_unused_result));
 /* The descriptor, which stays the listener's. */

@@ -1,16 +1,16 @@
 /*
  * watchdog.c: notices a turn of the loop that takes too long, and says where it is.
  *
- * The loop notes when a turn begins and when it has ended: two stores, no clock of its own, no system
- * call. A thread looks at the note now and then; it sleeps until the turn under way would be too long,
- * and, once the loop has been quiet for a while, until the loop wakes it: an idle process has an idle
- * watchdog.
+ * The loop notes when a turn begins and when it has ended: two stores, no clock of its own, no
+ * system call. A thread looks at the note now and then; it sleeps until the turn under way would be
+ * too long, and, once the loop has been quiet for a while, until the loop wakes it: an idle process
+ * has an idle watchdog.
  *
  * To see where a slow turn is, the watchdog sends the loop's thread SIGURG, whose default is to be
- * ignored and which the kernel sends only to who asked for it. The handler copies the stack's return
- * addresses and the coroutine's name; the watchdog turns them into text, and the turn's end adds how
- * long it took in all. The handler runs on the thread's signal stack, and with SA_RESTART; what is
- * interrupted nevertheless (nanosleep, poll) sees EINTR, once a slow turn.
+ * ignored and which the kernel sends only to who asked for it. The handler copies the stack's
+ * return addresses and the coroutine's name; the watchdog turns them into text, and the turn's end
+ * adds how long it took in all. The handler runs on the thread's signal stack, and with SA_RESTART;
+ * what is interrupted nevertheless (nanosleep, poll) sees EINTR, once a slow turn.
  */
 #include "base/bug.h"
 #include "base/log.h"
@@ -71,8 +71,8 @@ void watchdog_turn_begins(struct watchdog *d, int64_t now)
 {
     atomic_store_explicit(
         &d->turns, atomic_load_explicit(&d->turns, memory_order_relaxed) + 1, memory_order_relaxed);
-    /* Ordered before the look at `asleep`, as the watchdog's `asleep` before its look at `turn`: one of
-     * the two sees the other. */
+    /* Ordered before the look at `asleep`, as the watchdog's `asleep` before its look at `turn`:
+     * one of the two sees the other. */
     atomic_store(&d->turn, now);
     if (atomic_load(&d->asleep) && atomic_exchange(&d->asleep, false))
         sem_post(&d->wake);

@@ -1,5 +1,6 @@
 /*
- * replay.c: feeds a fuzz target the files of a folder, without a fuzzer: what was once found stays mended, on every compiler.
+ * replay.c: feeds a fuzz target the files of a folder, without a fuzzer: what was once found stays
+ * mended, on every compiler.
  */
 #include <dirent.h>
 #include <stdint.h>

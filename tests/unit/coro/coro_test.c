@@ -1,5 +1,6 @@
 /*
- * coro_test.c: one sched: order, parking, waking, deadlines, cancellation, defers, memory running out.
+ * coro_test.c: one sched: order, parking, waking, deadlines, cancellation, defers, memory running
+ * out.
  */
 #include "fixture.h"
 
@@ -182,7 +183,8 @@ static void a_sleep_may_last_to_the_deadline(void **state)
     run_coroutine(&f, sleep_to_the_deadline);
 }
 
-/* The alarm of an early wait is left standing; it must neither end a later wait too early nor be lost. */
+/* The alarm of an early wait is left standing; it must neither end a later wait too early nor be
+ * lost. */
 static int waits_with_moving_deadlines(void *arg)
 {
     struct fixture *f = arg;

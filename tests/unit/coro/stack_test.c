@@ -1,6 +1,6 @@
 /*
- * stack_test.c: stacks: many of them, their guards with and without the kernel's help, what they cost, and what is said when
- * one overflows.
+ * stack_test.c: stacks: many of them, their guards with and without the kernel's help, what they
+ * cost, and what is said when one overflows.
  */
 #include "fixture.h"
 
@@ -127,7 +127,8 @@ static int step_over_the_end(void *arg)
     return coro_yield();
 }
 
-/* Runs `fn` in a child process that is expected to die of it, and returns what it said on standard error. */
+/* Runs `fn` in a child process that is expected to die of it, and returns what it said on standard
+ * error. */
 static const char *last_words(coro_fn *fn, size_t stack_size, bool guards, char text[1024])
 {
     int ends[2];

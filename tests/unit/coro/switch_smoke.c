@@ -1,6 +1,7 @@
 /*
- * switch_smoke.c: a plain program without a test library, so that it can be built for another processor and run under an
- * emulator: coroutines of a few depths switch, keep their registers and rounding, and add up to a known sum.
+ * switch_smoke.c: a plain program without a test library, so that it can be built for another
+ * processor and run under an emulator: coroutines of a few depths switch, keep their registers and
+ * rounding, and add up to a known sum.
  */
 #include "coro/coro.h"
 #include "coro/group.h"

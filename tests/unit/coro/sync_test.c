@@ -1,5 +1,6 @@
 /*
- * sync_test.c: futures and channels: order, bounds, closing, and nothing lost when a wait is interrupted.
+ * sync_test.c: futures and channels: order, bounds, closing, and nothing lost when a wait is
+ * interrupted.
  */
 #include "fixture.h"
 

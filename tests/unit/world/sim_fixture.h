@@ -1,6 +1,6 @@
 /*
- * sim_fixture.h: a universe with two hosts, `here` and `there`, and a perfect link between them unless a
- * test says otherwise.
+ * sim_fixture.h: a universe with two hosts, `here` and `there`, and a perfect link between them
+ * unless a test says otherwise.
  *
  * Outside coroutines tests assert; inside them they say must(), which fails with the report of the
  * universe that they run in.

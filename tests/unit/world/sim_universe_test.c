@@ -210,8 +210,8 @@ static void the_same_seed_gives_the_same_events(void **state)
     bytes_release(&silent.text);
 }
 
-/* The same in every build: whatever changes these numbers makes old seeds worthless, which is fine if it
- * is meant. */
+/* The same in every build: whatever changes these numbers makes old seeds worthless, which is fine
+ * if it is meant. */
 static void the_events_are_the_same_in_every_build(void **state)
 {
     struct log_of_run l = busy_run(42, true);

@@ -1,5 +1,6 @@
 /*
- * uv_child_test.c: child processes: their standard streams, their ends, and that none is left behind.
+ * uv_child_test.c: child processes: their standard streams, their ends, and that none is left
+ * behind.
  */
 #include "uv_fixture.h"
 

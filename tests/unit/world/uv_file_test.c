@@ -1,6 +1,6 @@
 /*
- * uv_file_test.c: files: what is written is read, errors come through, and who gives up does not wait for
- * the disk.
+ * uv_file_test.c: files: what is written is read, errors come through, and who gives up does not
+ * wait for the disk.
  */
 #include "uv_fixture.h"
 

@@ -1,6 +1,6 @@
 /*
- * uv_fixture.h: runs a test's coroutine in a real world, and sees to it that nothing is left behind: no
- * descriptor, no coroutine, no handle.
+ * uv_fixture.h: runs a test's coroutine in a real world, and sees to it that nothing is left
+ * behind: no descriptor, no coroutine, no handle.
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 /*
- * uv_listener_test.c: listening sockets: what they are bound to, what they leave behind, and accepting
- * when there is nothing to accept or no room for it.
+ * uv_listener_test.c: listening sockets: what they are bound to, what they leave behind, and
+ * accepting when there is nothing to accept or no room for it.
  */
 #include "uv_fixture.h"
 
@@ -74,7 +74,8 @@ TEST(connections_do_not_wait_to_fill_segments)
 {
     struct listener *l = listen_at("127.0.0.1:0");
     struct stream *ours = connect_to(l);
-    /* What accept4 gives, the listener's adopted twin gives too: ask there, where the fd is seen. */
+    /* What accept4 gives, the listener's adopted twin gives too: ask there, where the fd is
+     * seen. */
     int accepted = accept(uv_world_listener_fd(l), NULL, NULL);
     int no_delay = 0;
     socklen_t size = sizeof(no_delay);
@@ -231,8 +232,8 @@ TEST(pending_connections_are_all_accepted)
     return 0;
 }
 
-/* In a process of its own, whose limit can be lowered. The coroutine sleeps as listener.c tells callers
- * to; a loop that spun meanwhile would be seen in its processor time. */
+/* In a process of its own, whose limit can be lowered. The coroutine sleeps as listener.c tells
+ * callers to; a loop that spun meanwhile would be seen in its processor time. */
 static int64_t cpu_ns(void)
 {
     struct timespec t;

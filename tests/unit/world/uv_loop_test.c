@@ -1,6 +1,6 @@
 /*
- * uv_loop_test.c: the loop itself: its clock, its sleeps, that it sleeps when there is nothing to do, and
- * that neither coroutines nor sockets starve each other.
+ * uv_loop_test.c: the loop itself: its clock, its sleeps, that it sleeps when there is nothing to
+ * do, and that neither coroutines nor sockets starve each other.
  */
 #include "uv_fixture.h"
 
@@ -100,8 +100,8 @@ TEST(a_loop_with_nothing_to_do_uses_no_processor)
     struct stream *ours;
     struct stream *theirs;
     connect_pair("127.0.0.1:0", &ours, &theirs);
-    /* A reader was here once, and bytes came after it left: level-triggered, the loop is told of them
-     * until it stops listening. The other side's hang-up is reported for ever, too. */
+    /* A reader was here once, and bytes came after it left: level-triggered, the loop is told of
+     * them until it stops listening. The other side's hang-up is reported for ever, too. */
     {
         char byte;
         CORO_DEADLINE(world_now(w) + NS_PER_MS);
@@ -212,7 +212,8 @@ static int echo_once(void *arg)
     return write_text(arg, "y");
 }
 
-/* libuv polls again at once when a poll gave 1024 events; those who were woken must have run by then. */
+/* libuv polls again at once when a poll gave 1024 events; those who were woken must have run by
+ * then. */
 TEST(more_than_1024_readable_sockets_are_served)
 {
     static struct stream *ours[MANY];

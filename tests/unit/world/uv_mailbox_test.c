@@ -1,6 +1,6 @@
 /*
- * uv_mailbox_test.c: messages from other threads: all of them, each thread's in its order, on the loop's
- * thread; and a flood of them keeps nobody else waiting.
+ * uv_mailbox_test.c: messages from other threads: all of them, each thread's in its order, on the
+ * loop's thread; and a flood of them keeps nobody else waiting.
  */
 #include "uv_fixture.h"
 

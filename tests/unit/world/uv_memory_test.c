@@ -1,7 +1,7 @@
 /*
- * uv_memory_test.c: memory may run out at any allocation; each time the answer is -ENOMEM, and nothing is
- * lost. A script that does something of everything is run once for each of its allocations, with that one
- * failing.
+ * uv_memory_test.c: memory may run out at any allocation; each time the answer is -ENOMEM, and
+ * nothing is lost. A script that does something of everything is run once for each of its
+ * allocations, with that one failing.
  */
 #include "uv_fixture.h"
 

@@ -1,8 +1,8 @@
 /*
  * uv_misuse_test.c: in debug builds, who uses the world wrongly is told so in a sentence.
  *
- * Each mistake is made in a process of its own, which must abort, and whose standard error must hold the
- * sentence.
+ * Each mistake is made in a process of its own, which must abort, and whose standard error must
+ * hold the sentence.
  */
 #include "uv_fixture.h"
 

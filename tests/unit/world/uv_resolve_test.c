@@ -1,5 +1,6 @@
 /*
- * uv_resolve_test.c: names to addresses. Only names that a machine without a network knows are asked for.
+ * uv_resolve_test.c: names to addresses. Only names that a machine without a network knows are
+ * asked for.
  */
 #include "uv_fixture.h"
 

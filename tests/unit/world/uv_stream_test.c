@@ -1,6 +1,6 @@
 /*
- * uv_stream_test.c: connected sockets: what is written arrives, ends are told apart, and every wait can
- * be ended from outside.
+ * uv_stream_test.c: connected sockets: what is written arrives, ends are told apart, and every wait
+ * can be ended from outside.
  */
 #include "uv_fixture.h"
 

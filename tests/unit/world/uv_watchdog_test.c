@@ -57,17 +57,24 @@ static void run_watched(coro_fn *fn, int64_t limit_ns)
     uv_world_close(w);
 }
 
-/* Until the watchdog has spoken, or for much longer than it should take. The name is looked for in the
- * report, so it is not static; and nearly all the time is spent in this very function, since one without
- * a frame pointer, as in libc, would hide its caller. */
+/* The yield is for valgrind, which runs one thread at a time. */
+static __attribute__((noinline)) void burn_a_little(void)
+{
+    for (volatile int i = 0; i < 100000; i++)
+        continue;
+    sched_yield();
+}
+
+/* Until the watchdog has spoken, or for much longer than it should take. The report is searched for this
+ * name, so it is not static; and the time is spent in calls, for if one is in libc, whose functions do
+ * without frame pointers, it hides who called it. */
 int burn_until_noticed(void *arg);
 int burn_until_noticed(void *arg)
 {
     int before = count_of("so far");
     int64_t end = world_now(w) + 5 * NS_PER_S;
     while (count_of("so far") == before && world_now(w) < end)
-        for (volatile int i = 0; i < 1000000; i++)
-            continue;
+        burn_a_little();
     return 0;
 }
 
@@ -128,7 +135,8 @@ static void a_slow_message_is_reported_too(void **state)
     assert_int_equal(count_of("outside coroutines at: "), 1);
 }
 
-/* Sleeping is no turn, however long it takes; and after the watchdog itself has gone to sleep, it wakes. */
+/* Sleeping is no turn, however long it takes; and after the watchdog itself has gone to sleep, it
+ * wakes. */
 static int sleep_long_then_burn(void *arg)
 {
     assert_int_equal(world_sleep(w, 200 * NS_PER_MS), 0);

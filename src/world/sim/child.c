@@ -1,0 +1,255 @@
+/*
+ * child.c: programs, and the processes that are spawned from them.
+ *
+ * A program is a name and a main function, the same on every host. Its process begins a little after
+ * it was spawned. Its standard streams are socket pairs, as in the real world: one end is stored for
+ * the parent, the child finds the other with sim_standard. Children outlive a parent that dies, as in
+ * Unix.
+ */
+#include "world/sim/internal.h"
+
+#include <signal.h>
+#include <string.h>
+
+/* fork and exec, about. */
+#define SPAWN_NS (1 * NS_PER_MS)
+
+struct program {
+    struct list link; /* in sim.programs */
+    const char *name;
+    sim_main *main;
+    void *arg;
+};
+
+int sim_program(struct sim *sim, const char *name, sim_main *main, void *arg)
+{
+    struct program *p = mem_alloc(sizeof *p);
+    if (!p)
+        return -ENOMEM;
+    p->name = name;
+    p->main = main;
+    p->arg = arg;
+    list_push_front(&sim->programs, &p->link);
+    return 0;
+}
+
+static struct program *program_find(struct sim *sim, const char *name)
+{
+    list_each (link, &sim->programs) {
+        struct program *p = list_entry(link, struct program, link);
+        if (strcmp(p->name, name) == 0)
+            return p;
+    }
+    return NULL;
+}
+
+void programs_free(struct sim *sim)
+{
+    struct list *link;
+    while ((link = list_pop_front(&sim->programs)))
+        mem_free(list_entry(link, struct program, link));
+}
+
+/* ---- What a process is given ---- */
+
+/* Copied strings, ending with NULL, in one block with their texts. */
+struct strings {
+    size_t count;
+    const char *list[];
+};
+
+static struct strings *strings_copy(const char *const *from)
+{
+    size_t count = 0;
+    size_t bytes = 0;
+    for (; from[count]; count++)
+        bytes += strlen(from[count]) + 1;
+    struct strings *s = mem_alloc(sizeof *s + (count + 1) * sizeof s->list[0] + bytes);
+    if (!s)
+        return NULL;
+    s->count = count;
+    char *text = (char *)&s->list[count + 1];
+    for (size_t i = 0; i < count; i++) {
+        size_t size = strlen(from[i]) + 1;
+        s->list[i] = memcpy(text, from[i], size);
+        text += size;
+    }
+    s->list[count] = NULL;
+    return s;
+}
+
+void strings_free(struct strings *s)
+{
+    mem_free(s);
+}
+
+const char *const *sim_argv(struct world *w)
+{
+    const struct strings *argv = sim_self(w)->argv;
+    return argv ? argv->list : NULL;
+}
+
+const char *const *sim_env(struct world *w)
+{
+    const struct strings *env = sim_self(w)->env;
+    return env ? env->list : NULL;
+}
+
+struct stream *sim_standard(struct world *w, int which)
+{
+    return which >= 0 && which < 3 ? sim_self(w)->standard[which] : NULL;
+}
+
+/* ---- Spawning ---- */
+
+struct sim_child {
+    struct child child;
+    struct owned owned;
+    struct sim_process *process; /* NULL once it has ended */
+    int pid;
+    struct coro *waiter;
+    struct child_exit exit;
+};
+
+static struct sim_child *of(struct child *c)
+{
+    return container_of(c, struct sim_child, child);
+}
+
+/* The process forgets its parent. */
+static void give_up(struct owned *o, bool silently)
+{
+    (void)silently;
+    struct sim_child *c = container_of(o, struct sim_child, owned);
+    if (c->process)
+        c->process->child = NULL;
+    c->process = NULL;
+}
+
+static int give_strings(struct sim_process *p, const struct spawn_options *options)
+{
+    p->argv = strings_copy(options->argv);
+    if (options->env)
+        p->env = strings_copy(options->env);
+    return p->argv && (p->env || !options->env) ? 0 : -ENOMEM;
+}
+
+static int give_streams(struct sim_world *parent, struct sim_process *p,
+    const struct spawn_options *options, struct stream *ours[3])
+{
+    struct sim_world *theirs = list_first(&p->worlds, struct sim_world, link);
+    int rc = 0;
+    for (int i = 0; i < 3 && rc == 0; i++)
+        if (options->standard[i])
+            rc = conn_pair(parent, theirs, &ours[i], &p->standard[i]);
+    return rc;
+}
+
+static int begin(struct sim_process *p, const struct program *program)
+{
+    struct sim_world *w = list_first(&p->worlds, struct sim_world, link);
+    w->blocked++;
+    event_at(p->sim, &w->unblock, p->sim->now + sim_draw(p->sim, SPAWN_NS));
+    return sim_world_start(w, program->main, program->arg);
+}
+
+static int spawn(struct sim_world *w, const struct program *program,
+    const struct spawn_options *options, struct sim_child *c)
+{
+    struct sim_process *p = process_open(host_of(w), program->name);
+    if (!p)
+        return -ENOMEM;
+    p->spawned = true;
+    struct stream *ours[3] = {NULL, NULL, NULL};
+    int rc = give_strings(p, options);
+    if (rc == 0)
+        rc = give_streams(w, p, options, ours);
+    if (rc == 0)
+        rc = begin(p, program);
+    if (rc) {
+        for (int i = 0; i < 3; i++)
+            if (ours[i])
+                stream_close(ours[i]);
+        process_ends(p, SIM_EXITED, rc);
+        return rc;
+    }
+    if (w->process->daemon)
+        sim_process_daemon(p);
+    for (int i = 0; i < 3; i++)
+        if (ours[i])
+            *options->standard[i] = ours[i];
+    c->process = p;
+    c->pid = p->pid;
+    p->child = c;
+    trace(w->sim, TRACE_START, host_of(w), (uint64_t)p->pid, (uint64_t)w->process->pid, 0);
+    return 0;
+}
+
+int sim_op_spawn(struct world *world, const struct spawn_options *options, struct child **out)
+{
+    struct sim_world *w = sim_world_of(world);
+    if (w->dead)
+        return -ECANCELED;
+    const struct program *program = program_find(w->sim, options->argv[0]);
+    if (!program)
+        return -ENOENT;
+    struct sim_child *c = mem_zalloc(sizeof *c);
+    if (!c)
+        return -ENOMEM;
+    int rc = spawn(w, program, options, c);
+    if (rc) {
+        mem_free(c);
+        return rc;
+    }
+    owned_init(&c->owned, &c->child.handle, w, give_up);
+    *out = &c->child;
+    return 0;
+}
+
+/* ---- The parent's handle ---- */
+
+void child_ended(struct sim_child *c, const struct sim_process *p)
+{
+    c->process = NULL;
+    if (p->end.state == SIM_EXITED)
+        c->exit.status = p->end.result < 0 ? 1 : p->end.result & 0xff;
+    else
+        c->exit.signal = p->end.signal ? p->end.signal : SIGKILL;
+    sim_world_wake(sim_world_of(c->child.handle.world), c->waiter, 0);
+}
+
+int sim_op_child_pid(const struct child *child)
+{
+    return ((const struct sim_child *)child)->pid;
+}
+
+int sim_op_child_wait(struct child *child, struct child_exit *out)
+{
+    struct sim_child *c = of(child);
+    while (c->process) {
+        int rc = sim_world_park(sim_world_of(child->handle.world), "child", &c->waiter);
+        if (rc)
+            return rc;
+    }
+    *out = c->exit;
+    return 0;
+}
+
+int sim_op_child_signal(struct child *child, int signal)
+{
+    struct sim_child *c = of(child);
+    if (sim_world_of(child->handle.world)->dead)
+        return -ECANCELED;
+    return c->process ? sim_signal(c->process, signal) : -ESRCH;
+}
+
+void sim_op_child_close(struct child *child)
+{
+    struct sim_child *c = of(child);
+    struct sim_process *p = c->process;
+    give_up(&c->owned, false);
+    owned_closed(&c->owned);
+    sim_world_wake(sim_world_of(child->handle.world), c->waiter, -EBADF);
+    if (p)
+        process_ends(p, SIM_KILLED, SIGKILL);
+}

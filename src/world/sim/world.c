@@ -1,0 +1,419 @@
+/*
+ * world.c: one world of the universe: a sched, its alarm, its mailbox, and how it dies.
+ */
+#include "world/sim/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* 2026-01-01T00:00:00Z: when universe time is 0, by a clock that is right. */
+#define EPOCH_NS (INT64_C(1767225600) * NS_PER_S)
+
+/* How often a dying world's coroutines may be told that all is over. */
+#define BURIAL_STEPS_MAX 1000000
+
+/* ---- Its clock, chance and log ---- */
+
+static int64_t op_now(struct world *world)
+{
+    struct sim_world *w = sim_world_of(world);
+    return w->sim->now + w->clock_base;
+}
+
+static int64_t op_wall(struct world *world)
+{
+    struct sim_world *w = sim_world_of(world);
+    return EPOCH_NS + w->sim->now + (w->process ? host_of(w)->wall_base : 0);
+}
+
+static void op_random(struct world *world, void *buffer, size_t size)
+{
+    rand_fill(&sim_world_of(world)->sim->rand, buffer, size);
+}
+
+static int64_t sched_now(void *ctx)
+{
+    const struct sim_world *w = ctx;
+    return w->sim->now + w->clock_base;
+}
+
+static size_t sched_pick(void *ctx, size_t count)
+{
+    struct sim_world *w = ctx;
+    return (size_t)rand_below(&w->sim->rand, count);
+}
+
+static int64_t log_wall(void *ctx)
+{
+    struct sim_world *w = ctx;
+    return op_wall(&w->world);
+}
+
+static void log_sink(void *ctx, const char *line, size_t len)
+{
+    struct sim_world *w = ctx;
+    while (len > 0 && line[len - 1] == '\n')
+        len--;
+    trace_log_line(w->sim, w->process ? host_of(w) : NULL, w->name, line, (int)len);
+}
+
+/* ---- When it runs ---- */
+
+bool sim_world_held(const struct sim_world *w)
+{
+    const struct sim_process *p = w->process;
+    return w->blocked > 0 || (p && (p->stopped || p->host->paused_until > 0));
+}
+
+void sim_world_active(struct sim_world *w)
+{
+    if (w->place > 0 || w->dead || sim_world_held(w) || !sched_ready(w->world.sched))
+        return;
+    w->sim->active[w->sim->active_count++] = w;
+    w->place = w->sim->active_count;
+}
+
+void sim_world_inactive(struct sim_world *w)
+{
+    if (w->place == 0)
+        return;
+    struct sim *sim = w->sim;
+    struct sim_world *last = sim->active[--sim->active_count];
+    sim->active[w->place - 1] = last;
+    last->place = w->place;
+    w->place = 0;
+}
+
+/* An alarm that is too early is left where it is: it finds nothing to do and moves itself on. */
+void sim_world_arm(struct sim_world *w)
+{
+    int64_t next = sched_next_deadline(w->world.sched);
+    if (next == DEADLINE_NEVER)
+        return;
+    int64_t when = next - w->clock_base;
+    if (event_armed(&w->alarm) && w->alarm_at <= when)
+        return;
+    w->alarm_at = when;
+    event_at(w->sim, &w->alarm, when);
+}
+
+static void expire(struct sim_world *w)
+{
+    sched_expire(w->world.sched, sched_now(w));
+    sim_world_active(w);
+    sim_world_arm(w);
+}
+
+static void on_alarm(struct sim *sim, struct event *e)
+{
+    (void)sim;
+    struct sim_world *w = container_of(e, struct sim_world, alarm);
+    if (!sim_world_held(w))
+        expire(w);
+}
+
+void sim_world_released(struct sim_world *w)
+{
+    if (w->dead || sim_world_held(w))
+        return;
+    if (w->mail_first && !event_armed(&w->mail))
+        event_at(w->sim, &w->mail, w->sim->now);
+    expire(w);
+}
+
+int sim_world_park(struct sim_world *w, const char *why, struct coro **waiter)
+{
+    *waiter = coro_self();
+    int rc = coro_park(why);
+    *waiter = NULL;
+    return w->dead ? -ECANCELED : rc;
+}
+
+int sim_world_pause(struct sim_world *w, const char *why, int64_t ns)
+{
+    int rc = coro_sleep(why, sched_now(w) + ns);
+    return w->dead ? -ECANCELED : rc;
+}
+
+/* ---- Its mailbox ---- */
+
+/* A message takes a little while, so that the sender does not always go on first. */
+#define MAIL_NS_MAX (20 * NS_PER_US)
+
+void sim_op_post(struct world *world, struct message *m)
+{
+    struct sim_world *w = sim_world_of(world);
+    const struct sim_world *from = w->sim->running;
+    check(w->open, "world_post to '%s', a world that has ended", w->name);
+    check(!from || !from->process || from->process == w->process,
+        "world_post from process '%s' to process '%s': processes share no memory; what shares it "
+        "is "
+        "a sim_thread of the same process",
+        from->process->name, w->process->name);
+    m->next = NULL;
+    bool empty = !w->mail_first;
+    *w->mail_last = m;
+    w->mail_last = &m->next;
+    trace(w->sim, TRACE_POST, host_of(w), (uint64_t)w->process->pid, 0, 0);
+    if (empty && !w->dead)
+        event_at(w->sim, &w->mail, w->sim->now + rand_between(&w->sim->rand, 0, MAIL_NS_MAX));
+}
+
+static void deliver(struct sim_world *w)
+{
+    struct message *m = w->mail_first;
+    w->mail_first = NULL;
+    w->mail_last = &w->mail_first;
+    while (m) {
+        struct message *next = m->next;
+        m->deliver(m);
+        m = next;
+    }
+}
+
+static void on_mail(struct sim *sim, struct event *e)
+{
+    struct sim_world *w = container_of(e, struct sim_world, mail);
+    if (sim_world_held(w) || w->dead)
+        return;
+    trace(sim, TRACE_DELIVER, host_of(w), (uint64_t)w->process->pid, 0, 0);
+    sim->running = w;
+    deliver(w);
+    sim->running = NULL;
+    sim_world_active(w);
+}
+
+/* ---- Its beginning ---- */
+
+const struct world_ops sim_world_ops = {
+    .now = op_now,
+    .wall = op_wall,
+    .random = op_random,
+    .listen = sim_op_listen,
+    .accept = sim_op_accept,
+    .listener_address = sim_op_listener_address,
+    .listener_close = sim_op_listener_close,
+    .connect = sim_op_connect,
+    .read = sim_op_read,
+    .write_some = sim_op_write_some,
+    .shutdown = sim_op_shutdown,
+    .peer = sim_op_peer,
+    .stream_close = sim_op_stream_close,
+    .resolve = sim_op_resolve,
+    .spawn = sim_op_spawn,
+    .child_pid = sim_op_child_pid,
+    .child_wait = sim_op_child_wait,
+    .child_signal = sim_op_child_signal,
+    .child_close = sim_op_child_close,
+    .signals = sim_op_signals,
+    .signals_next = sim_op_signals_next,
+    .signals_close = sim_op_signals_close,
+    .open = sim_op_open,
+    .file_read = sim_op_file_read,
+    .file_write = sim_op_file_write,
+    .file_sync = sim_op_file_sync,
+    .file_size = sim_op_file_size,
+    .file_truncate = sim_op_file_truncate,
+    .file_close = sim_op_file_close,
+    .rename = sim_op_rename,
+    .unlink = sim_op_unlink,
+    .sync_directory = sim_op_sync_directory,
+    .post = sim_op_post,
+    .watch = sim_op_watch,
+    .watch_wait = sim_op_watch_wait,
+    .watch_close = sim_op_watch_close,
+};
+
+static int events_init(struct sim_world *w)
+{
+    int rc = event_init(w->sim, &w->alarm, on_alarm);
+    if (rc)
+        return rc;
+    rc = event_init(w->sim, &w->mail, on_mail);
+    if (rc == 0) {
+        rc = event_init(w->sim, &w->unblock, cpu_unblock);
+        if (rc == 0)
+            return 0;
+        event_release(w->sim, &w->mail);
+    }
+    event_release(w->sim, &w->alarm);
+    return rc;
+}
+
+static void events_release(struct sim_world *w)
+{
+    event_release(w->sim, &w->alarm);
+    event_release(w->sim, &w->mail);
+    event_release(w->sim, &w->unblock);
+}
+
+static int sched_for(struct sim_world *w)
+{
+    struct sim *sim = w->sim;
+    struct sim_world **active = pointers_grown(sim->active, &sim->active_size, sim->worlds + 1);
+    if (!active)
+        return -ENOMEM;
+    sim->active = active;
+    int rc = events_init(w);
+    if (rc)
+        return rc;
+    rc = sched_open(&w->world.sched, &(struct sched_options){
+                                         .stack_size = sim->options.stack_size,
+                                         .pick = sched_pick,
+                                         .pick_ctx = w,
+                                         .now = sched_now,
+                                         .now_ctx = w,
+                                     });
+    if (rc) {
+        events_release(w);
+        return rc;
+    }
+    sim->worlds++;
+    w->open = true;
+    return 0;
+}
+
+int sim_world_open(struct sim *sim, struct sim_process *p, const char *name, struct sim_world **out)
+{
+    struct sim_world *w = mem_zalloc(sizeof *w);
+    if (!w)
+        return -ENOMEM;
+    w->sim = sim;
+    w->process = p;
+    snprintf(w->name, sizeof w->name, "%s", name);
+    w->clock_base = p ? p->host->clock_base : 0;
+    w->mail_last = &w->mail_first;
+    list_init(&w->link);
+    list_init(&w->dying);
+    list_init(&w->handles);
+    list_init(&w->fds);
+    int rc = sched_for(w);
+    if (rc) {
+        mem_free(w);
+        return rc;
+    }
+    w->log = (struct log){sim->options.log_level, log_sink, log_wall, w};
+    w->world.ops = &sim_world_ops;
+    w->world.log = sim->options.text ? &w->log : NULL;
+    *out = w;
+    return 0;
+}
+
+/* The last of the root's defers: main has returned, and all that it deferred itself has been done. */
+static void main_returned(void *arg)
+{
+    struct sim_world *w = arg;
+    if (w->dead)
+        return;
+    if (list_first(&w->process->worlds, struct sim_world, link) == w)
+        process_ends(w->process, SIM_EXITED, w->result);
+    else
+        sim_world_cut_off(w, false);
+}
+
+static int root(void *arg)
+{
+    struct sim_world *w = arg;
+    int rc = coro_defer(main_returned, w);
+    if (rc == 0)
+        w->result = w->main(&w->world, w->arg);
+    return rc;
+}
+
+int sim_world_start(struct sim_world *w, sim_main *main, void *arg)
+{
+    w->main = main;
+    w->arg = arg;
+    int rc = sched_spawn(w->world.sched, w->name, root, w);
+    sim_world_active(w);
+    return rc;
+}
+
+/* ---- Its end ---- */
+
+void sim_world_cut_off(struct sim_world *w, bool silently)
+{
+    if (w->dead || !w->open)
+        return;
+    w->dead = true;
+    sim_world_inactive(w);
+    event_stop(w->sim, &w->alarm);
+    event_stop(w->sim, &w->mail);
+    event_stop(w->sim, &w->unblock);
+    list_each (link, &w->handles) {
+        struct owned *o = list_entry(link, struct owned, link);
+        o->give_up(o, silently);
+    }
+    sched_cancel_all(w->world.sched);
+    list_push_back(&w->sim->dying, &w->dying);
+}
+
+static void obstinate(struct sim_world *w)
+{
+    bug("a coroutine of '%s' on host '%s' does not end although it is cancelled and each of its "
+        "waits "
+        "says so; who is there follows",
+        w->name, w->process ? host_of(w)->name : "-");
+}
+
+/* One that is started meanwhile is cancelled before it runs. */
+bool sim_world_drive_to_end(struct sim_world *w)
+{
+    struct sched *s = w->world.sched;
+    if (sched_count(s) == 0 && !w->mail_first)
+        return false;
+    uint32_t steps = 0;
+    w->sim->running = w;
+    do {
+        deliver(w);
+        sched_cancel_all(s);
+        while (sched_run_one(s))
+            if (++steps > BURIAL_STEPS_MAX)
+                obstinate(w);
+        if (++steps > BURIAL_STEPS_MAX)
+            obstinate(w);
+    } while (sched_count(s) > 0 || w->mail_first);
+    w->sim->running = NULL;
+    return true;
+}
+
+/* What dead code has not closed. */
+static unsigned reclaim(struct sim_world *w)
+{
+    unsigned count = 0;
+    struct list *link;
+    while ((link = list_pop_front(&w->handles))) {
+        struct owned *o = list_entry(link, struct owned, link);
+        o->handle->closed = true;
+        handle_release(o->handle);
+        count++;
+    }
+    return count;
+}
+
+/* Gives back all but the struct itself, by which a later world_post is recognized. */
+static void sim_world_shut(struct sim_world *w)
+{
+    fds_free(w);
+    sched_close(w->world.sched);
+    events_release(w);
+    w->open = false;
+    w->sim->worlds--;
+}
+
+void sim_world_bury(struct sim_world *w)
+{
+    unsigned unclosed = reclaim(w);
+    sim_world_shut(w);
+    if (w->process) {
+        w->process->unclosed += unclosed;
+        process_world_buried(w->process);
+    }
+}
+
+void sim_world_free(struct sim_world *w)
+{
+    if (w->open)
+        sim_world_shut(w);
+    mem_free(w);
+}
