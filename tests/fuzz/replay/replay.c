@@ -12,26 +12,34 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static int replay(const char *folder, const char *name)
+/* Reads a whole file, up to INPUT_MAX: its size, or -1. */
+static long read_input(const char *path, uint8_t *data)
 {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
     FILE *f = fopen(path, "rb");
-    uint8_t *data = malloc(INPUT_MAX);
-    if (!f || !data) {
+    if (!f) {
         fprintf(stderr, "replay: %s cannot be read\n", path);
-        return 1;
+        return -1;
     }
     size_t size = fread(data, 1, INPUT_MAX, f);
     fclose(f);
+    return (long)size;
+}
+
+static int replay(const char *folder, const char *name)
+{
+    static uint8_t data[INPUT_MAX];
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    long size = read_input(path, data);
+    if (size < 0)
+        return 1;
     /* Exactly as large as the input, so that a sanitizer sees the first byte too many. */
-    uint8_t *exact = malloc(size ? size : 1);
+    uint8_t *exact = malloc(size ? (size_t)size : 1);
     if (!exact)
         return 1;
-    memcpy(exact, data, size);
-    LLVMFuzzerTestOneInput(exact, size);
+    memcpy(exact, data, (size_t)size);
+    LLVMFuzzerTestOneInput(exact, (size_t)size);
     free(exact);
-    free(data);
     return 0;
 }
 
