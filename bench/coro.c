@@ -1,6 +1,5 @@
 /*
- * coro.c: what a coroutine costs: a switch, a life, a group of three, and 100,000 that sleep a
- * second.
+ * coro.c: what a coroutine costs: a switch, a yield, a life, and a group of three.
  */
 #include "bench.h"
 
@@ -8,9 +7,7 @@
 #include "coro/group.h"
 #include "coro/switch.h"
 
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #define RUNS 9
 
@@ -139,71 +136,23 @@ static double inside(coro_fn *fn)
     return ns;
 }
 
-/* ---- 100,000 sleepers ---- */
-
-#define SLEEPERS 100000
-
-static int sleep_a_second(void *arg)
-{
-    return coro_sleep("nap", bench_now_ns() + INT64_C(1000000000));
-}
-
-static double resident_bytes(void)
-{
-    FILE *f = fopen("/proc/self/statm", "r");
-    unsigned long pages = 0;
-    check(f && fscanf(f, "%*s %lu", &pages) == 1, "/proc/self/statm cannot be read");
-    fclose(f);
-    return (double)pages * (double)sysconf(_SC_PAGESIZE);
-}
-
-static void sleepers(struct bench_series *seconds, struct bench_series *bytes)
-{
-    struct sched *s = open_sched();
-    double before = resident_bytes();
-    int64_t start = bench_now_ns();
-    for (int i = 0; i < SLEEPERS; i++) {
-        must(sched_spawn(s, "sleeper", sleep_a_second, NULL));
-        if (i % 64 == 63) /* as requests come: each loop turn brings some */
-            sched_run(s);
-    }
-    sched_run(s);
-    bench_add(bytes, (resident_bytes() - before) / SLEEPERS);
-    while (sched_count(s) > 0) {
-        int64_t wait = sched_next_deadline(s) - bench_now_ns();
-        if (wait > 0)
-            nanosleep(&(struct timespec){wait / 1000000000, wait % 1000000000}, NULL);
-        sched_expire(s, bench_now_ns());
-        while (sched_run(s) > 0)
-            ;
-    }
-    bench_add(seconds, (double)(bench_now_ns() - start) / 1e9);
-    sched_close(s);
-}
-
 int main(void)
 {
-    struct bench_series one = {0}, yield = {0}, life = {0}, three = {0}, seconds = {0}, bytes = {0};
+    struct bench_series one = {0}, yield = {0}, life = {0}, three = {0};
     for (int run = 0; run < RUNS; run++) {
         bench_add(&one, switch_ns());
         bench_add(&yield, yield_ns());
         bench_add(&life, inside(one_child_at_a_time));
         bench_add(&three, inside(groups_of_three));
     }
-    for (int run = 0; run < 5; run++)
-        sleepers(&seconds, &bytes);
 
     printf("coro\n");
     double switching = bench_line("switch_one", &one, "ns");
     bench_line("yield_two", &yield, "ns");
     double living = bench_line("spawn_join_one", &life, "ns");
     double joining = bench_line("spawn_join_group_of_3", &three, "ns");
-    double slept = bench_line("sleep_1s_100k", &seconds, "s");
-    double resident = bench_line("sleep_1s_100k_resident_each", &bytes, "bytes");
     bench_must_hold("a switch <= 10 ns", switching <= 10);
     bench_must_hold("a coroutine made, run and ended <= 250 ns", living <= 250);
     bench_must_hold("spawn and join of a group of 3 <= 1 us", joining <= 1000);
-    bench_must_hold("100,000 in a 1 s sleep finish within 1.2 s", slept <= 1.2);
-    bench_must_hold("... with <= 8 KB resident each", resident <= 8192);
     return 0;
 }

@@ -125,22 +125,23 @@ static int open_socket(const struct address *at, const struct listen_options *op
     return fd;
 }
 
-/* Takes the descriptor on success only. */
-static int adopt(struct uv_world *w, int fd, struct uv_listener **out)
+/* Takes the descriptor on success only; otherwise NULL, and an error in *rc. */
+static struct uv_listener *adopt(struct uv_world *w, int fd, int *rc)
 {
     struct uv_listener *l = mem_zalloc(sizeof(*l));
-    if (!l)
-        return -ENOMEM;
+    if (!l) {
+        *rc = -ENOMEM;
+        return NULL;
+    }
     l->at.len = sizeof(l->at.local);
     if (getsockname(fd, &l->at.any, &l->at.len) != 0) {
-        int rc = -errno;
+        *rc = -errno;
         mem_free(l);
-        return rc;
+        return NULL;
     }
     kind_opened(w, KIND_LISTENER, &l->listener.handle);
     ready_init(&l->ready, &l->listener.handle, fd);
-    *out = l;
-    return 0;
+    return l;
 }
 
 /* What '*' means on a machine without IPv6. */
@@ -166,9 +167,9 @@ int uv_world_listen(struct world *world, const struct address *at,
     }
     if (fd < 0)
         return fd;
-    struct uv_listener *l;
-    int rc = adopt(w, fd, &l);
-    if (rc) {
+    int rc;
+    struct uv_listener *l = adopt(w, fd, &rc);
+    if (!l) {
         if (has_path(&where))
             unlink(where.local.sun_path);
         close(fd);
@@ -181,12 +182,12 @@ int uv_world_listen(struct world *world, const struct address *at,
 
 int uv_world_adopt_listener(struct world *world, int fd, struct listener **out)
 {
-    struct uv_world *w = uv_world_of(world);
-    struct uv_listener *l;
-    int rc = adopt(w, fd, &l);
-    if (rc == 0)
-        *out = &l->listener;
-    return rc;
+    int rc;
+    struct uv_listener *l = adopt(uv_world_of(world), fd, &rc);
+    if (!l)
+        return rc;
+    *out = &l->listener;
+    return 0;
 }
 
 int uv_world_listener_fd(const struct listener *l)

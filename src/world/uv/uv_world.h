@@ -26,8 +26,9 @@
 struct uv_world_options {
     /* What its log lines call this loop; NULL: "loop". Must live as long as the world. */
     const char *name;
-    /* Of each coroutine, in bytes; 0: coro.h's default. */
+    /* Of each coroutine, and of idle stacks kept warm, in bytes; 0: coro.h's defaults. */
     size_t stack_size;
+    size_t stacks_idle_max;
     /* Must live as long as the world, and its sink take lines from any thread; NULL: silent. */
     struct log *log;
     /* A turn of the loop that takes longer is reported with the stack that it is in; 0:
