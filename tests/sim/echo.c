@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "client.h"
+#include "frame.h"
 #include "server.h"
 
 #include <errno.h>
@@ -62,6 +63,34 @@ static int call_once(
     return 0;
 }
 
+/* Several frames in one write: they come back as they went, whatever pieces they travel in. */
+static int call_many(
+    struct scene *s, struct world *w, struct echo_client *c, struct rand *r, char *frames)
+{
+    size_t size = 0;
+    for (uint64_t left = rand_between(r, 2, 8); left > 0; left--) {
+        size_t len = rand_below(r, PAYLOAD_BIG / 8 - FRAME_HEAD);
+        frame_encode_head(frames + size, (uint32_t)len);
+        rand_fill(r, frames + size + FRAME_HEAD, len);
+        size += FRAME_HEAD + len;
+    }
+    CORO_DEADLINE(world_now(w) + CALL_LIMIT_NS);
+    struct iovec part = {.iov_base = frames, .iov_len = size};
+    int rc = stream_write(c->stream, &part, 1);
+    for (size_t at = 0; at < size && rc == 0;) {
+        char back[1000];
+        ssize_t got =
+            stream_read(c->stream, back, size - at < sizeof back ? size - at : sizeof back);
+        if (got <= 0)
+            return got ? (int)got : -EPIPE;
+        sim_check(s->sim, memcmp(back, frames + at, (size_t)got) == 0,
+            "frames sent at once came back otherwise, from byte %zu on", at);
+        at += (size_t)got;
+    }
+    s->answered += rc == 0;
+    return rc;
+}
+
 /* Calls over one connection until a call fails: its error; 0 once the scene is over. */
 static int call_until_it_fails(struct scene *s, struct world *w, struct rand *r, char *payload)
 {
@@ -74,7 +103,8 @@ static int call_until_it_fails(struct scene *s, struct world *w, struct rand *r,
     if (rc)
         return rc;
     while (rc == 0 && sim_now(s->sim) < s->over) {
-        rc = call_once(s, w, &c, r, payload);
+        rc =
+            rand_ppm(r, 300000) ? call_many(s, w, &c, r, payload) : call_once(s, w, &c, r, payload);
         if (rc == 0)
             rc = world_sleep(w, rand_exponential(r, 50 * NS_PER_MS));
     }
