@@ -1,8 +1,8 @@
 /*
  * overflow.c: turns a fault in a guard page into a sentence with the coroutine's name.
  *
- * The handler runs on a stack of its own, since the coroutine's has just ended. Faults elsewhere go
- * to whoever handled them before (a sanitizer, or the default: a core dump).
+ * The handler runs on a stack of its own, since the coroutine's has just ended. After it, and for
+ * faults elsewhere, comes whoever handled them before (a sanitizer, or the default: a core dump).
  */
 #include "coro/internal.h"
 
@@ -35,11 +35,10 @@ static void on_fault(int number, siginfo_t *info, void *context)
     const struct coro *c = coro_self();
     const char *address = info->si_addr;
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    bool in_guard = c && address < c->stack.low && address >= c->stack.low - page;
-    if (in_guard)
+    if (c && address < c->stack.low && address >= c->stack.low - page)
         say_overflow(c);
     const struct sigaction *before = number == SIGSEGV ? &before_segv : &before_bus;
-    if (!in_guard && before->sa_flags & SA_SIGINFO) {
+    if (before->sa_flags & SA_SIGINFO) {
         before->sa_sigaction(number, info, context);
         return;
     }

@@ -3,11 +3,15 @@
  */
 #include "runner.h"
 
+#include "coro/coro.h"
+
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define SEEDS_DEFAULT 200
 #define TWICE_EVERY   10
@@ -84,6 +88,35 @@ static bool is_named(int argc, char **argv, const char *name)
     return false;
 }
 
+/* ---- Crashes ---- */
+
+/* What runs now, as text, for a handler that may do nothing but write it. */
+static char running[256];
+
+static void say_which_seed(int number, siginfo_t *info, void *context)
+{
+    ssize_t wrote = write(STDERR_FILENO, running, strlen(running));
+    (void)wrote;
+    sigaction(number, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+    raise(number);
+}
+
+/* Code that dies says nothing of seeds; a sanitizer that has its own handler keeps it. */
+static void catch_crashes(void)
+{
+    static const int numbers[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        struct sigaction before;
+        sigaction(numbers[i], NULL, &before);
+        if (before.sa_handler == SIG_DFL)
+            sigaction(numbers[i],
+                &(struct sigaction){.sa_sigaction = say_which_seed,
+                    .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER},
+                NULL);
+    }
+    coro_catch_overflow();
+}
+
 /* ---- Running ---- */
 
 static void write_line(void *ctx, const char *line)
@@ -109,6 +142,8 @@ static struct outcome run_seed(struct runner *r, const struct scenario *s, uint6
         options.text = write_line;
         options.log_level = LOG_DEBUG;
     }
+    snprintf(running, sizeof running, "scenario %s died with SEED=%llu\n", s->name,
+        (unsigned long long)seed);
     struct sim *sim;
     int rc = sim_open(&sim, seed, &options);
     if (rc) {
@@ -166,6 +201,7 @@ static bool run_scenario(struct runner *r, const struct scenario *s)
 int run_scenarios(int argc, char **argv, const struct scenario *scenarios, size_t count)
 {
     struct runner r = asked_for();
+    catch_crashes();
     bool good = true;
     size_t ran = 0;
     for (size_t i = 0; i < count && good; i++) {
