@@ -46,6 +46,9 @@ void arena_init(struct arena *a, size_t max)
 static void chunk_free(struct arena *a, struct arena_chunk *c)
 {
     ASAN_UNPOISON_MEMORY_REGION(c->data, c->size);
+#ifdef WEIR_DEBUG
+    memset(c->data, TAKEN_BACK, c->used);
+#endif
     a->used -= c->size;
     mem_free(c);
 }
@@ -61,14 +64,20 @@ void arena_release(struct arena *a)
 
 void arena_reset(struct arena *a)
 {
-    struct arena_chunk *kept = a->chunks;
+    struct arena_chunk *kept = NULL;
+    while (a->chunks) {
+        struct arena_chunk *c = a->chunks;
+        a->chunks = c->older;
+        /* One that a large allocation got for itself would stay for every small request to come. */
+        if (!kept && c->size <= CHUNK_LARGE)
+            kept = c;
+        else
+            chunk_free(a, c);
+    }
     if (!kept)
         return;
-    while (kept->older) {
-        struct arena_chunk *older = kept->older;
-        kept->older = older->older;
-        chunk_free(a, older);
-    }
+    kept->older = NULL;
+    a->chunks = kept;
 #ifdef WEIR_DEBUG
     ASAN_UNPOISON_MEMORY_REGION(kept->data, kept->size);
     memset(kept->data, TAKEN_BACK, kept->used);
@@ -94,14 +103,20 @@ static struct arena_chunk *chunk_add(struct arena *a, size_t needed)
         return NULL;
     *c = (struct arena_chunk){.older = a->chunks, .size = size};
     ASAN_POISON_MEMORY_REGION(c->data, size);
-    a->chunks = c;
+    if (a->chunks && needed > CHUNK_LARGE) {
+        /* Behind the one in use, whose room is not given up for it. */
+        c->older = a->chunks->older;
+        a->chunks->older = c;
+    } else {
+        a->chunks = c;
+    }
     a->used += size;
     return c;
 }
 
 void *arena_alloc(struct arena *a, size_t size)
 {
-    if (size > a->max)
+    if (size > a->max || size > SIZE_MAX / 2)
         return NULL;
     size_t needed = (size + RED_ZONE + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
     struct arena_chunk *c = a->chunks;

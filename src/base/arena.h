@@ -25,7 +25,7 @@ struct arena {
 /* Nothing is allocated before it is needed. */
 void arena_init(struct arena *a, size_t max);
 void arena_release(struct arena *a);
-/* Takes everything back and keeps one chunk for the next request. */
+/* Takes everything back and keeps one chunk of usual size for the next request. */
 void arena_reset(struct arena *a);
 
 void *arena_alloc(struct arena *a, size_t size)

@@ -49,10 +49,11 @@ static uint64_t hash_of(const struct map *m, struct span name)
         m->seed[0] ^ UINT64_C(0x6c7967656e657261),
         m->seed[1] ^ UINT64_C(0x7465646279746573),
     };
+    const char *text = name.len ? name.ptr : ""; /* an empty name may be at NULL */
     size_t whole = name.len / 8 * 8;
     for (size_t i = 0; i <= whole; i += 8) {
         bool last = i == whole;
-        uint64_t word = word_at(name.ptr + i, last ? name.len - whole : 8);
+        uint64_t word = word_at(text + i, last ? name.len - whole : 8);
         if (last)
             word |= (uint64_t)name.len << 56;
         v[3] ^= word;
@@ -69,7 +70,7 @@ static uint64_t hash_of(const struct map *m, struct span name)
 
 void map_init(struct map *m, const uint64_t seed[2], uint32_t max)
 {
-    check(max <= UINT32_MAX / 4, "a map of %u entries is more than a table can index", max);
+    check(max <= UINT32_MAX / 8, "a map of %u entries is more than a table can index", max);
     *m = (struct map){.max = max, .seed = {seed[0], seed[1]}};
 }
 

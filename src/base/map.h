@@ -41,5 +41,6 @@ int map_put(struct map *m, struct span name, void *value) __attribute__((warn_un
 /* The value that was there, or NULL. Not while going through. */
 void *map_remove(struct map *m, struct span name);
 
-/* The entry at or after `*at`, which is moved behind it; NULL at the end. Start with 0. */
+/* The entry at or after `*at`, which is moved behind it; NULL at the end. Start with 0.
+ * Nothing may be put or removed meanwhile: both may move the entries. */
 const struct map_entry *map_next(const struct map *m, uint32_t *at);

@@ -281,6 +281,8 @@ int json_write_integer(struct bytes *out, int64_t n)
 
 int json_write(struct bytes *out, const struct json_value *v)
 {
+    if (!v)
+        return bytes_append_span(out, SPAN("null"));
     size_t len;
     yyjson_write_err wrong;
     char *text = yyjson_val_write_opts(as_theirs(v), YYJSON_WRITE_NOFLAG, &memory, &len, &wrong);

@@ -90,9 +90,12 @@ void problem_from_error(struct problem *p, const struct error *e, const char *re
 
 /* A short name of Weir's own has no colon and no slash; any URI reference that names something
  * does, or begins with '#' or '?'. */
-static bool is_short_name(const char *text)
+static bool is_short_name(struct span text)
 {
-    return text[strcspn(text, ":/#?")] == '\0';
+    for (size_t i = 0; i < text.len; i++)
+        if (strchr(":/#?", text.ptr[i])) /* no text has a zero byte here */
+            return false;
+    return true;
 }
 
 struct writer {
@@ -113,7 +116,7 @@ static int write_text(struct writer *w, const char *name, const char *prefix, co
     if (text[0] == '\0')
         return 0;
     char whole[PROBLEM_DETAIL_MAX + sizeof PROBLEM_REQUEST_URN];
-    bool prefixed = prefix && is_short_name(text);
+    bool prefixed = prefix && is_short_name(span_of(text));
     snprintf(whole, sizeof whole, "%s%s", prefixed ? prefix : "", text);
     int rc = write_name(w, name);
     return rc ? rc : json_write_string(w->out, span_of(whole));
@@ -149,16 +152,18 @@ int problem_encode(const struct problem *p, struct bytes *out)
 
 /* ---- Reading ---- */
 
-/* The short name after `prefix`, or the text as it is. */
-static struct span without(struct span text, const char *prefix)
+/* Copies a URI reference, or the short name after `prefix`. What does not fit is left out: a part of
+ * an identifier is another identifier. */
+static void put_identifier(char *to, size_t size, struct span text, const char *prefix)
 {
     size_t len = strlen(prefix);
-    if (text.len <= len || memcmp(text.ptr, prefix, len) != 0)
-        return text;
-    struct span rest = {.ptr = text.ptr + len, .len = text.len - len};
-    char name[PROBLEM_TYPE_MAX];
-    put(name, sizeof name, rest);
-    return rest.len < sizeof name && is_short_name(name) ? rest : text;
+    if (text.len > len && memcmp(text.ptr, prefix, len) == 0) {
+        struct span rest = {.ptr = text.ptr + len, .len = text.len - len};
+        if (is_short_name(rest))
+            text = rest;
+    }
+    if (text.len < size)
+        put(to, size, text);
 }
 
 /* A member's text; one that holds a zero byte ends there, as C's texts do. */
@@ -175,14 +180,15 @@ static void read_members(struct problem *p, const struct json_value *object)
 {
     int64_t status;
     *p = (struct problem){0};
-    put(p->type, sizeof p->type, without(text_of(object, "type"), PROBLEM_URN));
+    put_identifier(p->type, sizeof p->type, text_of(object, "type"), PROBLEM_URN);
     if (p->type[0] == '\0')
         put(p->type, sizeof p->type, SPAN("about:blank"));
     put(p->title, sizeof p->title, text_of(object, "title"));
     if (json_integer(json_member(object, "status"), &status) && status >= 100 && status <= 599)
         p->status = (int)status;
     put(p->detail, sizeof p->detail, text_of(object, "detail"));
-    put(p->instance, sizeof p->instance, without(text_of(object, "instance"), PROBLEM_REQUEST_URN));
+    put_identifier(
+        p->instance, sizeof p->instance, text_of(object, "instance"), PROBLEM_REQUEST_URN);
 }
 
 int problem_decode(struct problem *p, struct span text, struct error *e)

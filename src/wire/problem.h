@@ -38,8 +38,9 @@ void problem_from_error(struct problem *p, const struct error *e, const char *re
 /* Appends the JSON text: 0, -ENOMEM or -ENOBUFS, and then `out` is as it was. */
 int problem_encode(const struct problem *p, struct bytes *out) __attribute__((warn_unused_result));
 
-/* Reads one. Texts that are too long are cut at a character. -EINVAL or -EMSGSIZE if it is no JSON
- * object, and `e`, which may be NULL, says where; -ENOMEM. */
+/* Reads one. A title or detail that is too long is cut at a character, a type or instance that is
+ * too long is taken for missing: cut, it would name something else. -EINVAL or -EMSGSIZE if it is
+ * no JSON object, and `e`, which may be NULL, says where; -ENOMEM. */
 int problem_decode(struct problem *p, struct span text, struct error *e)
     __attribute__((warn_unused_result));
 

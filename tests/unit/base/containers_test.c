@@ -237,6 +237,7 @@ static void names_may_hold_any_bytes(void **state)
     assert_ptr_equal(map_get(&m, SPAN("")), &a);
     assert_ptr_equal(map_get(&m, SPAN("\0")), &b);
     assert_ptr_equal(map_get(&m, SPAN("\0\0")), &c);
+    assert_ptr_equal(map_get(&m, (struct span){NULL, 0}), &a);
     map_release(&m);
 }
 

@@ -59,7 +59,7 @@ static void zeroed_memory_is_zero(void **state)
 
 static const char *program; /* this one's path: argv[0] */
 
-enum mischief { NONE, OVERRUN, USE_AFTER_FREE, OVERRUN_BY_ONE };
+enum mischief { NONE, OVERRUN, USE_AFTER_FREE, OVERRUN_BY_ONE, UNDERRUN };
 
 /* Runs itself anew with guarded blocks: how the mischief ended. */
 static int end_of_mischief(enum mischief mischief)
@@ -82,6 +82,7 @@ static int end_of_mischief(enum mischief mischief)
 static int do_mischief(enum mischief mischief)
 {
     volatile size_t size = 33; /* the compiler must not see what is wrong here */
+    volatile ptrdiff_t before = -1;
     volatile char *p = mem_alloc(size);
     if (!p)
         return 8;
@@ -89,6 +90,8 @@ static int do_mischief(enum mischief mischief)
         p[48] = 1;
     if (mischief == OVERRUN_BY_ONE)
         p[33] = 1;
+    if (mischief == UNDERRUN)
+        p[before] = 1;
     mem_free((void *)(uintptr_t)p);
     if (mischief == USE_AFTER_FREE)
         p[0] = 1;
@@ -102,6 +105,7 @@ static void guards_catch_overruns_and_use_after_free(void **state)
     assert_int_equal(end_of_mischief(NONE), 0);
     assert_true(WIFSIGNALED(end_of_mischief(OVERRUN)));
     assert_true(WIFSIGNALED(end_of_mischief(OVERRUN_BY_ONE)));
+    assert_true(WIFSIGNALED(end_of_mischief(UNDERRUN)));
     assert_true(WIFSIGNALED(end_of_mischief(USE_AFTER_FREE)));
 }
 
@@ -183,6 +187,28 @@ static void an_arena_stops_at_its_maximum(void **state)
     arena_release(&a);
 }
 
+static void a_large_allocation_leaves_the_rest_of_an_arena_as_it_was(void **state)
+{
+    struct arena a;
+    arena_init(&a, 64 * 1024 * 1024);
+    assert_non_null(arena_alloc(&a, 100));
+    size_t used = a.used;
+    assert_non_null(arena_alloc(&a, 10 * 1024 * 1024));
+    size_t both = a.used;
+    assert_non_null(arena_alloc(&a, 100)); /* from the chunk that was in use */
+    assert_int_equal(a.used, both);
+    arena_reset(&a);
+    assert_int_equal(a.used, used); /* the large one is given back */
+    assert_non_null(arena_alloc(&a, 10 * 1024 * 1024));
+    arena_reset(&a);
+    arena_release(&a);
+    assert_int_equal(a.used, 0);
+    arena_init(&a, SIZE_MAX);
+    volatile size_t absurd = SIZE_MAX - 3;
+    assert_null(arena_alloc(&a, absurd));
+    arena_release(&a);
+}
+
 static void an_arena_makes_text(void **state)
 {
     struct arena a;
@@ -234,6 +260,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_does_not_fit_changes_nothing),
         cmocka_unit_test(an_arena_hands_out_aligned_and_separate_memory),
         cmocka_unit_test(an_arena_stops_at_its_maximum),
+        cmocka_unit_test(a_large_allocation_leaves_the_rest_of_an_arena_as_it_was),
         cmocka_unit_test(an_arena_makes_text),
         cmocka_unit_test(both_survive_the_loss_of_memory),
     };

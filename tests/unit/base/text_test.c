@@ -71,13 +71,16 @@ static void keep(void *ctx, const char *line, size_t len)
     logged[len] = '\0';
 }
 
+static int64_t wall_ns;
+
 static int64_t fixed_time(void *ctx)
 {
-    return INT64_C(1795232462) * NS_PER_S + 123456789;
+    return wall_ns;
 }
 
 static struct log open_log(enum log_level level)
 {
+    wall_ns = INT64_C(1795232462) * NS_PER_S + 123456789;
     return (struct log){.level = level, .sink = keep, .wall_ns = fixed_time};
 }
 
@@ -92,12 +95,36 @@ static void a_line_has_time_level_and_text(void **state)
     assert_false(log_wants(NULL, LOG_ERROR));
 }
 
+static void dates_are_those_of_the_calendar(void **state)
+{
+    static const struct {
+        int64_t second;
+        const char *text;
+    } moments[] = {
+        {0, "1970-01-01T00:00:00"},
+        {-1, "1969-12-31T23:59:59"},
+        {951782400, "2000-02-29T00:00:00"},
+        {951868799, "2000-02-29T23:59:59"},
+        {951868800, "2000-03-01T00:00:00"},
+        {4107542400, "2100-03-01T00:00:00"},
+        {1735689599, "2024-12-31T23:59:59"},
+        {-2203977600, "1900-02-28T00:00:00"},
+    };
+    struct log log = open_log(LOG_INFO);
+    for (size_t i = 0; i < sizeof moments / sizeof *moments; i++) {
+        wall_ns = moments[i].second * NS_PER_S;
+        log_info(&log, "x");
+        assert_memory_equal(logged, moments[i].text, strlen(moments[i].text));
+    }
+}
+
 static void an_event_is_one_line_whatever_is_in_it(void **state)
 {
     struct log log = open_log(LOG_INFO);
     log_info(&log, "%s",
         "a\nb\x1b[2Jc\rd\x7f"
-        "e");
+        "e\xc2\x9b"
+        "2J\xff");
     const char *text = strstr(logged, "a");
     assert_int_equal(strcspn(text, "\n"), strlen(text) - 1); /* the only newline ends it */
     for (const char *c = text; *c != '\n'; c++)
@@ -190,6 +217,7 @@ int main(void)
         cmocka_unit_test(a_long_sentence_is_cut_at_a_character),
         cmocka_unit_test(every_code_has_a_text),
         cmocka_unit_test(a_line_has_time_level_and_text),
+        cmocka_unit_test(dates_are_those_of_the_calendar),
         cmocka_unit_test(an_event_is_one_line_whatever_is_in_it),
         cmocka_unit_test(a_long_line_is_cut_and_says_so),
         cmocka_unit_test(only_well_formed_characters_count),

@@ -54,6 +54,11 @@ static void what_is_not_there_is_null(void **state)
     assert_null(none);
     assert_int_equal(json_type(none), JSON_NULL);
     assert_int_equal(json_count(none), 0);
+    struct bytes out;
+    bytes_init(&out, 4);
+    assert_int_equal(json_write(&out, none), 0);
+    assert_true(span_equal(bytes_span(&out), SPAN("null")));
+    bytes_release(&out);
     assert_true(json_number(none, 4) == 4);
     assert_true(json_bool(none, true));
     assert_false(json_integer(none, &n));
@@ -146,9 +151,10 @@ static void bounds_are_kept(void **state)
     assert_int_equal(json_parse(&j, SPAN("[1,2,3]"), 6, &e), -EMSGSIZE);
     assert_int_equal(json_parse(&j, SPAN("[1,2,3]"), 7, &e), 0);
     json_free(j);
-    /* Brackets in strings are text. */
+    /* Brackets in strings are text, behind an escaped quote, too. */
     memset(text, '[', sizeof text);
-    text[0] = text[sizeof text - 1] = '"';
+    text[0] = text[2] = text[sizeof text - 1] = '"';
+    text[1] = '\\';
     assert_int_equal(json_parse(&j, (struct span){text, sizeof text}, 0, &e), 0);
     json_free(j);
 }

@@ -105,6 +105,30 @@ static void long_texts_are_cut_at_a_character(void **state)
     bytes_release(&text);
 }
 
+/* Each length around the two bounds, the plain one and the one that the prefix moves. */
+static void long_identifiers_come_back_whole_or_not_at_all(void **state)
+{
+    static const char *const tails[] = {"", ":tail"};
+    for (size_t len = PROBLEM_TYPE_MAX - 40; len < PROBLEM_TYPE_MAX + 40; len++)
+        for (int i = 0; i < 4; i++) {
+            char name[PROBLEM_TYPE_MAX + 40] = "";
+            memset(name, 'x', len);
+            struct bytes text, out;
+            bytes_init(&text, 4096);
+            assert_int_equal(bytes_printf(&text, "{\"type\":\"%s%s%s\"}", i < 2 ? PROBLEM_URN : "",
+                                 name, tails[i % 2]),
+                0);
+            struct problem p, back;
+            assert_int_equal(problem_decode(&p, bytes_span(&text), NULL), 0);
+            assert_int_equal(problem_decode(&back, encode(&p, &out), NULL), 0);
+            assert_string_equal(p.type, back.type);
+            bool whole = strncmp(p.type, i < 2 && p.type[0] == 'u' ? PROBLEM_URN : name, 17) == 0;
+            assert_true(whole || strcmp(p.type, "about:blank") == 0);
+            bytes_release(&text);
+            bytes_release(&out);
+        }
+}
+
 static void the_statuses_of_errors(void **state)
 {
     assert_int_equal(problem_status(-EINVAL), 400);
@@ -143,6 +167,7 @@ int main(void)
         cmocka_unit_test(members_of_a_wrong_type_are_ignored),
         cmocka_unit_test(what_is_no_object_is_refused),
         cmocka_unit_test(long_texts_are_cut_at_a_character),
+        cmocka_unit_test(long_identifiers_come_back_whole_or_not_at_all),
         cmocka_unit_test(the_statuses_of_errors),
         cmocka_unit_test(both_ways_survive_the_loss_of_memory),
     };
