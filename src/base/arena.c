@@ -5,19 +5,13 @@
 
 #include "base/bug.h"
 #include "base/mem.h"
+#include "base/sanitizers.h"
 
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#    define WITH_ASAN 1
-#elif defined(__has_feature)
-#    if __has_feature(address_sanitizer)
-#        define WITH_ASAN 1
-#    endif
-#endif
-#ifdef WITH_ASAN
+#if WITH_ASAN
 #    include <sanitizer/asan_interface.h>
 #    define RED_ZONE 16
 #else

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 
 #include "base/bug.h"
+#include "base/sanitizers.h"
 
 #include <ctype.h>
 #include <stdatomic.h>
@@ -29,17 +30,6 @@
 #define GUARD_QUARANTINE  4096
 /* Retired blocks that debug builds keep. */
 #define RETIRE_QUARANTINE 256
-
-#if defined(__SANITIZE_ADDRESS__)
-#    define WITH_ASAN 1
-#elif defined(__has_feature)
-#    if __has_feature(address_sanitizer)
-#        define WITH_ASAN 1
-#    endif
-#endif
-#ifndef WITH_ASAN
-#    define WITH_ASAN 0
-#endif
 
 /* Allocations number `first` to `last` fail; nothing is counted while `first` is 0. */
 static struct {

@@ -5,30 +5,17 @@
 #include "coro/switch.h"
 
 #include "base/bug.h"
+#include "base/sanitizers.h"
 
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#    define WITH_ASAN 1
-#elif defined(__has_feature)
-#    if __has_feature(address_sanitizer)
-#        define WITH_ASAN 1
-#    endif
-#endif
-#if defined(__SANITIZE_THREAD__)
-#    define WITH_TSAN 1
-#elif defined(__has_feature)
-#    if __has_feature(thread_sanitizer)
-#        define WITH_TSAN 1
-#    endif
-#endif
-#ifdef WITH_ASAN
+#if WITH_ASAN
 #    include <sanitizer/asan_interface.h>
 #    include <sanitizer/common_interface_defs.h>
 #endif
-#ifdef WITH_TSAN
+#if WITH_TSAN
 #    include <sanitizer/tsan_interface.h>
 #endif
 
@@ -143,7 +130,7 @@ static ALWAYS_INLINE void switch_context(struct context *from, struct context *t
 
 /* ---- The sanitizers ---- */
 
-#ifdef WITH_ASAN
+#if WITH_ASAN
 /* Who left last on this thread: the one that arrives tells ASan, and learns the other stack's
  * extent for the way back. */
 static _Thread_local struct context *left;
@@ -155,12 +142,12 @@ static ALWAYS_INLINE void announce(struct context *from, struct context *to, boo
     (void)from;
     (void)to;
     (void)last;
-#ifdef WITH_ASAN
+#if WITH_ASAN
     left = from;
     __sanitizer_start_switch_fiber(
         last ? NULL : &from->asan_fake_stack, to->stack_low, to->stack_size);
 #endif
-#ifdef WITH_TSAN
+#if WITH_TSAN
     __tsan_switch_to_fiber(to->tsan_fiber, 0);
 #endif
 }
@@ -169,7 +156,7 @@ static ALWAYS_INLINE void announce(struct context *from, struct context *to, boo
 static ALWAYS_INLINE void confirm(struct context *here)
 {
     (void)here;
-#ifdef WITH_ASAN
+#if WITH_ASAN
     __sanitizer_finish_switch_fiber(here->asan_fake_stack, &left->stack_low, &left->stack_size);
 #endif
 }
@@ -188,10 +175,10 @@ void switch_prepare(
     c->stack_size = stack_size;
     c->asan_fake_stack = NULL;
     c->tsan_fiber = NULL;
-#ifdef WITH_TSAN
+#if WITH_TSAN
     c->tsan_fiber = __tsan_create_fiber(0);
 #endif
-#ifdef WITH_ASAN
+#if WITH_ASAN
     /* The stack's last user left the red zones of frames that never returned. */
     ASAN_UNPOISON_MEMORY_REGION(stack_low, stack_size);
 #endif
@@ -201,7 +188,7 @@ void switch_prepare(
 void switch_prepare_thread(struct context *c)
 {
     memset(c, 0, sizeof *c);
-#ifdef WITH_TSAN
+#if WITH_TSAN
     c->tsan_fiber = __tsan_get_current_fiber();
 #endif
 }
@@ -230,7 +217,7 @@ _Noreturn void switch_to_last(struct context *from, struct context *to)
 void switch_release(struct context *c)
 {
     (void)c;
-#ifdef WITH_TSAN
+#if WITH_TSAN
     __tsan_destroy_fiber(c->tsan_fiber);
 #endif
 }

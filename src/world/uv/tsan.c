@@ -3,7 +3,7 @@
  */
 #include "world/uv/tsan.h"
 
-#ifdef WITH_TSAN
+#if WITH_TSAN
 
 #    include <pthread.h>
 #    include <signal.h>

@@ -7,15 +7,9 @@
  */
 #pragma once
 
-#if defined(__SANITIZE_THREAD__)
-#    define WITH_TSAN 1
-#elif defined(__has_feature)
-#    if __has_feature(thread_sanitizer)
-#        define WITH_TSAN 1
-#    endif
-#endif
+#include "base/sanitizers.h"
 
-#ifdef WITH_TSAN
+#if WITH_TSAN
 void tsan_block_signals(void);
 void tsan_unblock_signals(void);
 #else

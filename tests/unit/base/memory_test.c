@@ -5,23 +5,13 @@
 
 #include "base/arena.h"
 #include "base/bytes.h"
+#include "base/sanitizers.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#    define SANITIZED 1
-#elif defined(__has_feature)
-#    if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#        define SANITIZED 1
-#    endif
-#endif
-#ifndef SANITIZED
-#    define SANITIZED 0
-#endif
 
 /* ---- mem ---- */
 
@@ -100,7 +90,7 @@ static int do_mischief(enum mischief mischief)
 
 static void guards_catch_overruns_and_use_after_free(void **state)
 {
-    if (SANITIZED)
+    if (WITH_ASAN || WITH_TSAN)
         skip(); /* the sanitizer catches them itself, its own way */
     assert_int_equal(end_of_mischief(NONE), 0);
     assert_true(WIFSIGNALED(end_of_mischief(OVERRUN)));

@@ -5,21 +5,11 @@
 #include "fixture.h"
 
 #include "base/list.h"
+#include "base/sanitizers.h"
 #include "coro/internal.h"
 
 #include <sys/wait.h>
 #include <unistd.h>
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#    define SANITIZED 1
-#elif defined(__has_feature)
-#    if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#        define SANITIZED 1
-#    endif
-#endif
-#ifndef SANITIZED
-#    define SANITIZED 0
-#endif
 
 static int nap(void *arg)
 {
@@ -27,7 +17,7 @@ static int nap(void *arg)
 }
 
 /* TSan knows at most some thousand fibers. */
-#define MANY (SANITIZED ? 2000 : 100000)
+#define MANY ((WITH_ASAN || WITH_TSAN) ? 2000 : 100000)
 
 static size_t mappings_of_this_process(void)
 {
