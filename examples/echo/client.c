@@ -26,15 +26,9 @@ static ssize_t receive_frame(struct echo_client *c, struct span *payload)
         ssize_t frame = frame_decode(c->in.ptr, c->in.len, payload);
         if (frame != 0)
             return frame == -EMSGSIZE ? -EPROTO : frame;
-        if (c->in.len == c->in.size) {
-            int rc = bytes_reserve(&c->in, c->in.size ? 1 : 512);
-            if (rc)
-                return rc;
-        }
-        ssize_t got = stream_read(c->stream, c->in.ptr + c->in.len, c->in.size - c->in.len);
+        ssize_t got = stream_read_into(c->stream, &c->in, 512);
         if (got <= 0)
             return got ? got : -EPIPE;
-        c->in.len += (size_t)got;
     }
 }
 

@@ -135,6 +135,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "echo: %s\n", e.sentence);
         return 2;
     }
-    coro_catch_overflow();
+    int rc = coro_catch_overflow();
+    if (rc) {
+        fprintf(stderr, "echo: cannot watch for stack overflows: %s\n", error_text(rc));
+        return 1;
+    }
     return serves ? run("serve", serve_until_signal, &c) : run("send", send_texts, &c);
 }

@@ -35,20 +35,6 @@ static void connection_free(void *arg)
     mem_free(c);
 }
 
-/* Waits for more bytes: how many, 0 at the end, or a negative errno. */
-static ssize_t receive(struct connection *c)
-{
-    if (c->in.len == c->in.size) {
-        int rc = bytes_reserve(&c->in, c->in.size ? 1 : BUFFER_FIRST);
-        if (rc)
-            return rc;
-    }
-    ssize_t got = stream_read(c->stream, c->in.ptr + c->in.len, c->in.size - c->in.len);
-    if (got > 0)
-        c->in.len += (size_t)got;
-    return got;
-}
-
 /* Sends back every whole frame that has arrived: as they stand, in one write. */
 static int answer(struct connection *c)
 {
@@ -75,7 +61,7 @@ static int serve_connection(void *arg)
         return rc;
     for (;;) {
         CORO_DEADLINE(deadline_after(world_now(c->world), c->idle_ns));
-        ssize_t got = receive(c);
+        ssize_t got = stream_read_into(c->stream, &c->in, BUFFER_FIRST);
         if (got <= 0)
             return (int)got;
         rc = answer(c);

@@ -3,9 +3,8 @@
  * it all, and a `struct error` where a person will read it.
  *
  * The sentence says what failed, where, and what to do; it is fit to be shown to a user. The type
- * is stable and short
- * ("overloaded", "worker-died"): the last part of a problem's type URI. Both live inside the value:
- * nothing to free.
+ * is stable and short ("overloaded", "worker-died"): the last part of a problem's type URI. Both
+ * live inside the value: nothing to free.
  */
 #pragma once
 

@@ -4,10 +4,10 @@
  * Every allocation of Weir's own goes through here; each may return NULL and each caller turns that
  * into -ENOMEM. Two switches are read from the environment before main, for tests:
  *
- * WEIR_MEM_FAIL=N the Nth allocation of the process fails (counting from 1) WEIR_MEM_FAIL=N+ the
- * Nth and every later one fails WEIR_MEM_GUARD=1 each block ends at a page that cannot be touched;
- * freed blocks stay
- *                      unreadable for their next few thousand successors
+ *   - WEIR_MEM_FAIL=N: the Nth allocation of the process fails, counting from 1
+ *   - WEIR_MEM_FAIL=N+: the Nth and every later one fails
+ *   - WEIR_MEM_GUARD=1: each block ends at a page that cannot be touched, and freed blocks stay
+ *     unreadable for their next few thousand successors
  *
  * Guarded blocks cost two of the kernel's memory mappings each, so some 30,000 of them can be
  * alive. With AddressSanitizer, which does the same better, the guard switch does nothing.

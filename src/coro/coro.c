@@ -180,6 +180,8 @@ static size_t run_ready(struct sched *s, size_t most)
         return 0;
     unsigned long thread = (unsigned long)pthread_self();
     if (s->owner != thread || !s->prepared) {
+        check(switch_supported() == 0,
+            "a sched is run by a thread with a hardware shadow stack, which knows one stack only");
         switch_prepare_thread(&s->thread);
         s->owner = thread;
         s->prepared = true;

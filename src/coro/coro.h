@@ -58,7 +58,10 @@ struct sched_options {
 #define CORO_STACKS_IDLE_DEFAULT    (16 * 1024 * 1024)
 #define CORO_GUARD_MAPPINGS_DEFAULT 16384
 
-int sched_open(struct sched **out, const struct sched_options *options);
+/* 0, -ENOMEM, or -ENOTSUP: this thread has a hardware shadow stack (CET, GCS), which would take every
+ * switch for an attack. */
+int sched_open(struct sched **out, const struct sched_options *options)
+    __attribute__((warn_unused_result));
 /* Every coroutine must have ended. */
 void sched_close(struct sched *s);
 
@@ -95,9 +98,9 @@ void sched_describe(const struct sched *s, void (*line)(void *ctx, const char *t
 const char *sched_running_name(void);
 
 /* A stack that overflows ends the process with a sentence that names the coroutine. Call it once a
- * process; it takes the SIGSEGV and SIGBUS actions and gives each thread that opens a sched a
- * signal stack. */
-int coro_catch_overflow(void);
+ * process; it takes the SIGSEGV and SIGBUS actions, and hands on what is not its own. The handler
+ * runs on a stack that each thread is given when it first runs a sched. 0 or a negative errno. */
+int coro_catch_overflow(void) __attribute__((warn_unused_result));
 
 /* ---- Inside a coroutine ---- */
 
@@ -116,7 +119,7 @@ int coro_sleep(const char *why, int64_t when) __attribute__((warn_unused_result)
 /* Lets the others that are ready go first. 0, -ETIMEDOUT or -ECANCELED. */
 int coro_yield(void) __attribute__((warn_unused_result));
 /* What a wait would say without waiting: 0, or -ECANCELED, or -ETIMEDOUT. */
-int coro_poll(void);
+int coro_poll(void) __attribute__((warn_unused_result));
 
 /* From the sched's thread, inside a coroutine or not: makes a parked coroutine ready with `result`.
  * False if it was not parked any more: someone else woke it, it timed out or was cancelled; then

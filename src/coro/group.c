@@ -29,7 +29,8 @@ void group_end(struct group *g)
     parent_of(g, "group_end");
     if (g->running > 0) {
         group_cancel(g);
-        group_wait(g);
+        int rc = group_wait(g);
+        (void)rc; /* whoever wanted to know has waited */
     }
     list_del(&g->link);
 }
@@ -37,6 +38,8 @@ void group_end(struct group *g)
 int group_spawn(struct group *g, const char *name, coro_fn *fn, void *arg)
 {
     struct coro *parent = parent_of(g, "group_spawn");
+    if (g->cancelled && g->first_error)
+        return g->first_error; /* what the others were cancelled for */
     if (g->cancelled || parent->cancelled)
         return -ECANCELED;
     int rc = coro_start(parent->sched, g, name, fn, arg);

@@ -44,15 +44,18 @@ void group_begin(struct group *g, enum group_mode mode);
 void group_end(struct group *g);
 
 /* Starts a child: it inherits the deadline and runs when the parent next waits. `name` must live as
- * long as the child. 0, -ENOMEM, or -ECANCELED if the group or the parent is cancelled: then `fn`
- * never runs. */
+ * long as the child. 0; or `fn` never runs: -ENOMEM, -ECANCELED if the parent or the group is
+ * cancelled, and the first child's error if that is why the group is. */
 int group_spawn(struct group *g, const char *name, coro_fn *fn, void *arg)
     __attribute__((warn_unused_result));
 
-/* Waits until every child has ended. If the parent is cancelled or its deadline passes meanwhile,
+/* Waits until every child has ended. Only here does the parent hear of a child's error: a child that
+ * fails cancels its siblings, not what the parent waits for meanwhile, so a parent that has work of
+ * its own gives it to a child.
+ * If the parent is cancelled or its deadline passes meanwhile,
  * the children are cancelled, still waited for, and the answer is -ECANCELED or -ETIMEDOUT.
  * Otherwise, when GROUP_FAIL_FAST, the first child's error; when GROUP_INDEPENDENT, 0. The group
  * may be used again after. */
-int group_wait(struct group *g);
+int group_wait(struct group *g) __attribute__((warn_unused_result));
 
 void group_cancel(struct group *g);

@@ -42,6 +42,10 @@ static void on_fault(int number, siginfo_t *info, void *context)
         before->sa_sigaction(number, info, context);
         return;
     }
+    if (before->sa_handler != SIG_DFL && before->sa_handler != SIG_IGN) {
+        before->sa_handler(number);
+        return;
+    }
     /* Returning repeats the fault, now with its default action: the core shows the overflowing
      * frame. */
     struct sigaction by_default = {.sa_handler = SIG_DFL};

@@ -108,8 +108,8 @@ static struct stack_slab *slab_new(struct stack_pool *p)
     return slab;
 }
 
-/* A slab with a free stack, the warmest first, or NULL. */
-static struct stack_slab *slab_choose(struct stack_pool *p)
+/* A slab with a free stack, the warmest first, or a new one, or NULL. */
+static struct stack_slab *slab_obtain(struct stack_pool *p)
 {
     if (!list_empty(&p->partial))
         return list_first(&p->partial, struct stack_slab, link);
@@ -161,7 +161,7 @@ bool stack_intact(const struct stack *stack)
 
 int stack_take(struct stack_pool *p, struct stack *out)
 {
-    struct stack_slab *slab = slab_choose(p);
+    struct stack_slab *slab = slab_obtain(p);
     if (!slab)
         return -ENOMEM;
     unsigned index = (unsigned)__builtin_ctzll(slab->free);

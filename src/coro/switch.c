@@ -10,6 +10,11 @@
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/prctl.h>
+
+#ifndef PR_GET_SHADOW_STACK_STATUS
+#    define PR_GET_SHADOW_STACK_STATUS 74 /* of aarch64's guarded control stack; Linux 6.13 */
+#endif
 
 #if WITH_ASAN
 #    include <sanitizer/asan_interface.h>
@@ -32,6 +37,10 @@ int switch_supported(void)
     uint64_t shadow = 0;
     __asm__ volatile("rdsspq %0" : "+r"(shadow));
     if (shadow != 0)
+        return -ENOTSUP;
+#elif defined(__aarch64__)
+    unsigned long status = 0;
+    if (prctl(PR_GET_SHADOW_STACK_STATUS, &status, 0, 0, 0) == 0 && status & 1)
         return -ENOTSUP;
 #endif
     return 0;

@@ -8,7 +8,6 @@
 #include "coro/sync.h"
 
 #include "base/bug.h"
-#include "base/mem.h"
 
 #include <errno.h>
 
@@ -75,33 +74,17 @@ int future_wait(struct future *f)
 
 int channel_init(struct channel *ch, size_t size)
 {
-    check(size > 0, "a channel needs room for at least one item");
-    *ch = (struct channel){.size = size};
+    *ch = (struct channel){0};
     list_init(&ch->senders);
     list_init(&ch->receivers);
-    ch->slots = mem_alloc(size * sizeof *ch->slots);
-    return ch->slots ? 0 : -ENOMEM;
+    return ring_init(&ch->items, size);
 }
 
 void channel_release(struct channel *ch)
 {
     check(list_empty(&ch->senders) && list_empty(&ch->receivers),
         "a channel was released while coroutines wait on it");
-    mem_free(ch->slots);
-    ch->slots = NULL;
-}
-
-static void put(struct channel *ch, void *item)
-{
-    ch->slots[(ch->head + ch->count++) % ch->size] = item;
-}
-
-static void *take(struct channel *ch)
-{
-    void *item = ch->slots[ch->head];
-    ch->head = (ch->head + 1) % ch->size;
-    ch->count--;
-    return item;
+    ring_release(&ch->items);
 }
 
 int channel_try_send(struct channel *ch, void *item)
@@ -113,10 +96,7 @@ int channel_try_send(struct channel *ch, void *item)
         receiver->item = item;
         return 0;
     }
-    if (ch->count == ch->size)
-        return -EAGAIN;
-    put(ch, item);
-    return 0;
+    return ring_push(&ch->items, item) ? 0 : -EAGAIN;
 }
 
 int channel_send(struct channel *ch, void *item)
@@ -136,11 +116,11 @@ int channel_receive(struct channel *ch, void **item)
     int rc = coro_poll();
     if (rc)
         return rc;
-    if (ch->count > 0) {
-        *item = take(ch);
+    if (!ring_empty(&ch->items)) {
+        *item = ring_pop(&ch->items);
         struct waiter *sender = wake_first(&ch->senders, 0);
-        if (sender)
-            put(ch, sender->item);
+        bool moved_up = !sender || ring_push(&ch->items, sender->item);
+        check(moved_up, "no room for a sender's item where another was just taken out");
         return 0;
     }
     if (ch->closed)

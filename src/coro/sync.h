@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "base/ring.h"
 #include "coro/coro.h"
 
 struct future {
@@ -24,10 +25,7 @@ bool future_set(struct future *f, int result);
 int future_wait(struct future *f) __attribute__((warn_unused_result));
 
 struct channel {
-    void **slots;
-    size_t size;
-    size_t head;
-    size_t count;
+    struct ring items;
     bool closed;
     struct list senders;
     struct list receivers;

@@ -57,7 +57,7 @@ static inline void end_wait(struct handle *h, enum handle_wait as)
     handle_release(h);
 }
 
-/* The world's close call follows, then end_close. */
+/* The world's close call follows, and then handle_release. */
 static inline const struct world_ops *begin_close(struct handle *h, const char *call)
 {
     dcheck(!h->closed, "%s: closed twice", call);
@@ -202,15 +202,32 @@ int stream_write(struct stream *s, const struct iovec *parts, int count)
         total += parts[i].iov_len;
     if (total == 0)
         return coro_poll();
-    ssize_t wrote = stream_write_some(s, parts, count);
-    size_t done = wrote > 0 ? (size_t)wrote : 0;
-    while (wrote > 0 && done < total) {
+    ssize_t wrote = 0;
+    size_t done = 0;
+    if (parts[0].iov_len > 0) { /* the usual case, which copies no parts */
+        wrote = stream_write_some(s, parts, count);
+        done = wrote > 0 ? (size_t)wrote : 0;
+    }
+    while (wrote >= 0 && done < total) {
         struct iovec rest[PARTS_MAX];
         int n = parts_after(parts, count, done, rest);
         wrote = stream_write_some(s, rest, n);
         done += wrote > 0 ? (size_t)wrote : 0;
     }
     return wrote < 0 ? (int)wrote : 0;
+}
+
+ssize_t stream_read_into(struct stream *s, struct bytes *buffer, size_t first)
+{
+    if (buffer->len == buffer->size) {
+        int rc = bytes_reserve(buffer, buffer->size ? 1 : first);
+        if (rc)
+            return rc;
+    }
+    ssize_t got = stream_read(s, buffer->ptr + buffer->len, buffer->size - buffer->len);
+    if (got > 0)
+        buffer->len += (size_t)got;
+    return got;
 }
 
 int stream_shutdown(struct stream *s)
@@ -398,6 +415,7 @@ int world_watch(struct world *w, int fd, struct watch **out)
 
 int watch_wait(struct watch *watch, int events)
 {
+    dcheck(events, "watch_wait was asked to wait for nothing, which would last for ever");
     int rc = begin_wait(&watch->handle, HANDLE_READ, "watch_wait");
     if (rc)
         return rc;

@@ -114,7 +114,9 @@ static void catch_crashes(void)
                     .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER},
                 NULL);
     }
-    coro_catch_overflow();
+    int rc = coro_catch_overflow();
+    if (rc)
+        fprintf(stderr, "stack overflows will not be named: error %d\n", -rc);
 }
 
 /* ---- Running ---- */

@@ -176,6 +176,23 @@ static int cancelled_groups_take_nobody(void *arg)
     return 0;
 }
 
+/* Who spawns after a child has failed is told why, so that the usual chain of calls loses nothing. */
+static int spawns_after_a_failure(void *arg)
+{
+    GROUP(g, GROUP_FAIL_FAST);
+    assert_int_equal(group_spawn(&g, "fails", sleep_then, PLAN("0:-5")), 0);
+    assert_int_equal(coro_yield(), 0);
+    assert_int_equal(group_spawn(&g, "never", stubborn, NULL), -5);
+    assert_int_equal(group_wait(&g), -5);
+    return 0;
+}
+
+static void a_late_child_hears_of_the_first_error(void **state)
+{
+    struct fixture f;
+    run_coroutine(&f, spawns_after_a_failure);
+}
+
 static void a_cancelled_group_takes_no_children(void **state)
 {
     struct fixture f;
@@ -265,6 +282,7 @@ int main(void)
         cmocka_unit_test(cancelling_the_root_ends_the_whole_tree),
         cmocka_unit_test(the_end_of_the_block_leaves_no_orphan),
         cmocka_unit_test(a_cancelled_group_takes_no_children),
+        cmocka_unit_test(a_late_child_hears_of_the_first_error),
         cmocka_unit_test(the_last_child_and_the_interruption_may_meet),
         cmocka_unit_test(children_inherit_the_deadline),
         cmocka_unit_test(a_thousand_children),

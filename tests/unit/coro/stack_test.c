@@ -110,6 +110,14 @@ static int overflow(void *arg)
     return recurse(1);
 }
 
+/* One frame that is larger than the stack and its guard together. */
+static int one_large_frame(void *arg)
+{
+    volatile char frame[200000];
+    frame[0] = 1;
+    return frame[0] - 1;
+}
+
 /* Writes past the end of an unguarded stack without a fault, then leaves. */
 static int step_over_the_end(void *arg)
 {
@@ -152,8 +160,9 @@ static const char *last_words(coro_fn *fn, size_t stack_size, bool guards, char 
 static void an_overflow_is_a_sentence_with_the_name(void **state)
 {
     char text[1024];
-    const char *said = last_words(overflow, 32768, true, text);
-    assert_non_null(strstr(said, "coroutine 'greedy' overflowed its stack of 32 KiB"));
+    static const char sentence[] = "coroutine 'greedy' overflowed its stack of 32 KiB";
+    assert_non_null(strstr(last_words(overflow, 32768, true, text), sentence));
+    assert_non_null(strstr(last_words(one_large_frame, 32768, true, text), sentence));
 }
 
 static void without_guards_the_canary_tells(void **state)

@@ -61,7 +61,7 @@ static int send_numbers(void *arg)
         int rc = channel_send(ch, (void *)i);
         if (rc)
             return rc;
-        assert_true(ch->count <= ch->size);
+        assert_true(ch->items.count <= ch->items.size);
     }
     channel_close(ch);
     return 0;
