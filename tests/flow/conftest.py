@@ -1,15 +1,17 @@
 """What every flow test shares: a real server process, watched for what it must not do.
 
-After each test the server must still answer, hold as many descriptors as before, have said nothing on standard error
-(no alert, no sanitizer report), and end with status 0 at SIGTERM, leaving no process behind.
+After each test the server must hold as many descriptors as before, have said nothing on standard error (no alert, no
+sanitizer report), and end with status 0 at SIGTERM, leaving no process behind.
 """
 import os
+import re
 import signal
 import subprocess
 import time
 
 import pytest
 
+WATCHDOG = re.compile(r": a turn of over |: the slow turn has ended, ")
 ECHO = os.environ.get("WEIR_ECHO", "build/debug/examples/echo/echo")
 
 
@@ -50,18 +52,40 @@ class Server:
         self.process.send_signal(number)
         _, said = self.process.communicate(timeout=20)
         lines = said.splitlines(keepends=True)
-        return self.process.returncode, "".join(line for line in lines if " turn " not in line)
+        return self.process.returncode, "".join(line for line in lines if not WATCHDOG.search(line))
+
+    def resident_kb(self):
+        with open("/proc/%d/status" % self.process.pid) as status:
+            return int(re.search(r"VmRSS:\s+(\d+) kB", status.read()).group(1))
 
     def is_settled(self):
         return self.descriptors() == self.descriptors_at_start
 
 
 @pytest.fixture
-def server():
-    server = Server()
-    yield server
-    if server.process.returncode is None:
-        until(server.is_settled)
-        assert server.stop() == (0, "")
-    with pytest.raises(ProcessLookupError):  # its session is empty: no stray process
-        os.killpg(server.process.pid, 0)
+def start():
+    """Starts servers, and sees to their good end."""
+    started = []
+
+    def start_one(*address):
+        started.append(Server(*address))
+        return started[-1]
+
+    yield start_one
+    try:
+        for server in started:
+            if server.process.returncode is None:
+                until(server.is_settled)
+                assert server.stop() == (0, "")
+            with pytest.raises(ProcessLookupError):  # its session is empty: no stray process
+                os.killpg(server.process.pid, 0)
+    finally:
+        for server in started:
+            if server.process.poll() is None:
+                server.process.kill()
+                server.process.wait()
+
+
+@pytest.fixture
+def server(start):
+    return start()

@@ -38,6 +38,13 @@ static int serve(struct world *w, void *arg)
 
 /* ---- One client ---- */
 
+/* What a network and a server that fail may do to a call. Anything else is a mistake of ours. */
+static bool is_clear(int error)
+{
+    return error == -ETIMEDOUT || error == -ECONNREFUSED || error == -ECONNRESET ||
+           error == -EPIPE || error == -EHOSTUNREACH || error == -ENETUNREACH;
+}
+
 static size_t make_payload(struct rand *r, char *payload)
 {
     size_t len = rand_ppm(r, 100000) ? rand_below(r, PAYLOAD_BIG) : rand_below(r, 200);
@@ -103,8 +110,10 @@ static int call_until_it_fails(struct scene *s, struct world *w, struct rand *r,
     if (rc)
         return rc;
     while (rc == 0 && sim_now(s->sim) < s->over) {
+        int64_t start = world_now(w);
         rc =
             rand_ppm(r, 300000) ? call_many(s, w, &c, r, payload) : call_once(s, w, &c, r, payload);
+        sim_check(s->sim, world_now(w) <= start + CALL_LIMIT_NS, "a call lasted past its deadline");
         if (rc == 0)
             rc = world_sleep(w, rand_exponential(r, 50 * NS_PER_MS));
     }
@@ -129,6 +138,7 @@ static int ask(struct world *w, void *arg)
         if (rc == 0 || rc == -ECANCELED)
             continue;
         s->failed++;
+        sim_check(s->sim, is_clear(rc), "a call failed in a way that says nothing: error %d", -rc);
         sim_check(s->sim, began < s->calm_from,
             "a call failed (error %d) although nothing was wrong any more", -rc);
         rc = world_sleep(w, 100 * NS_PER_MS);
