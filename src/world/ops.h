@@ -76,7 +76,8 @@ struct handle {
     uint8_t busy; /* who waits on it now: enum handle_wait; kept by world.c */
 };
 
-/* Files have no such marks: any number of coroutines may be in a call on one. */
+/* Handles with one wait (a child's end, a signal, a watch) mark it as HANDLE_READ. Files have no
+ * marks: any number of coroutines may be in a call on one. */
 enum handle_wait { HANDLE_SHARED = 0, HANDLE_READ = 1, HANDLE_WRITE = 2 };
 
 static inline void handle_init(struct handle *h, struct world *w)

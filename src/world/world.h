@@ -9,7 +9,8 @@
  * Rules:
  *  - Calls that wait are made by a coroutine of this world's sched; they end at the coroutine's
  *    deadline with -ETIMEDOUT, at its cancellation with -ECANCELED, and report failures as negative
- *    errno. A deadline in the past is -ETIMEDOUT.
+ *    errno. A deadline in the past is -ETIMEDOUT. TCP's own giving up on a silent peer has the same
+ *    number; coro_poll() tells whether it was the coroutine's deadline.
  *  - What a world hands out (stream, listener, file, ...) belongs to who asked for it, is used on
  *    this world's thread, and is closed once. Debug builds say a sentence to who does otherwise.
  *  - Only world_post may be called from other threads.
@@ -169,7 +170,7 @@ struct message {
 };
 
 /* From any thread; never waits, never fails, and rings the loop only if the mailbox was empty. The
- * world must be open. */
+ * world must be open until it returns: who closes a world first joins those who post to it. */
 void world_post(struct world *w, struct message *m);
 
 /* ---- File descriptors of libraries that speak a protocol of their own ---- */
@@ -180,8 +181,8 @@ struct watch;
 
 /* The descriptor stays the library's: it is neither made non-blocking nor closed. */
 int world_watch(struct world *w, int fd, struct watch **out) __attribute__((warn_unused_result));
-/* Waits until one of `events` holds: which, or a negative errno. An error on the descriptor counts
- * as both. */
+/* Waits until one of `events` (WATCH_READ, WATCH_WRITE, or both) holds: which, or a negative errno.
+ * An error on the descriptor counts as both. One coroutine at a time. */
 int watch_wait(struct watch *watch, int events) __attribute__((warn_unused_result));
 /* Before the descriptor is closed. A coroutine that waits gets -EBADF. */
 void watch_close(struct watch *watch);
