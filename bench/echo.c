@@ -30,7 +30,7 @@
 
 struct server {
     const char *name;
-    const char *const *argv;
+    char **argv;
     pid_t pid;
     struct sockaddr_in at;
     struct bench_series rate;
@@ -78,13 +78,8 @@ static void run_server(const struct server *s, const cpu_set_t *all, int out)
     sched_setaffinity(0, sizeof *all, all);
     pin_to(0);
     dup2(out, STDOUT_FILENO);
-    char *argv[8];
-    int n = 0;
-    for (; s->argv[n] && n < 7; n++)
-        argv[n] = strdup(s->argv[n]);
-    argv[n] = NULL;
-    execv(argv[0], argv);
-    die(argv[0]);
+    execv(s->argv[0], s->argv);
+    die(s->argv[0]);
 }
 
 static void start(struct server *s, const cpu_set_t *all)
@@ -218,13 +213,15 @@ int main(int argc, char **argv)
             argv[0]);
         return 1;
     }
-    const char *const peer_argv[] = {argv[1], NULL};
-    const char *const weir_argv[] = {argv[2], "serve", "127.0.0.1:0", NULL};
+    char verb[] = "serve";
+    char at[] = "127.0.0.1:0";
+    char *peer_argv[] = {argv[1], NULL};
+    char *weir_argv[] = {argv[2], verb, at, NULL};
     struct server peer = {.name = "bare epoll", .argv = peer_argv};
     struct server weir = {.name = "weir", .argv = weir_argv};
     int connections = argc > 3 ? (int)strtol(argv[3], NULL, 10) : 64;
-    double seconds = argc > 4 ? strtod(argv[4], NULL) : 1.5;
-    int rounds = argc > 5 ? (int)strtol(argv[5], NULL, 10) : 7;
+    double seconds = argc > 4 ? strtod(argv[4], NULL) : 1.0;
+    int rounds = argc > 5 ? (int)strtol(argv[5], NULL, 10) : 11;
     if (connections < 1 || connections > CONNECTIONS_MAX) {
         fprintf(stderr, "%s: 1 to %d connections\n", argv[0], CONNECTIONS_MAX);
         return 1;
@@ -236,8 +233,9 @@ int main(int argc, char **argv)
         PAYLOAD, rounds);
     struct bench_series ratio = {0};
     for (int i = 0; i < rounds; i++) {
-        measure(&peer, &all, connections, seconds);
-        measure(&weir, &all, connections, seconds);
+        /* Each goes first every other time: what else the machine does comes and goes. */
+        measure(i % 2 ? &weir : &peer, &all, connections, seconds);
+        measure(i % 2 ? &peer : &weir, &all, connections, seconds);
         bench_add(&ratio, weir.rate.samples[i] / peer.rate.samples[i]);
     }
     bench_line("bare epoll: messages", &peer.rate, "/s");

@@ -180,7 +180,7 @@ ssize_t uv_file_read(struct file *file, void *buffer, size_t size, uint64_t offs
     uv_buf_t into = uv_buf_init(r->bytes, (unsigned)piece);
     int started = uv_fs_read(&w->loop, &r->fs, f->fd, &into, 1, (int64_t)offset, on_answer);
     ssize_t got = request_wait(&r, started, "file read");
-    if (got > 0)
+    if (r && got > 0)
         memcpy(buffer, r->bytes, (size_t)got);
     request_free(r);
     return got;

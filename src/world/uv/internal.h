@@ -27,8 +27,10 @@ enum kind {
 /* mailbox.c */
 struct mailbox {
     _Atomic(struct message *) posted; /* the latest first; any thread pushes */
+    _Atomic bool asleep;              /* the loop: whoever posts next must ring */
     struct message *taken;            /* the earliest first; the loop's alone */
-    uv_async_t bell;
+    int bell_fd;
+    uv_poll_t bell;
 };
 
 struct uv_world {
@@ -65,6 +67,8 @@ static inline struct uv_world *uv_world_of_handle(const struct handle *h)
 /* Someone was woken by the loop's event. They run when the poll's events have all been seen, or now
  * if they are many. */
 void loop_woke(struct uv_world *w);
+/* The poll has ended: begins the turn and delivers messages. */
+void loop_deliver(struct uv_world *w);
 
 /* A new handle of this world, and one that is being closed. */
 static inline void kind_opened(struct uv_world *w, enum kind kind, struct handle *h)
@@ -84,10 +88,15 @@ void handle_leave(struct handle *owner, uv_handle_t *uv);
 /* ---- mailbox.c ---- */
 
 int mailbox_open(struct mailbox *m, uv_loop_t *loop);
+void mailbox_close(struct mailbox *m);
 void mailbox_post(struct world *w, struct message *m);
 /* Delivers a bounded number of messages. */
 void mailbox_deliver(struct mailbox *m);
 bool mailbox_waiting(const struct mailbox *m);
+/* Before a poll that would wait. False: something is waiting to be delivered. */
+bool mailbox_may_sleep(struct mailbox *m);
+/* After the poll. */
+void mailbox_awake(struct mailbox *m);
 
 /* ---- ready.c: until a descriptor is readable or writable ---- */
 
@@ -96,9 +105,10 @@ struct ready {
     struct coro *reader;
     struct coro *writer; /* may be the same */
     int fd;
-    bool polled;   /* `poll` is libuv's; made at the first wait */
-    uint8_t armed; /* UV_READABLE | UV_WRITABLE: what libuv is asked for now */
-    uint8_t seen;  /* what has come since the wait began */
+    bool polled;       /* `poll` is libuv's; made at the first wait */
+    uint8_t armed;     /* UV_READABLE | UV_WRITABLE: what libuv is asked for now */
+    uint8_t seen;      /* what has come since the wait began */
+    unsigned unwaited; /* calls in a row that did not have to wait */
     uv_poll_t poll;
 };
 
@@ -109,6 +119,9 @@ int ready_poll(struct ready *r);
 /* Parks until one of `events` (UV_READABLE, UV_WRITABLE) has been seen. 0, or a negative errno:
  * -EBADF if the owner was closed meanwhile, and then the descriptor may be another's already. */
 int ready_wait(struct ready *r, int events, const char *why);
+/* Before a call that may find its descriptor ready: one that always is must not keep others from
+ * running, so now and then it lets them go first. 0, or what a wait would say. */
+int ready_be_fair(struct ready *r);
 /* Forgets the descriptor, which the caller may close after; those who wait get -EBADF. */
 void ready_close(struct ready *r);
 
@@ -135,8 +148,7 @@ void job_answered(struct job *job);
 struct uv_stream {
     struct stream stream;
     struct ready ready;
-    bool try_read;     /* there may be something to read: try before waiting */
-    unsigned unwaited; /* calls in a row that did not have to wait */
+    bool try_read; /* there may be something to read: try before waiting */
     struct address peer;
 };
 
@@ -148,10 +160,6 @@ ssize_t uv_stream_write_some(struct stream *s, const struct iovec *parts, int co
 int uv_stream_shutdown(struct stream *s);
 void uv_stream_peer(const struct stream *s, struct address *out);
 void uv_stream_close(struct stream *s);
-
-/* After how many calls in a row that found their socket ready a coroutine lets the others go
- * first. */
-#define UNWAITED_MAX 64
 
 int uv_world_listen(struct world *w, const struct address *at, const struct listen_options *options,
     struct listener **out);

@@ -15,6 +15,7 @@
 #include "world/uv/internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -23,7 +24,6 @@
 struct uv_listener {
     struct listener listener;
     struct ready ready;
-    unsigned unwaited;
     bool owns_path;
     dev_t path_device;
     ino_t path_inode;
@@ -180,9 +180,27 @@ int uv_world_listen(struct world *world, const struct address *at,
     return 0;
 }
 
+/* A socket from elsewhere may block, and may lack what its connections are to inherit. */
+static int prepare_foreign(int fd)
+{
+    int listens = 0;
+    socklen_t len = sizeof(listens);
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) != 0)
+        return -errno;
+    if (!listens)
+        return -EINVAL;
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
+        return -errno;
+    int rc = set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    return rc == -EOPNOTSUPP ? 0 : rc; /* a Unix socket */
+}
+
 int uv_world_adopt_listener(struct world *world, int fd, struct listener **out)
 {
-    int rc;
+    int rc = prepare_foreign(fd);
+    if (rc)
+        return rc;
     struct uv_listener *l = adopt(uv_world_of(world), fd, &rc);
     if (!l)
         return rc;
@@ -218,19 +236,10 @@ static bool is_of_connection(int error)
     }
 }
 
-static int be_fair(struct uv_listener *l)
-{
-    if (++l->unwaited < UNWAITED_MAX)
-        return 0;
-    l->unwaited = 0;
-    int rc = coro_yield();
-    return rc == 0 && l->listener.handle.closed ? -EBADF : rc;
-}
-
 int uv_listener_accept(struct listener *listener, struct stream **out)
 {
     struct uv_listener *l = of(listener);
-    int rc = be_fair(l);
+    int rc = ready_be_fair(&l->ready);
     while (rc == 0) {
         struct address peer = {.len = sizeof(peer.local)};
         int fd = accept4(l->ready.fd, &peer.any, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -242,7 +251,6 @@ int uv_listener_accept(struct listener *listener, struct stream **out)
             return rc;
         }
         if (errno == EAGAIN) {
-            l->unwaited = 0;
             rc = ready_wait(&l->ready, UV_READABLE, "accept");
         } else if (!is_of_connection(errno)) {
             rc = -errno;

@@ -75,11 +75,17 @@ void loop_woke(struct uv_world *w)
         run_ready(w);
 }
 
+void loop_deliver(struct uv_world *w)
+{
+    mailbox_awake(&w->mailbox);
+    begin_turn(w);
+    mailbox_deliver(&w->mailbox);
+}
+
 static void after_poll(uv_check_t *check)
 {
     struct uv_world *w = check->data;
-    begin_turn(w);
-    mailbox_deliver(&w->mailbox);
+    loop_deliver(w);
     run_ready(w);
 }
 
@@ -110,16 +116,15 @@ static void nothing_to_do(uv_idle_t *idle)
 static void before_poll(uv_prepare_t *prepare)
 {
     struct uv_world *w = prepare->data;
-    if (sched_ready(w->world.sched))
+    if (sched_ready(w->world.sched)) {
         run_ready(w);
-    if (w->in_turn && sched_next_deadline(w->world.sched) != DEADLINE_NEVER)
-        uv_update_time(
-            &w->loop); /* the poll's time-out counts from here, not from the turn's start */
+        uv_update_time(&w->loop); /* the poll's time-out counts from here */
+    }
     set_timer(w);
-    if (sched_ready(w->world.sched) || mailbox_waiting(&w->mailbox))
-        uv_idle_start(&w->busy, nothing_to_do);
-    else
+    if (!sched_ready(w->world.sched) && mailbox_may_sleep(&w->mailbox))
         uv_idle_stop(&w->busy);
+    else
+        uv_idle_start(&w->busy, nothing_to_do);
     end_turn(w);
 }
 
@@ -222,10 +227,11 @@ static const struct world_ops ops = {
 /* Closes the loop's own handles and the loop. */
 static void close_loop(struct uv_world *w)
 {
-    uv_handle_t *own[] = {(uv_handle_t *)&w->before_poll, (uv_handle_t *)&w->after_poll,
-        (uv_handle_t *)&w->busy, (uv_handle_t *)&w->timer, (uv_handle_t *)&w->mailbox.bell};
-    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
-        uv_close(own[i], NULL);
+    mailbox_close(&w->mailbox);
+    uv_close((uv_handle_t *)&w->before_poll, NULL);
+    uv_close((uv_handle_t *)&w->after_poll, NULL);
+    uv_close((uv_handle_t *)&w->busy, NULL);
+    uv_close((uv_handle_t *)&w->timer, NULL);
     uv_run(&w->loop, UV_RUN_DEFAULT);
     int rc = uv_loop_close(&w->loop);
     check(rc == 0, "a loop was closed with handles still on it");
@@ -267,6 +273,11 @@ int uv_world_open(struct world **out, const struct uv_world_options *options)
         .now = sched_now,
     };
     int rc = sched_open(&w->world.sched, &sched);
+    if (rc == -ENOTSUP)
+        log_error(options->log,
+            "this thread has a hardware shadow stack, which knows one stack only, and coroutines "
+            "have many; start the program without it (on x86-64: "
+            "GLIBC_TUNABLES=glibc.cpu.x86_shstk=off)");
     if (rc == 0) {
         rc = open_loop(w);
         if (rc == 0) {

@@ -15,6 +15,9 @@
 
 #include <errno.h>
 
+/* After how many calls in a row that found their descriptor ready a coroutine lets others run. */
+#define UNWAITED_MAX 64
+
 void ready_init(struct ready *r, struct handle *owner, int fd)
 {
     r->owner = owner;
@@ -22,6 +25,7 @@ void ready_init(struct ready *r, struct handle *owner, int fd)
     r->fd = fd;
     r->polled = false;
     r->armed = r->seen = 0;
+    r->unwaited = 0;
 }
 
 static void on_ready(uv_poll_t *poll, int status, int events)
@@ -77,6 +81,7 @@ int ready_wait(struct ready *r, int events, const char *why)
     int rc = arm(r, events);
     if (rc)
         return rc;
+    r->unwaited = 0;
     struct coro *self = coro_self();
     if (events & UV_READABLE)
         r->reader = self;
@@ -88,6 +93,15 @@ int ready_wait(struct ready *r, int events, const char *why)
         r->reader = NULL;
     if (events & UV_WRITABLE)
         r->writer = NULL;
+    return rc == 0 && r->owner->closed ? -EBADF : rc;
+}
+
+int ready_be_fair(struct ready *r)
+{
+    if (++r->unwaited < UNWAITED_MAX)
+        return 0;
+    r->unwaited = 0;
+    int rc = coro_yield();
     return rc == 0 && r->owner->closed ? -EBADF : rc;
 }
 

@@ -29,32 +29,15 @@ int stream_adopt(struct uv_world *w, int fd, const struct address *peer, struct 
     kind_opened(w, KIND_STREAM, &s->stream.handle);
     ready_init(&s->ready, &s->stream.handle, fd);
     s->try_read = true;
-    s->unwaited = 0;
     s->peer = *peer;
     *out = s;
     return 0;
 }
 
-/* Waits for the socket, or, if it has been ready very often in a row, lets others go first. */
-static int wait_for(struct uv_stream *s, int events, const char *why)
-{
-    s->unwaited = 0;
-    return ready_wait(&s->ready, events, why);
-}
-
-static int be_fair(struct uv_stream *s)
-{
-    if (++s->unwaited < UNWAITED_MAX)
-        return 0;
-    s->unwaited = 0;
-    int rc = coro_yield();
-    return rc == 0 && s->stream.handle.closed ? -EBADF : rc;
-}
-
 ssize_t uv_stream_read(struct stream *stream, void *buffer, size_t size)
 {
     struct uv_stream *s = of(stream);
-    int rc = be_fair(s);
+    int rc = ready_be_fair(&s->ready);
     while (rc == 0) {
         if (s->try_read) {
             ssize_t got = recv(s->ready.fd, buffer, size, 0);
@@ -67,7 +50,7 @@ ssize_t uv_stream_read(struct stream *stream, void *buffer, size_t size)
             if (errno != EAGAIN)
                 return -errno;
         }
-        rc = wait_for(s, UV_READABLE, "read");
+        rc = ready_wait(&s->ready, UV_READABLE, "read");
         s->try_read = rc == 0;
     }
     return rc;
@@ -86,7 +69,7 @@ static ssize_t send_parts(int fd, const struct iovec *parts, int count)
 ssize_t uv_stream_write_some(struct stream *stream, const struct iovec *parts, int count)
 {
     struct uv_stream *s = of(stream);
-    int rc = be_fair(s);
+    int rc = ready_be_fair(&s->ready);
     while (rc == 0) {
         ssize_t wrote = send_parts(s->ready.fd, parts, count);
         if (wrote >= 0)
@@ -95,7 +78,7 @@ ssize_t uv_stream_write_some(struct stream *stream, const struct iovec *parts, i
             continue;
         if (errno != EAGAIN)
             return -errno;
-        rc = wait_for(s, UV_WRITABLE, "write");
+        rc = ready_wait(&s->ready, UV_WRITABLE, "write");
     }
     return rc;
 }

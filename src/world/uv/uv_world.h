@@ -55,7 +55,8 @@ void uv_world_close(struct world *w);
 /* ---- Listening sockets that come from elsewhere, or go there ---- */
 
 /* Accepts from a socket that is bound and listening already: handed over by a supervisor, or a
- * dup(2) of another loop's. On success the descriptor is the listener's. */
+ * dup(2) of another loop's. It is made non-blocking, and on success it is the listener's. -EINVAL
+ * if it does not listen. */
 int uv_world_adopt_listener(struct world *w, int fd, struct listener **out)
     __attribute__((warn_unused_result));
 /* The descriptor, which stays the listener's. */

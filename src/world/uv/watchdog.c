@@ -61,6 +61,9 @@ struct watchdog {
     void *frames[BACKTRACE_MAX];
 };
 
+/* Whether the signal's handler is ours: set once, before the first watchdog starts. */
+static bool may_ask;
+
 /* Of the thread whose loop is watched; the signal handler's way to it. */
 static _Thread_local struct watchdog *watching_this_thread
     __attribute__((tls_model("initial-exec")));
@@ -121,6 +124,8 @@ static bool wait_until(sem_t *s, int64_t when)
 /* Has the loop's thread say where it is. False: it did not answer, or the turn has ended. */
 static bool ask_where(struct watchdog *d, int64_t turn)
 {
+    if (!may_ask)
+        return false;
     d->asked_turn = turn;
     atomic_store(&d->ask, ASK_WHERE);
     if (pthread_kill(d->watched, WATCHDOG_SIGNAL) != 0)
@@ -143,8 +148,8 @@ static void report(struct watchdog *d, int64_t turn)
     long long limit = d->limit_ns / NS_PER_MS;
     long long so_far = ((int64_t)uv_hrtime() - turn) / NS_PER_MS;
     if (!found) {
-        log_warn(d->log, "%s: a turn of over %lld ms (%lld ms so far); its thread does not answer",
-            d->loop, limit, so_far);
+        log_warn(d->log, "%s: a turn of over %lld ms (%lld ms so far); %s", d->loop, limit, so_far,
+            may_ask ? "its thread does not answer" : "SIGURG is taken, so there is no stack");
         return;
     }
     char stack[LOG_LINE_MAX - 256];
@@ -192,7 +197,7 @@ static void *watch(void *arg)
 
 /* ---- Its life ---- */
 
-/* False if the program has a handler of its own: then turns are reported without a stack. */
+/* If the program has a handler of its own, it stays, and turns are reported without a stack. */
 static void install_handler(void)
 {
     struct sigaction present;
@@ -202,7 +207,7 @@ static void install_handler(void)
     struct sigaction ours = {
         .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
     sigemptyset(&ours.sa_mask);
-    sigaction(WATCHDOG_SIGNAL, &ours, NULL);
+    may_ask = sigaction(WATCHDOG_SIGNAL, &ours, NULL) == 0;
 }
 
 /* The thread takes no signals: they are for threads that expect to be interrupted. */

@@ -36,7 +36,7 @@ static int64_t no_time(void *ctx)
 
 static struct lines lines;
 
-static int count_of(const char *text)
+static __attribute__((noinline)) int count_of(const char *text)
 {
     int count = 0;
     pthread_mutex_lock(&lock);
@@ -60,9 +60,9 @@ static void run_watched(coro_fn *fn, int64_t limit_ns)
 /* The yield is for valgrind, which runs one thread at a time. */
 static __attribute__((noinline)) void burn_a_little(void)
 {
+    sched_yield();
     for (volatile int i = 0; i < 100000; i++)
         continue;
-    sched_yield();
 }
 
 /* Until the watchdog has spoken, or for much longer than it should take. The report is searched for this
