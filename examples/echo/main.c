@@ -62,8 +62,10 @@ static int wait_for_signal(void *arg)
     static const int ends[] = {SIGINT, SIGTERM};
     struct signals *signals;
     int rc = world_signals(c->world, ends, 2, &signals);
-    if (rc)
+    if (rc) {
+        fprintf(stderr, "echo: cannot wait for signals: %s\n", error_text(rc));
         return rc;
+    }
     rc = signals_next(signals);
     signals_close(signals);
     return rc > 0 ? -EINTR : rc; /* an error ends the group, the server with it */

@@ -18,7 +18,7 @@
 
 /* How long to wait before accepting again when there was no descriptor or no memory for another
  * connection. */
-#define ACCEPT_PAUSE_NS (50 * NS_PER_MS)
+#define ACCEPT_PAUSE_NS (10 * NS_PER_MS)
 
 struct connection {
     struct world *world;
@@ -35,14 +35,18 @@ static void connection_free(void *arg)
     mem_free(c);
 }
 
-/* Sends back every whole frame that has arrived: as they stand, in one write. */
+/* Sends back every whole frame that has arrived: as they stand, in one write. How many, or a
+ * negative errno. */
 static int answer(struct connection *c)
 {
     size_t whole = 0;
+    int count = 0;
     ssize_t frame;
     struct span payload;
-    while ((frame = frame_decode(c->in.ptr + whole, c->in.len - whole, &payload)) > 0)
+    while ((frame = frame_decode(c->in.ptr + whole, c->in.len - whole, &payload)) > 0) {
         whole += (size_t)frame;
+        count++;
+    }
     if (whole > 0) {
         struct iovec part = {.iov_base = c->in.ptr, .iov_len = whole};
         int rc = stream_write(c->stream, &part, 1);
@@ -50,24 +54,24 @@ static int answer(struct connection *c)
             return rc;
         bytes_consume(&c->in, whole);
     }
-    return (int)frame; /* 0, or -EMSGSIZE for what came after the last good one */
+    return frame < 0 ? (int)frame : count;
 }
 
 static int serve_connection(void *arg)
 {
     struct connection *c = arg;
     int rc = coro_defer(connection_free, c);
-    if (rc)
-        return rc;
-    for (;;) {
+    while (rc >= 0) {
+        /* A frame has this long to become whole and be answered, however slowly its bytes come. */
         CORO_DEADLINE(deadline_after(world_now(c->world), c->idle_ns));
-        ssize_t got = stream_read_into(c->stream, &c->in, BUFFER_FIRST);
-        if (got <= 0)
-            return (int)got;
-        rc = answer(c);
-        if (rc)
-            return rc;
+        do {
+            ssize_t got = stream_read_into(c->stream, &c->in, BUFFER_FIRST);
+            rc = got > 0 ? answer(c) : (int)got;
+            if (got == 0)
+                return 0;
+        } while (rc == 0);
     }
+    return rc;
 }
 
 /* Starts a child for the connection, which owns the stream from now on. */

@@ -6,7 +6,7 @@
 #include "world/world.h"
 
 struct echo_options {
-    int64_t idle_ns; /* how long a connection may be silent; 0: ECHO_IDLE_DEFAULT_NS */
+    int64_t idle_ns; /* how long a frame may take, silence included; 0: ECHO_IDLE_DEFAULT_NS */
     /* Told the address once connections are taken there; may be NULL. */
     void (*ready)(void *ctx, const struct address *at);
     void *ready_ctx;

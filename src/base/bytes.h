@@ -53,6 +53,8 @@ int bytes_reserve(struct bytes *b, size_t more) __attribute__((warn_unused_resul
 int bytes_append(struct bytes *b, const void *data, size_t len) __attribute__((warn_unused_result));
 int bytes_append_span(struct bytes *b, struct span s) __attribute__((warn_unused_result));
 int bytes_append_byte(struct bytes *b, char c) __attribute__((warn_unused_result));
+/* Needs room for one byte more than it appends: a zero byte ends what is printed, and is not
+ * kept. */
 int bytes_printf(struct bytes *b, const char *format, ...)
     __attribute__((format(printf, 2, 3), warn_unused_result));
 /* Drops the first `count` bytes and moves the rest to the front. */

@@ -42,8 +42,9 @@ struct sched_options {
     size_t stack_size;
     /* Idle memory that ended coroutines' stacks may keep, in bytes; 0: CORO_STACKS_IDLE_DEFAULT. */
     size_t stacks_idle_max;
-    /* Mappings that guard pages may use where the kernel cannot guard within one mapping (before
-     * Linux 6.13); stacks beyond are checked by a canary at each switch instead. 0:
+    /* Guard pages that may take a memory mapping of their own, where the kernel cannot guard within
+     * one (before Linux 6.13); all scheds of a process together never more than
+     * CORO_GUARD_MAPPINGS_DEFAULT. Stacks beyond are checked by a canary at each switch instead. 0:
      * CORO_GUARD_MAPPINGS_DEFAULT. */
     size_t guard_mappings_max;
     /* Which of `count` ready coroutines goes next; NULL: in the order they became ready. */
@@ -58,8 +59,8 @@ struct sched_options {
 #define CORO_STACKS_IDLE_DEFAULT    (16 * 1024 * 1024)
 #define CORO_GUARD_MAPPINGS_DEFAULT 16384
 
-/* 0, -ENOMEM, or -ENOTSUP: this thread has a hardware shadow stack (CET, GCS), which would take every
- * switch for an attack. */
+/* 0, -ENOMEM, or -ENOTSUP: this thread has a hardware shadow stack (CET, GCS), which would take
+ * every switch for an attack. */
 int sched_open(struct sched **out, const struct sched_options *options)
     __attribute__((warn_unused_result));
 /* Every coroutine must have ended. */

@@ -38,10 +38,10 @@ void group_end(struct group *g)
 int group_spawn(struct group *g, const char *name, coro_fn *fn, void *arg)
 {
     struct coro *parent = parent_of(g, "group_spawn");
-    if (g->cancelled && g->first_error)
-        return g->first_error; /* what the others were cancelled for */
-    if (g->cancelled || parent->cancelled)
+    if (parent->cancelled)
         return -ECANCELED;
+    if (g->cancelled)
+        return g->cancelled_by ? g->cancelled_by : -ECANCELED;
     int rc = coro_start(parent->sched, g, name, fn, arg);
     if (rc == 0)
         g->running++;
@@ -62,8 +62,10 @@ void group_child_ended(struct group *g, struct coro *child, int result)
     g->running--;
     if (result < 0 && g->first_error == 0) {
         g->first_error = result;
-        if (g->mode == GROUP_FAIL_FAST && !g->cancelled)
+        if (g->mode == GROUP_FAIL_FAST && !g->cancelled) {
+            g->cancelled_by = result;
             group_cancel(g);
+        }
     }
     if (g->running == 0 && g->waiter)
         coro_wake(g->waiter, 0);
@@ -71,17 +73,21 @@ void group_child_ended(struct group *g, struct coro *child, int result)
 
 int group_wait(struct group *g)
 {
-    g->waiter = parent_of(g, "group_wait");
+    struct coro *parent = parent_of(g, "group_wait");
+    g->waiter = parent;
     int interrupted = 0;
     if (g->running > 0)
         interrupted = coro_park("group");
     if (g->running > 0) {
         group_cancel(g);
         coro_park_deaf("group");
+        if (parent->cancelled)
+            interrupted = -ECANCELED; /* it wins over the time-out that came before */
     }
     g->waiter = NULL;
     int first_error = g->first_error;
     g->first_error = 0;
+    g->cancelled_by = 0;
     g->cancelled = false;
     if (interrupted < 0)
         return interrupted;

@@ -31,6 +31,7 @@ struct group {
     struct coro *waiter; /* the parent, while it is parked in group_wait */
     enum group_mode mode;
     int first_error;
+    int cancelled_by; /* the child's error that did, or 0 */
     bool cancelled;
     size_t running;
 };
@@ -49,10 +50,9 @@ void group_end(struct group *g);
 int group_spawn(struct group *g, const char *name, coro_fn *fn, void *arg)
     __attribute__((warn_unused_result));
 
-/* Waits until every child has ended. Only here does the parent hear of a child's error: a child that
- * fails cancels its siblings, not what the parent waits for meanwhile, so a parent that has work of
- * its own gives it to a child.
- * If the parent is cancelled or its deadline passes meanwhile,
+/* Waits until every child has ended. Only here does the parent hear of a child's error: a child
+ * that fails cancels its siblings, not what the parent waits for meanwhile, so a parent that has
+ * work of its own gives it to a child. If the parent is cancelled or its deadline passes meanwhile,
  * the children are cancelled, still waited for, and the answer is -ECANCELED or -ETIMEDOUT.
  * Otherwise, when GROUP_FAIL_FAST, the first child's error; when GROUP_INDEPENDENT, 0. The group
  * may be used again after. */

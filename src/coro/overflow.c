@@ -14,6 +14,7 @@
 
 #define SIGNAL_STACK_SIZE (32 * 1024)
 
+static bool installed;
 static struct sigaction before_segv;
 static struct sigaction before_bus;
 
@@ -50,16 +51,21 @@ static void on_fault(int number, siginfo_t *info, void *context)
      * frame. */
     struct sigaction by_default = {.sa_handler = SIG_DFL};
     sigaction(number, &by_default, NULL);
+    if (info->si_code <= 0)
+        raise(number); /* was sent, by kill(2) or raise(3): nothing would repeat it */
 }
 
 int coro_catch_overflow(void)
 {
+    if (installed)
+        return 0;
     struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
     sigemptyset(&action.sa_mask);
     if (sigaction(SIGSEGV, &action, &before_segv) != 0)
         return -errno;
     if (sigaction(SIGBUS, &action, &before_bus) != 0)
         return -errno;
+    installed = true;
     return 0;
 }
 

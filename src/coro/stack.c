@@ -9,8 +9,10 @@
 
 #include "base/bug.h"
 #include "base/mem.h"
+#include "coro/coro.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -34,8 +36,13 @@ struct stack_slab {
     uint64_t free;
     uint64_t ever_used; /* has its guard and valgrind id */
     uint64_t guarded;
+    unsigned mapped_guards; /* how many of those took a mapping of their own */
     unsigned valgrind_ids[STACKS_PER_SLAB];
 };
+
+/* The kernel counts mappings by the process, so this does, too, over all its pools: when they were
+ * used up, nothing in the process could map memory any more. */
+static atomic_size_t mapped_guards;
 
 /* ---- Geometry ---- */
 
@@ -75,6 +82,7 @@ static void slab_free(struct stack_pool *p, struct stack_slab *slab)
     for (unsigned i = 0; i < STACKS_PER_SLAB; i++)
         if (slab->ever_used >> i & 1)
             VALGRIND_STACK_DEREGISTER(slab->valgrind_ids[i]);
+    atomic_fetch_sub(&mapped_guards, slab->mapped_guards);
     list_del(&slab->link);
     munmap(slab->base, slab_size(p));
     mem_free(slab);
@@ -130,23 +138,35 @@ size_t stack_colour(const struct stack *stack)
 
 /* ---- Guards ---- */
 
-static bool install_guard(struct stack_pool *p, char *page)
+static bool may_map_guard(struct stack_pool *p)
+{
+    if (p->guards_left == 0)
+        return false;
+    if (atomic_fetch_add(&mapped_guards, 1) >= CORO_GUARD_MAPPINGS_DEFAULT) {
+        atomic_fetch_sub(&mapped_guards, 1);
+        return false;
+    }
+    p->guards_left--;
+    return true;
+}
+
+static bool install_guard(struct stack_pool *p, struct stack_slab *slab, char *page)
 {
     if (p->kernel_guards) {
         if (madvise(page, p->page_size, MADV_GUARD_INSTALL) == 0)
             return true;
         p->kernel_guards = false;
     }
-    if (p->guards_left == 0 || mprotect(page, p->page_size, PROT_NONE) != 0)
+    if (!may_map_guard(p))
         return false;
-    p->guards_left--;
-    return true;
+    slab->mapped_guards++;
+    return mprotect(page, p->page_size, PROT_NONE) == 0;
 }
 
 static void first_use(struct stack_pool *p, struct stack_slab *slab, unsigned index)
 {
     char *low = stack_low(p, slab, index);
-    if (install_guard(p, low - p->page_size))
+    if (install_guard(p, slab, low - p->page_size))
         slab->guarded |= UINT64_C(1) << index;
     slab->valgrind_ids[index] = VALGRIND_STACK_REGISTER(low, low + p->stack_size);
     slab->ever_used |= UINT64_C(1) << index;

@@ -53,7 +53,8 @@ bool future_set(struct future *f, int result)
         return false;
     f->done = true;
     f->result = result;
-    while (wake_first(&f->waiters, 0))
+    /* The result travels with the wake: the future may be gone when the waiters run. */
+    while (wake_first(&f->waiters, result))
         ;
     return true;
 }
@@ -65,9 +66,8 @@ int future_wait(struct future *f)
         return rc;
     if (f->done)
         return f->result;
-    struct waiter self;
-    rc = wait_in(&f->waiters, &self, "future");
-    return rc ? rc : f->result;
+    struct waiter self = {0};
+    return wait_in(&f->waiters, &self, "future");
 }
 
 /* ---- Channels ---- */
@@ -125,7 +125,7 @@ int channel_receive(struct channel *ch, void **item)
     }
     if (ch->closed)
         return -EPIPE;
-    struct waiter self;
+    struct waiter self = {0};
     rc = wait_in(&ch->receivers, &self, "receive");
     if (rc == 0)
         *item = self.item;

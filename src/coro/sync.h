@@ -18,8 +18,8 @@ struct future {
 };
 
 void future_init(struct future *f);
-/* The first result counts; false if there was one already. Any code on the sched's thread may call.
- */
+/* The first result counts, and the future may go once this returns; false if there was one already.
+ * Any code on the sched's thread may call. */
 bool future_set(struct future *f, int result);
 /* The result, or -ETIMEDOUT or -ECANCELED. */
 int future_wait(struct future *f) __attribute__((warn_unused_result));

@@ -167,7 +167,8 @@ bool json_integer(const struct json_value *v, int64_t *out)
     else if (yyjson_is_sint(n))
         *out = yyjson_get_sint(n);
     else if (yyjson_is_real(n) && rint(yyjson_get_real(n)) == yyjson_get_real(n) &&
-             fabs(yyjson_get_real(n)) <= 9007199254740992.0) /* beyond, a double skips integers */
+             fabs(yyjson_get_real(n)) <
+                 9007199254740992.0) /* from there, a double skips integers */
         *out = (int64_t)yyjson_get_real(n);
     else
         return false;

@@ -152,11 +152,14 @@ int problem_encode(const struct problem *p, struct bytes *out)
 
 /* ---- Reading ---- */
 
-/* Copies a URI reference, or the short name after `prefix`. What does not fit is left out: a part of
- * an identifier is another identifier. */
+/* Copies a URI reference, or the short name after `prefix`. Left out is what would name something
+ * else: a part of an identifier that does not fit or holds a zero byte, and a stranger's relative
+ * reference that looks like a short name of ours. */
 static void put_identifier(char *to, size_t size, struct span text, const char *prefix)
 {
     size_t len = strlen(prefix);
+    if (text.len == 0 || memchr(text.ptr, '\0', text.len) || is_short_name(text))
+        return;
     if (text.len > len && memcmp(text.ptr, prefix, len) == 0) {
         struct span rest = {.ptr = text.ptr + len, .len = text.len - len};
         if (is_short_name(rest))
@@ -180,15 +183,15 @@ static void read_members(struct problem *p, const struct json_value *object)
 {
     int64_t status;
     *p = (struct problem){0};
-    put_identifier(p->type, sizeof p->type, text_of(object, "type"), PROBLEM_URN);
+    put_identifier(p->type, sizeof p->type, json_string(json_member(object, "type")), PROBLEM_URN);
     if (p->type[0] == '\0')
         put(p->type, sizeof p->type, SPAN("about:blank"));
     put(p->title, sizeof p->title, text_of(object, "title"));
     if (json_integer(json_member(object, "status"), &status) && status >= 100 && status <= 599)
         p->status = (int)status;
     put(p->detail, sizeof p->detail, text_of(object, "detail"));
-    put_identifier(
-        p->instance, sizeof p->instance, text_of(object, "instance"), PROBLEM_REQUEST_URN);
+    put_identifier(p->instance, sizeof p->instance, json_string(json_member(object, "instance")),
+        PROBLEM_REQUEST_URN);
 }
 
 int problem_decode(struct problem *p, struct span text, struct error *e)

@@ -72,11 +72,12 @@ int world_connect(struct world *w, const struct address *to, struct stream **out
  * writes at a time. */
 ssize_t stream_read(struct stream *s, void *buffer, size_t size)
     __attribute__((warn_unused_result));
-/* The same, to the end of a growing buffer, for which at first `first` bytes are taken, and twice as
- * many whenever it is full; also -ENOMEM, or -ENOBUFS when it has reached its maximum. */
+/* The same, to the end of a growing buffer, for which at first `first` bytes are taken, and twice
+ * as many whenever it is full; also -ENOMEM, or -ENOBUFS when it has reached its maximum. */
 ssize_t stream_read_into(struct stream *s, struct bytes *buffer, size_t first)
     __attribute__((warn_unused_result));
-/* Writes some of it, at least one byte if there is any in the first 64 parts, waiting until it can. */
+/* Writes some of it, at least one byte if there is any in the first 64 parts, waiting until it
+ * can. */
 ssize_t stream_write_some(struct stream *s, const struct iovec *parts, int count)
     __attribute__((warn_unused_result));
 /* Writes all of it: 0, or a negative errno, after which the stream is good for nothing but closing.

@@ -4,13 +4,12 @@
  *     ./echo [NAME...]        all scenarios, or those named, with 200 seeds each
  *     SEED=7 ./echo NAME      one seed, every event as text
  *
- *   SEEDS=N       how many seeds; SEED_FROM=N: the first of them, instead of 1
- *   SEED=N        only this one; its events go to standard error
- *   SIM_LOG=PATH  or to this file
- *   SIM_ABORT=1   a failure aborts there and then, for debuggers
+ * SEEDS=N how many seeds; SEED_FROM=N: the first of them, instead of 1 SEED=N only this one; its
+ * events go to standard error SIM_LOG=PATH or to this file SIM_ABORT=1 a failure aborts there and
+ * then, for debuggers
  *
- * Every tenth seed is run twice and must give the same events both times. The first failure ends the
- * program with status 1, after it has said what, with which seed, and how to run it again.
+ * Every tenth seed is run twice and must give the same events both times. The first failure ends
+ * the program with status 1, after it has said what, with which seed, and how to run it again.
  */
 #pragma once
 
@@ -18,8 +17,8 @@
 
 struct scenario {
     const char *name;
-    /* Builds the hosts, runs the universe, and looks at what came of it, with sim_check, which, if it
-     * fails, says so and goes on. */
+    /* Builds the hosts, runs the universe, and looks at what came of it, with sim_check, which, if
+     * it fails, says so and goes on. */
     void (*run)(struct sim *sim);
     struct sim_options options; /* the runner sets where text goes */
 };

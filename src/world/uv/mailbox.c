@@ -5,13 +5,14 @@
  * exchange and turns it over, which gives back the order of posting.
  *
  * Only who finds the stack empty may have to ring, and only if the loop sleeps or is about to: a
- * loop that is awake looks into its mailbox before it sleeps. So a busy loop is not rung at all, and
- * takes what has gathered during a turn at once.
+ * loop that is awake looks into its mailbox before it sleeps. So a busy loop is not rung at all,
+ * and takes what has gathered during a turn at once.
  *
  * A turn delivers a bounded number: a flood of messages must not keep the loop from its sockets.
  *
- * The bell is an eventfd of our own, and messages are delivered at once when it rings: together that
- * wakes a sleeping loop 0.7 us sooner than a uv_async_t that has them delivered after the poll.
+ * The bell is an eventfd of our own, and messages are delivered at once when it rings: together
+ * that wakes a sleeping loop 0.7 us sooner than a uv_async_t that has them delivered after the
+ * poll.
  */
 #include "world/uv/internal.h"
 

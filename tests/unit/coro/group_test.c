@@ -3,6 +3,8 @@
  */
 #include "fixture.h"
 
+#include "coro/internal.h"
+
 /* A literal as the argument of a coroutine that will not write to it. */
 #define PLAN(text) ((void *)(uintptr_t)(text))
 
@@ -176,7 +178,11 @@ static int cancelled_groups_take_nobody(void *arg)
     return 0;
 }
 
-/* Who spawns after a child has failed is told why, so that the usual chain of calls loses nothing. */
+static struct coro *racing_parent;
+static int racing_result;
+
+/* Who spawns after a child has failed is told why, so that the usual chain of calls loses
+ * nothing. */
 static int spawns_after_a_failure(void *arg)
 {
     GROUP(g, GROUP_FAIL_FAST);
@@ -185,6 +191,57 @@ static int spawns_after_a_failure(void *arg)
     assert_int_equal(group_spawn(&g, "never", stubborn, NULL), -5);
     assert_int_equal(group_wait(&g), -5);
     return 0;
+}
+
+/* The parent's own cancelling is no child's doing, whatever a child said before or after. */
+static int cancels_after_a_failure(void *arg)
+{
+    GROUP(g, GROUP_INDEPENDENT);
+    assert_int_equal(group_spawn(&g, "fails", sleep_then, PLAN("0:-5")), 0);
+    assert_int_equal(coro_yield(), 0);
+    group_cancel(&g);
+    assert_int_equal(group_spawn(&g, "never", stubborn, NULL), -ECANCELED);
+    return 0;
+}
+
+static void a_late_child_of_a_cancelled_group_hears_that(void **state)
+{
+    struct fixture f;
+    run_coroutine(&f, cancels_after_a_failure);
+}
+
+/* A child that takes its time to end: the parent joins it deaf, and is cancelled meanwhile. */
+static struct coro *slow_child;
+
+static int ends_slowly(void *arg)
+{
+    slow_child = coro_self();
+    int rc = coro_park("work");
+    coro_park_deaf("the end");
+    return rc;
+}
+
+static int joins_past_its_deadline(void *arg)
+{
+    racing_parent = coro_self();
+    CORO_DEADLINE(1010);
+    GROUP(g, GROUP_FAIL_FAST);
+    assert_int_equal(group_spawn(&g, "slow", ends_slowly, NULL), 0);
+    racing_result = group_wait(&g);
+    return 0;
+}
+
+static void cancellation_wins_over_timeout_in_a_join_too(void **state)
+{
+    struct fixture f;
+    fixture_open(&f);
+    assert_int_equal(sched_spawn(f.sched, "parent", joins_past_its_deadline, NULL), 0);
+    fixture_drain(&f); /* timed out, and joining */
+    coro_cancel(racing_parent);
+    assert_true(coro_wake(slow_child, 0));
+    fixture_drain(&f);
+    assert_int_equal(racing_result, -ECANCELED);
+    fixture_close(&f);
 }
 
 static void a_late_child_hears_of_the_first_error(void **state)
@@ -200,9 +257,6 @@ static void a_cancelled_group_takes_no_children(void **state)
 }
 
 /* The last child's end and the parent's time-out or cancellation fall on the same moment. */
-static struct coro *racing_parent;
-static int racing_result;
-
 static int parent_at_the_line(void *arg)
 {
     racing_parent = coro_self();
@@ -283,6 +337,8 @@ int main(void)
         cmocka_unit_test(the_end_of_the_block_leaves_no_orphan),
         cmocka_unit_test(a_cancelled_group_takes_no_children),
         cmocka_unit_test(a_late_child_hears_of_the_first_error),
+        cmocka_unit_test(a_late_child_of_a_cancelled_group_hears_that),
+        cmocka_unit_test(cancellation_wins_over_timeout_in_a_join_too),
         cmocka_unit_test(the_last_child_and_the_interruption_may_meet),
         cmocka_unit_test(children_inherit_the_deadline),
         cmocka_unit_test(a_thousand_children),

@@ -32,6 +32,30 @@ static void a_future_is_set_once_for_all(void **state)
     run_coroutine(&f, futures);
 }
 
+static int sets_and_frees(void *arg)
+{
+    future_set(arg, 5);
+    mem_free(arg);
+    return 0;
+}
+
+static int future_is_freed(void *arg)
+{
+    struct future *f = mem_alloc(sizeof *f);
+    assert_non_null(f);
+    future_init(f);
+    GROUP(g, GROUP_FAIL_FAST);
+    assert_int_equal(group_spawn(&g, "setter", sets_and_frees, f), 0);
+    assert_int_equal(future_wait(f), 5);
+    return group_wait(&g);
+}
+
+static void a_future_may_go_once_it_is_set(void **state)
+{
+    struct fixture f;
+    run_coroutine(&f, future_is_freed);
+}
+
 static int future_times_out(void *arg)
 {
     struct fixture *fx = arg;
@@ -184,6 +208,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_future_is_set_once_for_all),
+        cmocka_unit_test(a_future_may_go_once_it_is_set),
         cmocka_unit_test(a_wait_for_a_future_may_time_out),
         cmocka_unit_test(items_arrive_in_order_and_the_end_after_them),
         cmocka_unit_test(waiting_receivers_are_served_in_order),

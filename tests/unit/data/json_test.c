@@ -81,6 +81,8 @@ static void integers_are_exact_or_none(void **state)
         {"9223372036854775808", false, 0},
         {"1.0", true, 1},
         {"1e18", false, 0},
+        {"9007199254740993.0", false, 0},
+        {"9007199254740991.0", true, INT64_C(9007199254740991)},
         {"0.1", false, 0},
         {"-0", true, 0},
         {"\"1\"", false, 0},

@@ -134,6 +134,28 @@ static int be_silent(void *arg)
     return 0;
 }
 
+/* A byte now and then keeps a connection busy, but not for ever: a frame must become whole in
+ * time. */
+static int send_byte_by_byte(void *arg)
+{
+    struct scene *s = arg;
+    struct stream *stream;
+    int rc = world_connect(s->world, &s->at, &stream);
+    int sent = 0;
+    char bytes[100] = {0, 0, 4}; /* a frame of 1,024 bytes */
+    while (rc == 0 && sent < 100) {
+        struct iovec byte = {.iov_base = &bytes[sent], .iov_len = 1};
+        rc = stream_write(stream, &byte, 1);
+        if (rc == 0)
+            rc = world_sleep(s->world, s->idle_ns / 4);
+        sent++;
+    }
+    stream_close(stream);
+    assert_true(rc == -EPIPE || rc == -ECONNRESET);
+    assert_in_range(sent, 2, 20);
+    return 0;
+}
+
 static int call_after_the_deadline(void *arg)
 {
     struct scene *s = arg;
@@ -168,6 +190,11 @@ static void the_silent_are_hung_up_on(void **state)
     run_on_both(be_silent, 20 * NS_PER_MS);
 }
 
+static void the_slow_are_hung_up_on(void **state)
+{
+    run_on_both(send_byte_by_byte, 40 * NS_PER_MS);
+}
+
 static void a_deadline_in_the_past_is_a_timeout(void **state)
 {
     run_on_both(call_after_the_deadline, 0);
@@ -200,6 +227,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(payloads_of_all_sizes_come_back),
         cmocka_unit_test(the_silent_are_hung_up_on),
+        cmocka_unit_test(the_slow_are_hung_up_on),
         cmocka_unit_test(a_deadline_in_the_past_is_a_timeout),
         cmocka_unit_test(loss_of_memory_is_a_clear_error),
     };

@@ -70,6 +70,8 @@ static void members_of_a_wrong_type_are_ignored(void **state)
         "{\"status\":600}",
         "{\"status\":404.5}",
         "{\"status\":1e300}",
+        "{\"type\":\"overloaded\"}", /* a stranger's relative reference is not our name */
+        "{\"type\":\"urn:weir:problem:overloaded\\u0000x\"}",
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         assert_int_equal(problem_decode(&p, span_of(texts[i]), NULL), 0);
