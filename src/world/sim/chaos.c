@@ -19,9 +19,13 @@ struct fault {
     void (*heal)(struct fault *f);
     struct sim_host *host; /* to whom; NULL: to nobody this time */
     struct sim_host *other;
-    struct sim_disk disk; /* as it was */
-    unsigned slow_percent;
     bool one_way;
+    /* What it was before. */
+    struct sim_disk disk;
+    struct sim_resolver resolver;
+    unsigned slow_percent;
+    struct link there;
+    struct link back;
 };
 
 /* ---- To whom ---- */
@@ -92,8 +96,12 @@ static int degrade(struct fault *f)
 {
     struct rand *r = &f->sim->rand;
     f->other = any_other(f->sim, f->host);
-    if (!f->other)
-        return 0;
+    const struct link *there = f->other ? host_link(f->host, f->other) : NULL;
+    const struct link *back = there ? host_link(f->other, f->host) : NULL;
+    if (!back)
+        return f->other ? -ENOMEM : 0;
+    f->there = *there;
+    f->back = *back;
     struct sim_link bad = {
         .latency_ns = rand_between(r, 1 * NS_PER_MS, 200 * NS_PER_MS),
         .jitter_ns = rand_between(r, 0, 100 * NS_PER_MS),
@@ -104,11 +112,20 @@ static int degrade(struct fault *f)
     return sim_link_both(f->host, f->other, &bad);
 }
 
-/* Both links exist, so this takes no memory. */
+/* The link exists, so this takes no memory. */
+static void mend_way(struct sim_host *from, struct sim_host *to, const struct link *before)
+{
+    const struct sim *sim = from->sim;
+    if (sim_link(from, to, before->options == &sim->default_link ? NULL : &before->own) != 0)
+        bug("a link that was degraded is gone");
+}
+
 static void mend(struct fault *f)
 {
-    if (f->other && sim_link_both(f->host, f->other, NULL) != 0)
-        sim_fail(f->sim, "a link that was degraded is gone");
+    if (!f->other)
+        return;
+    mend_way(f->host, f->other, &f->there);
+    mend_way(f->other, f->host, &f->back);
 }
 
 static int slow(struct fault *f)
@@ -156,6 +173,7 @@ static void good_disk(struct fault *f)
 static int bad_resolver(struct fault *f)
 {
     struct rand *r = &f->sim->rand;
+    f->resolver = f->sim->resolver;
     sim_resolver(f->sim, &(struct sim_resolver){
                              .latency_ns = rand_between(r, 1 * NS_PER_MS, 2 * NS_PER_S),
                              .missing_ppm = (uint32_t)rand_below(r, 300000),
@@ -166,7 +184,7 @@ static int bad_resolver(struct fault *f)
 
 static void good_resolver(struct fault *f)
 {
-    sim_resolver(f->sim, &(struct sim_resolver){0});
+    sim_resolver(f->sim, &f->resolver);
 }
 
 static int kill_child(struct fault *f)

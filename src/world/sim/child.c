@@ -1,10 +1,10 @@
 /*
  * child.c: programs, and the processes that are spawned from them.
  *
- * A program is a name and a main function, the same on every host. Its process begins a little after
- * it was spawned. Its standard streams are socket pairs, as in the real world: one end is stored for
- * the parent, the child finds the other with sim_standard. Children outlive a parent that dies, as in
- * Unix.
+ * A program is a name and a main function, the same on every host. Its process begins a little
+ * after it was spawned. Its standard streams are socket pairs, as in the real world: one end is
+ * stored for the parent, the child finds the other with sim_standard. Children outlive a parent
+ * that dies, as in Unix.
  */
 #include "world/sim/internal.h"
 
@@ -117,9 +117,8 @@ static struct sim_child *of(struct child *c)
 }
 
 /* The process forgets its parent. */
-static void give_up(struct owned *o, bool silently)
+static void give_up(struct owned *o)
 {
-    (void)silently;
     struct sim_child *c = container_of(o, struct sim_child, owned);
     if (c->process)
         c->process->child = NULL;
@@ -247,7 +246,7 @@ void sim_op_child_close(struct child *child)
 {
     struct sim_child *c = of(child);
     struct sim_process *p = c->process;
-    give_up(&c->owned, false);
+    give_up(&c->owned);
     owned_closed(&c->owned);
     sim_world_wake(sim_world_of(child->handle.world), c->waiter, -EBADF);
     if (p)

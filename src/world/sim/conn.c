@@ -147,11 +147,10 @@ static bool end_exists(const struct end *e)
 
 /* ---- Sending ---- */
 
-/* When what is sent now has arrived: it leaves after all that was sent before on this link, and does
- * not overtake what is on its way in this connection. */
-static int64_t arrival_of(struct sim *sim, struct pipe *p, size_t len)
+/* When what is sent now has arrived, unless it must wait for what its connection sent before: it
+ * leaves after all that was sent on this link. */
+static int64_t arrival_of(struct sim *sim, struct link *link, size_t len)
 {
-    struct link *link = p->link;
     const struct sim_link *o = link->options;
     int64_t leaves = link->free_at > sim->now ? link->free_at : sim->now;
     if (o->bytes_per_second)
@@ -161,17 +160,13 @@ static int64_t arrival_of(struct sim *sim, struct pipe *p, size_t len)
     if (o->jitter_ns > 0)
         jitter = o->jitter == SIM_UNIFORM ? rand_between(&sim->rand, 0, o->jitter_ns)
                                           : rand_exponential(&sim->rand, o->jitter_ns);
-    int64_t due = leaves + o->latency_ns + jitter;
-    if (due < p->last_due)
-        due = p->last_due;
-    p->last_due = due;
-    return due;
+    return leaves + o->latency_ns + jitter;
 }
 
 static void push(struct end *e, struct segment *s)
 {
     struct sim *sim = conn_of(e)->sim;
-    s->due = arrival_of(sim, &e->out, s->len);
+    s->due = arrival_of(sim, e->out.link, s->len);
     s->read_total = e->read_total;
     e->told_total = e->read_total;
     bool first = !e->out.first;
@@ -225,8 +220,8 @@ static void pipe_forget_failing(struct sim *sim, struct pipe *p)
     event_stop(sim, &p->arrival);
 }
 
-/* Says to the other side that there is no such connection. If there is no memory to say so, it is as
- * if that had been lost. */
+/* Says to the other side that there is no such connection. If there is no memory to say so, it
+ * is as if that had been lost. */
 static void send_reset(struct end *e)
 {
     struct sim *sim = conn_of(e)->sim;
@@ -250,8 +245,8 @@ static void wake_connecting(struct end *e, int rc)
     sim_world_wake(c->world, c->waiter, rc);
 }
 
-/* The answer to a connect was lost with the host that gave it, or was itself lost: who connects asks
- * again. */
+/* The answer to a connect was lost with the host that gave it, or was itself lost: who connects
+ * asks again. */
 static void ask_again(struct end *e)
 {
     if (e->state != END_OPENING || !end_exists(e) || e->out.first)
@@ -263,7 +258,6 @@ static void ask_again(struct end *e)
     }
     struct sim *sim = conn_of(e)->sim;
     e->out.first->due += RETRY_SYN_NS;
-    e->out.last_due = e->out.first->due;
     event_at(sim, &e->out.arrival, e->out.first->due);
 }
 
@@ -307,12 +301,12 @@ static void drop_unread(struct end *e)
     e->unread_bytes = 0;
 }
 
-void end_close(struct end *e, bool silently)
+void end_close(struct end *e)
 {
     bool was_unread = e->unread_bytes > 0;
     drop_unread(e);
     e->stream = NULL;
-    if (silently || !end_exists(e) || e->state == END_OPENING) {
+    if (!end_exists(e) || e->state == END_OPENING) {
         e->state = END_GONE;
         return;
     }
@@ -380,7 +374,8 @@ static void missed(struct end *from)
 static bool gets_through(struct sim *sim, struct end *from)
 {
     const struct link *link = from->out.link;
-    if (link->cut || !other_end(from)->host->up)
+    bool is_sent_again = from->out.failing_since >= 0;
+    if (link->cut || !other_end(from)->host->up || (is_sent_again && !end_exists(from)))
         return false;
     return link->options->loss_ppm == 0 || !rand_ppm(&sim->rand, link->options->loss_ppm);
 }
@@ -422,8 +417,6 @@ static void heard_how_much_was_read(struct end *e, uint64_t read_total)
 /* An end that a process still has, broken, cannot begin anew. */
 static void syn_arrived(struct end *to)
 {
-    if (to->state == END_OPEN && end_exists(to))
-        return;
     int rc = to->stream ? -ECONNREFUSED : listener_offer(conn_of(to));
     if (rc == 0 && end_send(to, SEG_SYNACK, NULL, 0, 0) != 0)
         rc = -ENOMEM;
@@ -457,7 +450,6 @@ static void reset_arrived(struct end *to)
 static bool data_arrived(struct end *to, struct segment *s)
 {
     if (!end_exists(to) || (to->state == END_CLOSED && s->kind == SEG_DATA)) {
-        to->state = to->state == END_CLOSED ? END_GONE : to->state;
         send_reset(to);
         return false;
     }

@@ -2,9 +2,9 @@
  * conn.h: connections, below the handles that processes have for their ends (stream.c, listener.c).
  *
  * A connection is two ends. Each end has a *pipe* to the other: the segments that are on their way,
- * in order. Only the first segment of a pipe has an event, at its arrival; whether it gets through is
- * decided then, and if not, it is tried again later and all behind it wait. So loss, partitions and
- * dead hosts are one mechanism, and order costs nothing.
+ * in order. Only the first segment of a pipe has an event, at its arrival; whether it gets through
+ * is decided then, and if not, it is tried again later and all behind it wait. So loss, partitions
+ * and dead hosts are one mechanism, and order costs nothing.
  *
  * What the other side has read travels with each segment back; on its own only when half the window
  * is at stake. An acknowledgement of arrival is not sent at all: what has arrived counts as
@@ -36,7 +36,6 @@ struct pipe {
     struct link *link;
     struct segment *first;
     struct segment **last;
-    int64_t last_due;
     int64_t failing_since; /* first attempt of the first segment that failed; -1: none did */
     int64_t unheard_since; /* -1: all that arrived is acknowledged */
     int64_t retry_ns;
@@ -131,8 +130,8 @@ static inline uint64_t end_id(struct end *e)
 
 /* A connection with its connecting end at `from`; NULL: no memory. */
 struct conn *conn_open(struct sim_host *from, struct sim_host *to);
-/* Frees it if nobody is left at either end and nothing is on its way. To be called when the caller is
- * done with it. */
+/* Frees it if nobody is left at either end and nothing is on its way. To be called when the
+ * caller is done with it. */
 void conn_settle(struct conn *c);
 
 /* Sends the first segment of a connection. */
@@ -140,9 +139,9 @@ int end_connect(struct end *e);
 /* 0, or -ENOMEM with nothing done. */
 int end_send(
     struct end *e, enum segment_kind kind, const struct iovec *parts, size_t skip, size_t len);
-/* Its process has closed it: the rest is delivered, or the other side is reset if something was left
- * unread. `silently`: the host has crashed. */
-void end_close(struct end *e, bool silently);
+/* Its process has closed it: the rest is delivered, or the other side is reset if something was
+ * left unread. After a crash of its host, of which nobody hears, neither happens. */
+void end_close(struct end *e);
 /* It is reset from this side. */
 void end_abort(struct end *e);
 void segment_free(struct sim *sim, struct segment *s);

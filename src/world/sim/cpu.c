@@ -4,8 +4,8 @@
  * A burn has a core to itself until it is done; those for which there is no core wait in the order
  * they came. There is no time slicing: a simulated step is short or it is the only one on its core.
  *
- * While a world is blocked by a burn of its own loop, its alarms do not ring, so that burn ends by the
- * world's `unblock` event; any other burn is a sleep of its coroutine.
+ * While a world is blocked by a burn of its own loop, its alarms do not ring, so that burn ends by
+ * the world's `unblock` event; any other burn is a sleep of its coroutine.
  */
 #include "world/sim/internal.h"
 

@@ -185,7 +185,7 @@ int inode_resize(struct inode *i, uint64_t size)
 
 size_t inode_read(const struct inode *i, void *buffer, size_t size, uint64_t offset)
 {
-    if (offset >= i->now.size)
+    if (offset >= i->now.size || size == 0)
         return 0;
     uint64_t there = i->now.size - offset;
     size_t n = there < size ? (size_t)there : size;

@@ -3,8 +3,8 @@
  *
  * Everything exists twice: as the running host sees it (`now`), and as a crash would leave it
  * (`safe`). What is changed stands in a list of changes until a sync carries it over, in order: a
- * file's content by file_sync, names by a sync of their directory. At a crash each change that is left
- * over is kept or lost, or, if it is a write, torn: the seed decides.
+ * file's content by file_sync, names by a sync of their directory. At a crash each change that is
+ * left over is kept or lost, or, if it is a write, torn: the seed decides.
  *
  * Directories are only the part of a name before its last slash; every one exists.
  */

@@ -2,9 +2,9 @@
  * file.c: files as processes see them.
  *
  * An operation takes its time, may fail with -EIO, and then happens. One that is interrupted by its
- * deadline or by cancellation has happened or has not: the seed decides, as it does for one that failed.
- * A sync that fails is the trap that it is on Linux: what it was to carry over is kept or lost, and the
- * next sync does not say so.
+ * deadline or by cancellation has happened or has not: the seed decides, as it does for one that
+ * failed. A sync that fails is the trap that it is on Linux: what it was to carry over is kept or
+ * lost, and the next sync does not say so.
  */
 #include "world/sim/disk.h"
 
@@ -68,9 +68,8 @@ static int operate_on(struct file *file, const char *why, int64_t ns, bool *happ
 
 /* ---- Opening and closing ---- */
 
-static void give_up(struct owned *o, bool silently)
+static void give_up(struct owned *o)
 {
-    (void)silently;
     struct sim_file *f = container_of(o, struct sim_file, owned);
     if (f->inode)
         inode_release(f->inode);
@@ -124,7 +123,7 @@ int sim_op_open(struct world *world, const char *path, int flags, unsigned mode,
 void sim_op_file_close(struct file *file)
 {
     struct sim_file *f = of(file);
-    give_up(&f->owned, false);
+    give_up(&f->owned);
     owned_closed(&f->owned);
 }
 

@@ -1,15 +1,16 @@
 /*
  * internal.h: what the files of the simulator know of each other.
  *
- * The universe (sim.c) turns a queue of *events*. An event is embedded in what it belongs to and has
- * a place in the queue reserved from its init to its release, so that arming it cannot fail. Events
- * wake coroutines; the worlds that have ready ones stand in `active`, from which the seed chooses
- * who runs next. Nothing of what happens once per message looks at all hosts, worlds or processes.
+ * The universe (sim.c) turns a queue of *events*. An event is embedded in what it belongs to and
+ * has a place in the queue reserved from its init to its release, so that arming it cannot fail.
+ * Events wake coroutines; the worlds that have ready ones stand in `active`, from which the seed
+ * chooses who runs next. Nothing of what happens once per message looks at all hosts, worlds or
+ * processes.
  *
  * Death is in two steps, since it may be decided in the middle of someone's coroutine: at once the
- * dead are cut off from everything outside (sim_world_cut_off), so that nothing they do counts any more;
- * and before anything else runs, their coroutines, all cancelled, are driven to their end and their
- * memory is reclaimed (sim_world_bury).
+ * dead are cut off from everything outside (sim_world_cut_off), so that nothing they do counts any
+ * more; and before anything else runs, their coroutines, all cancelled, are driven to their end and
+ * their memory is reclaimed (sim_world_bury).
  */
 #pragma once
 
@@ -220,10 +221,11 @@ void sim_world_arm(struct sim_world *w);
 /* It may run again: whatever came or was missed meanwhile. */
 void sim_world_released(struct sim_world *w);
 bool sim_world_held(const struct sim_world *w);
-/* From this instant nothing it does has an effect. `silently`: its peers are not told, as in a crash. */
-void sim_world_cut_off(struct sim_world *w, bool silently);
-/* Frozen in time and cut off, its coroutines run to their ends. False: there was nothing left to run,
- * nor to deliver. */
+/* From this instant nothing it does has an effect; what it had open is closed, of which others hear
+ * only if its host is up. */
+void sim_world_cut_off(struct sim_world *w);
+/* Frozen in time and cut off, its coroutines run to their ends. False: there was nothing left to
+ * run, nor to deliver. */
 bool sim_world_drive_to_end(struct sim_world *w);
 /* Reclaims all but the struct itself. */
 void sim_world_bury(struct sim_world *w);
@@ -258,12 +260,11 @@ void child_ended(struct sim_child *c, const struct sim_process *p);
 struct owned {
     struct list link; /* in world.handles */
     struct handle *handle;
-    /* Gives up what the handle stands for. `silently`: the host has crashed. */
-    void (*give_up)(struct owned *o, bool silently);
+    void (*give_up)(struct owned *o); /* what the handle stands for */
 };
 
-static inline void owned_init(struct owned *o, struct handle *h, struct sim_world *w,
-    void (*give_up)(struct owned *o, bool silently))
+static inline void owned_init(
+    struct owned *o, struct handle *h, struct sim_world *w, void (*give_up)(struct owned *o))
 {
     handle_init(h, &w->world);
     o->handle = h;

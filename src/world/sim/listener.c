@@ -1,8 +1,8 @@
 /*
  * listener.c: listening sockets, and who hears a connect.
  *
- * Unix sockets are found by path among the listeners of the host: they leave no file behind, and where
- * nobody listens a connect is -ENOENT.
+ * Unix sockets are found by path among the listeners of the host: they leave no file behind, and
+ * where nobody listens a connect is -ENOENT.
  */
 #include "world/sim/conn.h"
 
@@ -146,16 +146,13 @@ static struct conn *take_waiting(struct sim_listener *l)
     return c;
 }
 
-static void give_up(struct owned *o, bool silently)
+static void give_up(struct owned *o)
 {
     struct sim_listener *l = container_of(o, struct sim_listener, owned);
     list_del(&l->link);
     while (!list_empty(&l->waiting)) {
         struct conn *c = take_waiting(l);
-        if (silently)
-            end_close(&c->ends[1], true);
-        else
-            end_abort(&c->ends[1]);
+        end_abort(&c->ends[1]);
         conn_settle(c);
     }
 }
@@ -250,7 +247,7 @@ void sim_op_listener_close(struct listener *listener)
     struct sim_world *w = sim_world_of(listener->handle.world);
     if (!w->dead) {
         trace(w->sim, TRACE_UNLISTEN, l->host, (uint64_t)address_port(&l->at), 0, 0);
-        give_up(&l->owned, false);
+        give_up(&l->owned);
     }
     owned_closed(&l->owned);
     sim_world_wake(w, l->waiter, -EBADF);

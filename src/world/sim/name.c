@@ -1,8 +1,8 @@
 /*
  * name.c: names and their addresses, and how well they resolve.
  *
- * Literals and "localhost" are known to each host by itself; everything else is asked of one resolver
- * that all hosts share, which takes its time and may be told to fail.
+ * Literals and "localhost" are known to each host by itself; everything else is asked of one
+ * resolver that all hosts share, which takes its time and may be told to fail.
  */
 #include "base/bytes.h"
 #include "world/sim/internal.h"

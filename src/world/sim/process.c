@@ -95,7 +95,7 @@ int sim_thread(
     trace(p->sim, TRACE_THREAD, p->host, (uint64_t)p->pid, 0, 0);
     rc = sim_world_start(w, main, arg);
     if (rc)
-        sim_world_cut_off(w, true);
+        sim_world_cut_off(w);
     else
         *out = &w->world;
     return rc;
@@ -124,7 +124,7 @@ void process_ends(struct sim_process *p, enum sim_state state, int result_or_sig
     trace(p->sim, TRACE_END, p->host, (uint64_t)p->pid, state, result_or_signal);
     list_del(&p->link);
     list_each (link, &p->worlds)
-        sim_world_cut_off(list_entry(link, struct sim_world, link), state == SIM_CRASHED);
+        sim_world_cut_off(list_entry(link, struct sim_world, link));
 }
 
 static void settle(struct sim_process *p)

@@ -17,9 +17,8 @@ static struct sim_signals *of(struct signals *s)
     return container_of(s, struct sim_signals, signals);
 }
 
-static void give_up(struct owned *o, bool silently)
+static void give_up(struct owned *o)
 {
-    (void)silently;
     list_del(&container_of(o, struct sim_signals, owned)->link);
 }
 

@@ -1,10 +1,10 @@
 /*
  * sim.c: the universe: its clock, its queue of events, and the loop that turns it.
  *
- * At one instant, first the dead are buried, then whoever is ready runs, one coroutine at a time, the
- * seed choosing among the worlds and each sched among its coroutines; when nobody is ready, time
- * jumps to the next event. Where an event falls on an instant at which others are ready, the seed
- * decides too who goes first.
+ * At one instant, first the dead are buried, then whoever is ready runs, one coroutine at a time,
+ * the seed choosing among the worlds and each sched among its coroutines; when nobody is ready,
+ * time jumps to the next event. Where an event falls on an instant at which others are ready, the
+ * seed decides too who goes first.
  */
 #include "world/sim/internal.h"
 
@@ -14,7 +14,7 @@
 #include <string.h>
 
 /* Far more than any sane program does in no time. */
-#define STEPS_WITHOUT_TIME_MAX (20 * 1000 * 1000)
+#define STEPS_WITHOUT_TIME_MAX (5 * 1000 * 1000)
 #define EVENTS_MAX             (64 * 1024 * 1024)
 #define EVENTS_REPORTED        40
 
@@ -130,7 +130,7 @@ void sim_close(struct sim *sim)
     for (uint32_t i = 0; i < sim->host_count; i++)
         if (sim->hosts[i]->up)
             sim_crash(sim->hosts[i]);
-    sim_world_cut_off(sim->directors, true);
+    sim_world_cut_off(sim->directors);
     bury_all(sim);
     universe_release(sim);
     bug_hook(NULL, NULL);
@@ -215,10 +215,9 @@ static void describe_all(struct sim *sim)
 {
     sim_say(sim, "who is there:");
     describe_world(sim, sim->directors);
-    for (uint32_t i = 0; i < sim->host_count; i++)
-        list_each (p, &sim->hosts[i]->processes)
-            list_each (w, &list_entry(p, struct sim_process, link)->worlds)
-                describe_world(sim, list_entry(w, struct sim_world, link));
+    list_each (p, &sim->processes)
+        list_each (w, &list_entry(p, struct sim_process, everyone)->worlds)
+            describe_world(sim, list_entry(w, struct sim_world, link));
 }
 
 static int dead_end(struct sim *sim)

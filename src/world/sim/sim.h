@@ -101,8 +101,8 @@ uint64_t sim_hash(const struct sim *sim);
 /* The generator that decides everything, for scripts that want to leave a choice to the seed. */
 struct rand *sim_rand(struct sim *sim);
 
-/* Says the sentence, seed, time and the last events, and how to run it again; then aborts (or, where
- * failures are survived, ends the sim_run). */
+/* Says the sentence, seed, time and the last events, and how to run it again; then aborts (or,
+ * where failures are survived, ends the sim_run). */
 void sim_fail(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
 #define sim_check(sim, condition, ...)         \
     do {                                       \
@@ -174,7 +174,8 @@ unsigned sim_process_unclosed(const struct sim_process *p);
 /* As kill(2): 0, or -ESRCH once it has ended. */
 int sim_signal(struct sim_process *p, int signal);
 
-/* What world_spawn finds under this name, on every host. `name` must live as long as the universe. */
+/* What world_spawn finds under this name, on every host. `name` must live as long as the
+ * universe. */
 int sim_program(struct sim *sim, const char *name, sim_main *main, void *arg)
     __attribute__((warn_unused_result));
 
@@ -185,7 +186,8 @@ struct sim_process *sim_self(struct world *w);
 /* What it was spawned with; NULL if it was not, or for env, not given one. */
 const char *const *sim_argv(struct world *w);
 const char *const *sim_env(struct world *w);
-/* Its end of the standard stream that its parent asked for, or NULL: /dev/null. Closed by itself. */
+/* Its end of the standard stream that its parent asked for, or NULL: /dev/null. Closed by
+ * itself. */
 struct stream *sim_standard(struct world *w, int which);
 
 /* Computes for `ns` on one of the host's cores: waits, at first for a core if all are busy. */
@@ -219,8 +221,8 @@ int sim_file_put(struct sim_host *host, const char *path, const void *data, size
 /* What is in it now: up to `size` bytes from the start; the whole size, or -ENOENT. */
 int64_t sim_file_get(struct sim_host *host, const char *path, void *buffer, size_t size);
 
-/* Links are changed in one direction, or both with `_both`; what is on the way already arrives as it
- * would have. NULL: the universe's default again. */
+/* Links are changed in one direction, or both with `_both`; what is on the way already arrives
+ * as it would have. NULL: the universe's default again. */
 int sim_link(struct sim_host *from, struct sim_host *to, const struct sim_link *link)
     __attribute__((warn_unused_result));
 int sim_link_both(struct sim_host *a, struct sim_host *b, const struct sim_link *link)
@@ -258,7 +260,8 @@ int sim_sleep_until(struct sim *sim, int64_t when) __attribute__((warn_unused_re
 /* Waits for the end of a process. */
 int sim_wait(struct sim_process *p) __attribute__((warn_unused_result));
 
-/* Faults drawn from the seed. For each kind: the mean time between one and the next, 0 for never. */
+/* Faults drawn from the seed. For each kind: the mean time between one and the next, 0 for
+ * never. */
 struct sim_chaos {
     int64_t until;    /* universe time at which everything is healed and the chaos ends */
     int64_t lasts_ns; /* how long a fault lasts, on average; 0: 1 s */

@@ -2,7 +2,8 @@
  * stream.c: the ends of connections as processes see them: connect, read, write, close.
  *
  * Errors come as from Linux: what arrived before a reset can still be read; then the reset is told
- * once, to whoever reads or writes first; after that there is nothing to read and writing is -EPIPE.
+ * once, to whoever reads or writes first; after that there is nothing to read and writing is
+ * -EPIPE.
  */
 #include "world/sim/conn.h"
 
@@ -23,7 +24,7 @@ static struct sim_world *world_of(const struct stream *s)
 
 /* ---- Handles ---- */
 
-static void give_up(struct owned *o, bool silently)
+static void give_up(struct owned *o)
 {
     struct sim_stream *s = container_of(o, struct sim_stream, owned);
     struct end *e = s->end;
@@ -32,7 +33,7 @@ static void give_up(struct owned *o, bool silently)
     struct conn *c = conn_of(e);
     trace(c->sim, TRACE_CLOSE, e->host, end_id(e), e->unread_bytes, 0);
     s->end = NULL;
-    end_close(e, silently);
+    end_close(e);
     conn_settle(c);
 }
 
@@ -51,7 +52,7 @@ void sim_op_stream_close(struct stream *stream)
 {
     struct sim_stream *s = of(stream);
     struct sim_world *w = world_of(stream);
-    give_up(&s->owned, false);
+    give_up(&s->owned);
     owned_closed(&s->owned);
     sim_world_wake(w, s->reader, -EBADF);
     sim_world_wake(w, s->writer, -EBADF);
@@ -122,7 +123,7 @@ static int ask(struct sim_world *w, struct conn *c)
         return 0;
     if (waiting.end) {
         e->connecting = NULL;
-        end_close(e, false);
+        end_close(e);
         conn_settle(c);
     }
     return rc;
@@ -145,7 +146,7 @@ int sim_op_connect(struct world *world, const struct address *to, struct stream 
         return rc;
     struct sim_stream *s = stream_for(&c->ends[0], w);
     if (!s) {
-        end_close(&c->ends[0], false);
+        end_close(&c->ends[0]);
         conn_settle(c);
         return -ENOMEM;
     }
@@ -164,11 +165,11 @@ int conn_pair(
     struct sim_stream *left = stream_for(&c->ends[0], a);
     struct sim_stream *right = left ? stream_for(&c->ends[1], b) : NULL;
     if (!right) {
-        end_close(&c->ends[1], true);
+        c->ends[1].state = END_GONE;
         if (left)
             stream_close(&left->stream);
         else
-            end_close(&c->ends[0], true);
+            c->ends[0].state = END_GONE;
         conn_settle(c);
         return -ENOMEM;
     }

@@ -8,9 +8,11 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
-/* What the numbers of each kind of event are called; one without a name is not shown. */
+/* What the numbers of each kind of event are called; one without a name is not shown. The first
+ * character of a name may say how the number is shown: @ as the host with this index, # as a
+ * hash (of a name or path), ! as an error if it is negative and not at all if it is 0, ~ as a
+ * kind of segment. */
 static const struct {
     const char *name;
     const char *a;
@@ -18,16 +20,16 @@ static const struct {
     const char *outcome;
 } kinds[TRACE_KINDS] = {
     [TRACE_NOTE] = {"note", NULL, NULL, "value"},
-    [TRACE_HOST] = {"host", "cores", "address", NULL},
+    [TRACE_HOST] = {"host", "cores", NULL, NULL},
     [TRACE_CRASH] = {"crash", NULL, NULL, NULL},
     [TRACE_RESTART] = {"restart", "boots", NULL, NULL},
     [TRACE_PAUSE] = {"pause", "ns", NULL, NULL},
     [TRACE_RESUME] = {"resume", NULL, NULL, NULL},
     [TRACE_SLOW] = {"slow", "percent", NULL, NULL},
     [TRACE_WALL_JUMP] = {"wall-jump", NULL, NULL, "ns"},
-    [TRACE_LINK] = {"link", "to", "latency-ns", "loss-ppm"},
-    [TRACE_CUT] = {"cut", "to", NULL, NULL},
-    [TRACE_HEAL] = {"heal", "to", NULL, NULL},
+    [TRACE_LINK] = {"link", "@to", "latency-ns", "loss-ppm"},
+    [TRACE_CUT] = {"cut", "@to", NULL, NULL},
+    [TRACE_HEAL] = {"heal", "@to", NULL, NULL},
     [TRACE_DISK] = {"disk", "bytes", "error-ppm", NULL},
     [TRACE_START] = {"start", "pid", "parent", NULL},
     [TRACE_THREAD] = {"thread", "pid", NULL, NULL},
@@ -37,32 +39,34 @@ static const struct {
     [TRACE_DELIVER] = {"deliver", "pid", NULL, NULL},
     [TRACE_BURN] = {"burn", "pid", "ns", NULL},
     [TRACE_BURNT] = {"burnt", "pid", NULL, NULL},
-    [TRACE_LISTEN] = {"listen", "pid", "port", "rc"},
+    [TRACE_LISTEN] = {"listen", "pid", "port", "!rc"},
     [TRACE_UNLISTEN] = {"unlisten", "port", NULL, NULL},
-    [TRACE_CONNECT] = {"connect", "stream", "to", "port"},
-    [TRACE_CONNECTED] = {"connected", "stream", NULL, "rc"},
+    [TRACE_CONNECT] = {"connect", "stream", "@to", "port"},
+    [TRACE_CONNECTED] = {"connected", "stream", NULL, "!rc"},
     [TRACE_INCOMING] = {"incoming", "stream", "waiting", NULL},
     [TRACE_ACCEPT] = {"accept", "stream", NULL, NULL},
     [TRACE_WRITE] = {"write", "stream", "bytes", NULL},
-    [TRACE_ARRIVE] = {"arrive", "stream", "bytes", "kind"},
+    [TRACE_ARRIVE] = {"arrive", "stream", "bytes", "~what"},
     [TRACE_READ] = {"read", "stream", "bytes", NULL},
     [TRACE_SHUTDOWN] = {"shutdown", "stream", NULL, NULL},
     [TRACE_CLOSE] = {"close", "stream", "unread", NULL},
     [TRACE_LOST] = {"lost", "stream", "bytes", "again-ns"},
     [TRACE_RESET] = {"reset", "stream", NULL, NULL},
-    [TRACE_BROKEN] = {"broken", "stream", NULL, "rc"},
-    [TRACE_RESOLVE] = {"resolve", "name", NULL, "rc"},
-    [TRACE_OPEN] = {"open", "path", "flags", "rc"},
-    [TRACE_FILE_READ] = {"file-read", "offset", "size", "rc"},
-    [TRACE_FILE_WRITE] = {"file-write", "offset", "size", "rc"},
-    [TRACE_FILE_TRUNCATE] = {"file-truncate", "size", NULL, "rc"},
-    [TRACE_FILE_SYNC] = {"file-sync", "changes", NULL, "rc"},
-    [TRACE_RENAME] = {"rename", "from", "to", "rc"},
-    [TRACE_UNLINK] = {"unlink", "path", NULL, "rc"},
-    [TRACE_SYNC_DIRECTORY] = {"sync-directory", "path", "changes", "rc"},
+    [TRACE_BROKEN] = {"broken", "stream", NULL, "!rc"},
+    [TRACE_RESOLVE] = {"resolve", "#name", NULL, "!rc"},
+    [TRACE_OPEN] = {"open", "#path", "flags", "!rc"},
+    [TRACE_FILE_READ] = {"file-read", "offset", "size", "!rc"},
+    [TRACE_FILE_WRITE] = {"file-write", "offset", "size", "!rc"},
+    [TRACE_FILE_TRUNCATE] = {"file-truncate", "size", NULL, "!rc"},
+    [TRACE_FILE_SYNC] = {"file-sync", "changes", NULL, "!rc"},
+    [TRACE_RENAME] = {"rename", "#from", "#to", "!rc"},
+    [TRACE_UNLINK] = {"unlink", "#path", NULL, "!rc"},
+    [TRACE_SYNC_DIRECTORY] = {"sync-directory", "#path", "changes", "!rc"},
     [TRACE_SETTLE] = {"settle", "change", "size", "kept"},
     [TRACE_READY_FD] = {"ready-fd", "fd", "events", NULL},
 };
+
+static const char *const segment_names[] = {"syn", "syn-ack", "data", "fin", "window", "reset"};
 
 int trace_init(struct trace *t)
 {
@@ -118,12 +122,30 @@ static int print_when(char *line, int size, int64_t when)
         line, 0, size, "%5lld.%09lld ", (long long)(when / NS_PER_S), (long long)(when % NS_PER_S));
 }
 
-/* Hashes of names and paths are told apart from counts by their size alone. */
-static int print_number(char *line, int len, int size, const char *name, uint64_t value)
+static int print_error(char *line, int len, int size, const char *name, int64_t value)
 {
-    if (value >> 48)
-        return append(line, len, size, " %s=#%016llx", name, (unsigned long long)value);
-    return append(line, len, size, " %s=%llu", name, (unsigned long long)value);
+    if (value < 0)
+        return append(line, len, size, ": %s", error_text((int)value));
+    return value == 0 ? len : append(line, len, size, " %s=%lld", name, (long long)value);
+}
+
+static int print_value(
+    const struct sim *sim, char *line, int len, int size, const char *name, int64_t value)
+{
+    if (!name)
+        return len;
+    switch (name[0]) {
+    case '@':
+        return append(line, len, size, " %s=%s", name + 1, host_name(sim, (uint32_t)value + 1));
+    case '#':
+        return append(line, len, size, " %s=#%016llx", name + 1, (unsigned long long)value);
+    case '!':
+        return print_error(line, len, size, name + 1, value);
+    case '~':
+        return append(line, len, size, " %s=%s", name + 1, segment_names[value]);
+    default:
+        return append(line, len, size, " %s=%lld", name, (long long)value);
+    }
 }
 
 static void print(const struct sim *sim, const struct trace_record *r, char *line, int size)
@@ -132,17 +154,9 @@ static void print(const struct sim *sim, const struct trace_record *r, char *lin
     len = append(line, len, size, "%-12s %-14s", host_name(sim, r->host), kinds[r->kind].name);
     if (r->note)
         len = append(line, len, size, " %s", r->note);
-    if (kinds[r->kind].a)
-        len = print_number(line, len, size, kinds[r->kind].a, r->a);
-    if (kinds[r->kind].b)
-        len = print_number(line, len, size, kinds[r->kind].b, r->b);
-    const char *outcome = kinds[r->kind].outcome;
-    if (!outcome || (strcmp(outcome, "rc") == 0 && r->outcome == 0))
-        return;
-    if (strcmp(outcome, "rc") == 0 && r->outcome < 0)
-        append(line, len, size, ": %s", error_text((int)r->outcome));
-    else
-        append(line, len, size, " %s=%lld", outcome, (long long)r->outcome);
+    len = print_value(sim, line, len, size, kinds[r->kind].a, (int64_t)r->a);
+    len = print_value(sim, line, len, size, kinds[r->kind].b, (int64_t)r->b);
+    print_value(sim, line, len, size, kinds[r->kind].outcome, r->outcome);
 }
 
 /* ---- Writing down ---- */

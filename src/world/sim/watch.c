@@ -1,6 +1,6 @@
 /*
- * watch.c: made-up file descriptors: numbers whose readiness is set by hand, so that code that waits
- * for a library's descriptor can run here.
+ * watch.c: made-up file descriptors: numbers whose readiness is set by hand, so that code that
+ * waits for a library's descriptor can run here.
  */
 #include "world/sim/internal.h"
 
@@ -68,9 +68,8 @@ static struct sim_watch *of(struct watch *watch)
     return container_of(watch, struct sim_watch, watch);
 }
 
-static void give_up(struct owned *o, bool silently)
+static void give_up(struct owned *o)
 {
-    (void)silently;
     list_del(&container_of(o, struct sim_watch, owned)->link);
 }
 

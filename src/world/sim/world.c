@@ -9,8 +9,8 @@
 /* 2026-01-01T00:00:00Z: when universe time is 0, by a clock that is right. */
 #define EPOCH_NS (INT64_C(1767225600) * NS_PER_S)
 
-/* How often a dying world's coroutines may be told that all is over. */
-#define BURIAL_STEPS_MAX 1000000
+/* How many coroutines and messages a dying world may still go through. */
+#define BURIAL_STEPS_MAX (2 * 1000 * 1000)
 
 /* ---- Its clock, chance and log ---- */
 
@@ -299,7 +299,8 @@ int sim_world_open(struct sim *sim, struct sim_process *p, const char *name, str
     return 0;
 }
 
-/* The last of the root's defers: main has returned, and all that it deferred itself has been done. */
+/* The last of the root's defers: main has returned, and all that it deferred itself has been
+ * done. */
 static void main_returned(void *arg)
 {
     struct sim_world *w = arg;
@@ -308,12 +309,15 @@ static void main_returned(void *arg)
     if (list_first(&w->process->worlds, struct sim_world, link) == w)
         process_ends(w->process, SIM_EXITED, w->result);
     else
-        sim_world_cut_off(w, false);
+        sim_world_cut_off(w);
 }
 
+/* Who dies before it has begun never begins. */
 static int root(void *arg)
 {
     struct sim_world *w = arg;
+    if (w->dead)
+        return -ECANCELED;
     int rc = coro_defer(main_returned, w);
     if (rc == 0)
         w->result = w->main(&w->world, w->arg);
@@ -331,7 +335,7 @@ int sim_world_start(struct sim_world *w, sim_main *main, void *arg)
 
 /* ---- Its end ---- */
 
-void sim_world_cut_off(struct sim_world *w, bool silently)
+void sim_world_cut_off(struct sim_world *w)
 {
     if (w->dead || !w->open)
         return;
@@ -342,7 +346,7 @@ void sim_world_cut_off(struct sim_world *w, bool silently)
     event_stop(w->sim, &w->unblock);
     list_each (link, &w->handles) {
         struct owned *o = list_entry(link, struct owned, link);
-        o->give_up(o, silently);
+        o->give_up(o);
     }
     sched_cancel_all(w->world.sched);
     list_push_back(&w->sim->dying, &w->dying);
@@ -350,9 +354,9 @@ void sim_world_cut_off(struct sim_world *w, bool silently)
 
 static void obstinate(struct sim_world *w)
 {
-    bug("a coroutine of '%s' on host '%s' does not end although it is cancelled and each of its "
-        "waits "
-        "says so; who is there follows",
+    bug("process '%s' on host '%s' does not come to its end, although all its coroutines are "
+        "cancelled "
+        "and each of their waits says so",
         w->name, w->process ? host_of(w)->name : "-");
 }
 

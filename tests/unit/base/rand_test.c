@@ -49,8 +49,8 @@ static void numbers_stay_below_their_bound_and_reach_it(void **state)
     assert_in_range(low, 150, 350);
     assert_in_range(high, 150, 350);
     (void)rand_between(&r, INT64_MIN, INT64_MAX);
-    /* A bound at which a quarter of the draws is unfair: taken as they come, every number divisible by
-     * three would come twice as often as another. */
+    /* A bound at which a quarter of the draws is unfair: taken as they come, every number divisible
+     * by three would come twice as often as another. */
     uint64_t bound = UINT64_C(3) << 62;
     int divisible = 0;
     for (int i = 0; i < 30000; i++)

@@ -100,7 +100,8 @@ static inline struct stream *must_accept(struct listener *l)
     return s;
 }
 
-static inline int try_connect(struct world *w, struct sim_host *to, uint16_t port, struct stream **out)
+static inline int try_connect(
+    struct world *w, struct sim_host *to, uint16_t port, struct stream **out)
 {
     struct address a;
     sim_host_address(to, port, &a);

@@ -80,6 +80,27 @@ TEST(standard_streams_go_both_ways)
     return 0;
 }
 
+/* It would not end if it, or another child, had inherited our end. */
+TEST(closing_its_input_ends_a_child)
+{
+    struct stream *in;
+    struct child *cat;
+    struct child *bystander;
+    struct child_exit exit;
+    struct spawn_options o = {.argv = ARGV("cat"), .standard = {&in, NULL, NULL}};
+    assert_int_equal(world_spawn(w, &o, &cat), 0);
+    bystander = spawn(ARGV("sleep", "100"));
+    stream_close(in);
+    {
+        CORO_DEADLINE(world_now(w) + 5 * NS_PER_S);
+        assert_int_equal(child_wait(cat, &exit), 0);
+    }
+    assert_int_equal(exit.status, 0);
+    child_close(cat);
+    child_close(bystander);
+    return 0;
+}
+
 TEST(what_is_not_asked_for_is_dev_null)
 {
     struct stream *out;
@@ -237,6 +258,7 @@ int main(void)
         cmocka_unit_test(exit_statuses_are_told),
         cmocka_unit_test(a_signal_ends_a_child),
         cmocka_unit_test(standard_streams_go_both_ways),
+        cmocka_unit_test(closing_its_input_ends_a_child),
         cmocka_unit_test(what_is_not_asked_for_is_dev_null),
         cmocka_unit_test(environment_and_directory_are_the_childs_own),
         cmocka_unit_test(a_child_gets_no_descriptors_of_ours),

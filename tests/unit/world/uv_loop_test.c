@@ -59,7 +59,6 @@ static int sleep_in_order(void *arg)
     return rc;
 }
 
-/* The timer has to be set for an earlier moment each time. */
 TEST(sleepers_wake_in_the_order_of_their_moments)
 {
     enum { COUNT = 8 };
@@ -73,6 +72,27 @@ TEST(sleepers_wake_in_the_order_of_their_moments)
     assert_int_equal(group_wait(&g), 0);
     for (int i = 0; i < COUNT; i++)
         assert_int_equal(sleepers[i].place, COUNT - 1 - i);
+    return 0;
+}
+
+/* The timer stands at an hour from now when someone wants less. */
+TEST(a_long_sleep_does_not_delay_a_short_one)
+{
+    struct stream *ours;
+    struct stream *theirs;
+    struct wait sleeps;
+    connect_pair("127.0.0.1:0", &ours, &theirs);
+    {
+        GROUP(g, GROUP_INDEPENDENT);
+        begin_wait(&g, &sleeps, sleep_long, NULL);
+        assert_int_equal(write_text(theirs, "a turn passes"), 0);
+        assert_reads(ours, "a turn passes");
+        int64_t before = world_now(w);
+        assert_int_equal(world_sleep(w, 2 * NS_PER_MS), 0);
+        assert_true(world_now(w) - before < NS_PER_S);
+    }
+    stream_close(ours);
+    stream_close(theirs);
     return 0;
 }
 
@@ -288,6 +308,7 @@ int main(void)
         cmocka_unit_test(sleeps_are_never_short),
         cmocka_unit_test(a_sleep_can_be_interrupted),
         cmocka_unit_test(sleepers_wake_in_the_order_of_their_moments),
+        cmocka_unit_test(a_long_sleep_does_not_delay_a_short_one),
         cmocka_unit_test(the_wall_clock_is_the_systems),
         cmocka_unit_test(random_bytes_differ),
         cmocka_unit_test(a_loop_with_nothing_to_do_uses_no_processor),

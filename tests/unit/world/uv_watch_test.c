@@ -62,6 +62,47 @@ TEST(a_watch_can_be_interrupted)
     return 0;
 }
 
+struct close_other {
+    struct watch *waits_on;
+    struct watch *closes;
+};
+
+static int wait_then_close(void *arg)
+{
+    struct close_other *c = arg;
+    int rc = watch_wait(c->waits_on, WATCH_READ);
+    watch_close(c->closes);
+    return rc;
+}
+
+/* One poll makes both ready; the first closes the second's watch before that one runs. */
+TEST(closing_wins_over_what_has_come)
+{
+    int a[2];
+    int b[2];
+    struct watch *first;
+    struct watch *second;
+    open_pair(a, &first);
+    open_pair(b, &second);
+    struct close_other both = {.waits_on = first, .closes = second};
+    struct wait closes;
+    struct wait waits;
+    {
+        GROUP(g, GROUP_INDEPENDENT);
+        begin_wait(&g, &closes, wait_then_close, &both);
+        begin_wait(&g, &waits, wait_to_read, second);
+        assert_int_equal(write(a[1], "x", 1), 1);
+        assert_int_equal(write(b[1], "x", 1), 1);
+        assert_int_equal(group_wait(&g), 0);
+    }
+    assert_int_equal(closes.result, WATCH_READ);
+    assert_int_equal(waits.result, -EBADF);
+    close_pair(a, first);
+    close(b[0]);
+    close(b[1]);
+    return 0;
+}
+
 TEST(an_error_counts_as_both)
 {
     int fds[2];
@@ -108,6 +149,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(readiness_is_told_by_direction),
         cmocka_unit_test(a_watch_can_be_interrupted),
+        cmocka_unit_test(closing_wins_over_what_has_come),
         cmocka_unit_test(an_error_counts_as_both),
         cmocka_unit_test(the_descriptor_stays_as_it_was),
         cmocka_unit_test(what_cannot_be_watched_is_refused),

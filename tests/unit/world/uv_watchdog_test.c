@@ -65,9 +65,9 @@ static __attribute__((noinline)) void burn_a_little(void)
         continue;
 }
 
-/* Until the watchdog has spoken, or for much longer than it should take. The report is searched for this
- * name, so it is not static; and the time is spent in calls, for if one is in libc, whose functions do
- * without frame pointers, it hides who called it. */
+/* Until the watchdog has spoken, or for much longer than it should take. The report is searched for
+ * this name, so it is not static; and the time is spent in calls, for if one is in libc, whose
+ * functions do without frame pointers, it hides who called it. */
 int burn_until_noticed(void *arg);
 int burn_until_noticed(void *arg)
 {
