@@ -1,11 +1,10 @@
 /*
  * mailbox.c: what it costs to send a message to a loop.
  *
- * (a) To one that sleeps: from just before the post in another thread to the delivery on the
- * loop's,
+ *   - To one that sleeps: from just before the post in another thread to the delivery on the loop's,
  *     against the same with a bare eventfd and epoll_wait. The two take turns, wake by wake, so that
  *     both meet the same machine.
- * (b) To one that is busy: one and two threads posting as fast as they can, each with a stock of
+ *   - To one that is busy: one and two threads posting as fast as they can, each with a stock of
  *     messages that comes back when delivered.
  *
  * Loops run on the first of the processors we may use, who posts on the second.

@@ -12,7 +12,7 @@
 
 #define TABLE_FIRST 16
 
-/* ---- SipHash-1-3: short, keyed, and good enough that nobody finds collisions without the key ---- */
+/* ---- SipHash-1-3: short, and nobody finds collisions without the key ---- */
 
 static inline uint64_t turn(uint64_t x, int by)
 {

@@ -2,7 +2,7 @@
  * problem.h: problem+json (RFC 9457): how an error looks to who asked over HTTP.
  *
  *     {"type":"urn:weir:problem:overloaded","title":"Service Unavailable","status":503,
- *      "detail":"the predicted wait of 800 ms passes the deadline","instance":"urn:weir:request:4f2a"}
+ *      "detail":"the predicted wait passes the deadline","instance":"urn:weir:request:4f2a"}
  *
  * Pure. A type of Weir's own is a short stable name ("overloaded"), written as a URN: a name that
  * can be compared, and promises no page. Reading takes any problem: what it does not know, and

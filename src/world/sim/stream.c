@@ -184,8 +184,8 @@ int conn_pair(
 static void take(struct end *e, char *buffer, size_t n)
 {
     e->unread_bytes -= n;
-    while (n > 0) {
-        struct segment *s = e->unread;
+    struct segment *s;
+    while (n > 0 && (s = e->unread)) {
         size_t part = s->len - s->taken < n ? s->len - s->taken : n;
         memcpy(buffer, s->data + s->taken, part);
         buffer += part;
