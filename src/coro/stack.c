@@ -1,9 +1,9 @@
 /*
  * stack.c: slabs of coroutine stacks. See stack.h for why they are guarded the way they are.
  *
- * A slab is [guard | stack 0 | guard | stack 1 | ...], its free stacks a bit mask, and moves between
- * the pool's four lists as the mask goes from full to empty. What must outlive a trim stands in the
- * slab's own block, not in the stacks.
+ * A slab is [guard | stack 0 | guard | stack 1 | ...], its free stacks a bit mask, and moves
+ * between the pool's four lists as the mask goes from full to empty. What must outlive a trim
+ * stands in the slab's own block, not in the stacks.
  */
 #include "coro/stack.h"
 

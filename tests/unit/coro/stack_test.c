@@ -114,8 +114,9 @@ static int overflow(void *arg)
 static int one_large_frame(void *arg)
 {
     volatile char frame[200000];
-    frame[0] = 1;
-    return frame[0] - 1;
+    volatile size_t lowest = 0; /* a constant would let the compiler make the frame small */
+    frame[lowest] = 1;
+    return frame[lowest] - 1;
 }
 
 /* Writes past the end of an unguarded stack without a fault, then leaves. */
