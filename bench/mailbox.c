@@ -2,8 +2,8 @@
  * mailbox.c: what it costs to send a message to a loop.
  *
  *   - To one that sleeps: from just before the post in another thread to the delivery on the
- *     loop's, against the same with a bare eventfd and epoll_wait. The two take turns, wake by wake, so that
- *     both meet the same machine.
+ *     loop's, against the same with a bare eventfd and epoll_wait. The two take turns, wake by
+ *     wake, so that both meet the same machine.
  *   - To one that is busy: one and two threads posting as fast as they can, each with a stock of
  *     messages that comes back when delivered.
  *

@@ -187,6 +187,7 @@ static void a_bug_is_a_sentence_and_the_end(void **state)
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
+        die_for_real();
         static char more[] = "and more";
         dup2(ends[1], STDERR_FILENO);
         bug_hook(say_more, more);

@@ -3,21 +3,16 @@
  */
 #pragma once
 
-#include "base/mem.h"
+#include "../check.h"
+
 #include "coro/coro.h"
 #include "coro/group.h"
 #include "coro/sync.h"
 
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 struct fixture {
     struct sched *sched;

@@ -135,6 +135,7 @@ static const char *last_words(coro_fn *fn, size_t stack_size, bool guards, char 
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
+        die_for_real();
         dup2(ends[1], STDERR_FILENO);
         struct fixture f = {.now = 1};
         struct sched_options o = {.now = fixture_now, .now_ctx = &f, .stack_size = stack_size};
@@ -210,6 +211,7 @@ static void waiting_outside_a_coroutine_is_a_sentence(void **state)
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
+        die_for_real();
         dup2(ends[1], STDERR_FILENO);
         (void)!coro_park("nothing");
         _exit(0);
