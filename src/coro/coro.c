@@ -25,6 +25,9 @@
 /* The most coroutines one sched may have: what its heap of alarms is bounded by. */
 #define COROS_MAX (16 * 1024 * 1024)
 
+/* After so many waits a cancelled coroutine is taken to ignore it. */
+#define REFUSED_MAX (1000 * 1000)
+
 /* The sched that runs on this thread now: how coroutines are found from the inside. */
 static _Thread_local struct sched *here;
 
@@ -341,8 +344,13 @@ static int64_t now_of(const struct sched *s)
 int coro_poll(void)
 {
     struct coro *self = must_be_inside("coro_poll");
-    if (self->cancelled)
+    if (self->cancelled) {
+        /* It does not leave the processor any more, so nobody else could say so. */
+        check(++self->refused < REFUSED_MAX,
+            "coroutine '%s' has been cancelled, and waits again each time it is told -ECANCELED",
+            self->name);
         return -ECANCELED;
+    }
     if (self->deadline != DEADLINE_NEVER && now_of(self->sched) >= self->deadline)
         return -ETIMEDOUT;
     return 0;

@@ -40,6 +40,7 @@ struct coro {
     int64_t wake_at; /* while parked: when the wait ends by itself */
     int result;      /* of the wait that has ended */
     enum coro_state state;
+    unsigned refused; /* waits since it was cancelled */
     bool cancelled;
     bool deaf;      /* parked where cancellation must not wake it: joining its children */
     bool sleeping;  /* wake_at is a sleep's end, not the deadline */

@@ -93,7 +93,6 @@ struct conn *conn_open(struct sim_host *from, struct sim_host *to)
     c->sim = sim;
     c->id = ++sim->next_conn;
     c->began = sim->now;
-    c->listener = NULL;
     list_init(&c->waiting);
     if (end_init(sim, &c->ends[0], 0, from, to) != 0) {
         mem_free(c);
@@ -289,10 +288,10 @@ static void end_break(struct end *e, int error)
 
 void end_abort(struct end *e)
 {
-    if (!end_exists(e))
-        return;
+    bool existed = end_exists(e);
     e->state = END_GONE;
-    send_reset(e);
+    if (existed)
+        send_reset(e);
 }
 
 static void drop_unread(struct end *e)
@@ -414,10 +413,12 @@ static void heard_how_much_was_read(struct end *e, uint64_t read_total)
         sim_world_wake(sim_world_of(e->stream->stream.handle.world), e->stream->writer, 0);
 }
 
-/* An end that a process still has, broken, cannot begin anew. */
+/* An end that somebody here still has, though broken, cannot begin anew. */
 static void syn_arrived(struct end *to)
 {
-    int rc = to->stream ? -ECONNREFUSED : listener_offer(conn_of(to));
+    struct conn *c = conn_of(to);
+    bool is_had = to->stream || list_linked(&c->waiting);
+    int rc = is_had ? -ECONNREFUSED : listener_offer(c);
     if (rc == 0 && end_send(to, SEG_SYNACK, NULL, 0, 0) != 0)
         rc = -ENOMEM;
     if (rc)

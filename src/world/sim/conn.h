@@ -88,8 +88,7 @@ struct conn {
     int64_t began;
     struct address to; /* what the listener is found by */
     struct end ends[2];
-    struct sim_listener *listener; /* in whose backlog it waits, or NULL */
-    struct list waiting;           /* there */
+    struct list waiting; /* in listener.waiting, until it is accepted */
 };
 
 struct sim_stream {

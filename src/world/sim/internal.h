@@ -250,7 +250,7 @@ void process_ends(struct sim_process *p, enum sim_state state, int result_or_sig
 /* A world of it has been buried; the last one settles its end. */
 void process_world_buried(struct sim_process *p);
 void process_release(struct sim_process *p);
-/* A handle whose process is its parent's no more, or never was. */
+/* child.c: tells the parent's handle that its process has ended. */
 void child_ended(struct sim_child *c, const struct sim_process *p);
 
 /* ---- Handles ---- */

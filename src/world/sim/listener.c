@@ -117,17 +117,23 @@ static struct sim_listener *choose(struct conn *c)
     return chosen;
 }
 
+/* The accepting end begins, perhaps anew: who accepted before may have crashed. */
+static void end_accept(struct end *e)
+{
+    e->state = END_OPEN;
+    e->boots = e->host->boots;
+    e->broken = e->fin_sent = e->fin_came = false;
+    e->error = 0;
+    e->out.sent = e->out.known = 0;
+}
+
 int listener_offer(struct conn *c)
 {
     struct sim_listener *l = choose(c);
     if (!l)
         return -ECONNREFUSED;
     struct end *e = &c->ends[1];
-    e->state = END_OPEN;
-    e->boots = e->host->boots;
-    e->broken = e->fin_sent = e->fin_came = false;
-    e->error = 0;
-    c->listener = l;
+    end_accept(e);
     list_push_back(&l->waiting, &c->waiting);
     l->waiting_count++;
     trace(c->sim, TRACE_INCOMING, l->host, end_id(e), l->waiting_count, 0);
@@ -142,7 +148,6 @@ static struct conn *take_waiting(struct sim_listener *l)
     struct conn *c = list_first(&l->waiting, struct conn, waiting);
     list_del(&c->waiting);
     l->waiting_count--;
-    c->listener = NULL;
     return c;
 }
 

@@ -195,9 +195,19 @@ static int hands_its_group_to_a_child(void *arg)
     return rc ? rc : group_wait(&g);
 }
 
+static int will_not_end(void *arg)
+{
+    coro_cancel(coro_self());
+    while (coro_park("work") != 0)
+        ;
+    return 0;
+}
+
 static void misuse_is_a_sentence(void **state)
 {
     char text[1024];
+    assert_non_null(strstr(last_words(will_not_end, 32768, true, text),
+        "coroutine 'greedy' has been cancelled, and waits again"));
     assert_non_null(strstr(last_words(opens_and_forgets, 32768, true, text),
         "coroutine 'greedy' ended with a group still open"));
     assert_non_null(strstr(last_words(hands_its_group_to_a_child, 32768, true, text),

@@ -223,6 +223,54 @@ static void a_connect_whose_answer_never_comes_times_out(void **state)
     assert_in_range(s.at, 60 * NS_PER_S, 125 * NS_PER_S);
 }
 
+static int listen_without_accepting(struct world *w, void *arg)
+{
+    struct listener *l = must_listen(w, "*:7");
+    must_sleep(w, 100 * NS_PER_S);
+    stream_close(must_accept(l));
+    listener_close(l);
+    return 0;
+}
+
+static int hold_what_was_accepted(struct world *w, void *arg)
+{
+    struct listener *l = must_listen(w, "*:7");
+    struct stream *s = must_accept(l);
+    must_sleep(w, 100 * NS_PER_S);
+    must(read_byte(s) == -ETIMEDOUT);
+    stream_close(s);
+    listener_close(l);
+    return 0;
+}
+
+static int cut_the_answer_for_a_minute(struct sim *sim, void *arg)
+{
+    struct script *s = arg;
+    must(cut_the_answer(sim, arg) == 0);
+    must(sim_sleep(sim, 60 * NS_PER_S + NS_PER_S / 2) == 0);
+    sim_heal(s->u.there, s->u.here);
+    return 0;
+}
+
+static void connect_again_to_what_broke(sim_main *server)
+{
+    struct script s = {.u = open_default()};
+    start(s.u.there, server, &s);
+    start(s.u.here, try_and_note, &s);
+    assert_int_equal(sim_direct(s.u.sim, "director", cut_the_answer_for_a_minute, &s), 0);
+    run_and_close(&s.u);
+    assert_int_equal(s.rc, -ECONNREFUSED);
+    assert_in_range(s.at, 61 * NS_PER_S, 62 * NS_PER_S);
+}
+
+/* The server's side has given up, and still waits to be accepted or is held, when the connect asks
+ * again. */
+static void a_connection_that_broke_is_not_begun_anew(void **state)
+{
+    connect_again_to_what_broke(listen_without_accepting);
+    connect_again_to_what_broke(hold_what_was_accepted);
+}
+
 /* ---- Ports ---- */
 
 static int take_ports(struct world *w, void *arg)
@@ -355,6 +403,7 @@ int main(void)
         cmocka_unit_test(closing_a_listener_resets_its_backlog),
         cmocka_unit_test(a_connect_whose_answer_died_with_its_host_asks_again),
         cmocka_unit_test(a_connect_whose_answer_never_comes_times_out),
+        cmocka_unit_test(a_connection_that_broke_is_not_begun_anew),
         cmocka_unit_test(ports_are_taken_and_given_back),
         cmocka_unit_test(a_shared_port_is_shared),
         cmocka_unit_test(unix_sockets_are_found_by_path),

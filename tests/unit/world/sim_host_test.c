@@ -375,6 +375,12 @@ static void a_universe_may_be_closed_in_the_middle_of_everything(void **state)
 
 /* ---- Names ---- */
 
+static bool same_ip(const struct address *a, const struct address *b)
+{
+    return a->any.sa_family == AF_INET && b->any.sa_family == AF_INET &&
+           a->in4.sin_addr.s_addr == b->in4.sin_addr.s_addr;
+}
+
 static int resolve_names(struct world *w, void *arg)
 {
     struct universe *u = arg;
@@ -384,7 +390,7 @@ static int resolve_names(struct world *w, void *arg)
     int64_t began = world_now(w);
     must(world_resolve(w, "there", 80, a, 4) == 1);
     must(world_now(w) > began);
-    must(memcmp(&a[0], &expected, sizeof expected) == 0);
+    must(same_ip(&a[0], &expected) && address_port(&a[0]) == 80);
 
     began = world_now(w);
     must(world_resolve(w, "10.1.2.3", 80, a, 4) == 1);
@@ -396,11 +402,11 @@ static int resolve_names(struct world *w, void *arg)
 
     must(world_resolve(w, "nobody", 80, a, 4) == -ENOENT);
     must(world_resolve(w, "both", 80, a, 4) == 2);
-    must(memcmp(&a[0], &a[1], sizeof a[0]) != 0);
+    must(!same_ip(&a[0], &a[1]));
     bool first[2] = {false, false};
     for (int i = 0; i < 20; i++) {
         must(world_resolve(w, "both", 80, a, 1) == 1);
-        first[memcmp(&a[0], &expected, sizeof expected) == 0] = true;
+        first[same_ip(&a[0], &expected)] = true;
     }
     must(first[0] && first[1]); /* either may come first */
     sim_name_drop(u->sim, "both");
