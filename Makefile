@@ -10,7 +10,7 @@
 #   make lint     let clang-tidy look for mistakes
 #   make clean    remove build/
 
-RELEASE = --buildtype=release -Dtests=false
+RELEASE = --buildtype=release -Db_lto=true -Dtests=false
 
 all:
 	@sh tools/setup test
