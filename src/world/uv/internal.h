@@ -40,6 +40,7 @@ struct uv_world {
     uv_check_t after_poll;
     uv_idle_t busy; /* active: the next poll does not wait, someone is ready */
     uv_timer_t timer;
+    int64_t time;     /* when the clock was last read: what deadlines are compared with */
     int64_t timer_at; /* the moment the timer is set for, or DEADLINE_NEVER */
     bool running;     /* in uv_world_run */
     bool in_turn;     /* between a poll and the next */

@@ -31,11 +31,15 @@
 /* ---- A turn ---- */
 
 /* The clock of uv_hrtime, without its detours: a message may ask five times. */
-static int64_t now(void)
+/* Deadlines are compared with the time at which the clock was last read: at the turn's start, or
+ * since then by world_now, which every new deadline is made from. That saves each wait a look at
+ * the clock. */
+static int64_t read_clock(struct uv_world *w)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * NS_PER_S + t.tv_nsec;
+    clock_gettime(CLOCK_MONOTONIC, &t); /* uv_hrtime, without its detours */
+    w->time = t.tv_sec * NS_PER_S + t.tv_nsec;
+    return w->time;
 }
 
 static void begin_turn(struct uv_world *w)
@@ -43,7 +47,7 @@ static void begin_turn(struct uv_world *w)
     if (w->in_turn)
         return;
     w->in_turn = true;
-    int64_t began = now();
+    int64_t began = read_clock(w);
     if (w->watchdog)
         watchdog_turn_begins(w->watchdog, began);
     if (sched_next_deadline(w->world.sched) <= began)
@@ -93,7 +97,7 @@ static void on_timer(uv_timer_t *timer)
 {
     struct uv_world *w = timer->data;
     w->timer_at = DEADLINE_NEVER;
-    sched_expire(w->world.sched, now());
+    sched_expire(w->world.sched, read_clock(w));
 }
 
 /* libuv counts in whole milliseconds, from a clock that is rounded down: a moment rounded up is
@@ -155,12 +159,12 @@ static void settle(struct uv_world *w)
 
 static int64_t op_now(struct world *w)
 {
-    return now();
+    return read_clock(uv_world_of(w));
 }
 
 static int64_t sched_now(void *ctx)
 {
-    return now();
+    return ((const struct uv_world *)ctx)->time;
 }
 
 static int64_t op_wall(struct world *w)
@@ -265,12 +269,14 @@ int uv_world_open(struct world **out, const struct uv_world_options *options)
     w->world.ops = &ops;
     w->world.log = options->log;
     w->timer_at = DEADLINE_NEVER;
+    read_clock(w);
     w->name = options->name ? options->name : "loop";
     w->watchdog_ns = options->watchdog_ns ? options->watchdog_ns : WATCHDOG_DEFAULT_NS;
     struct sched_options sched = {
         .stack_size = options->stack_size,
         .stacks_idle_max = options->stacks_idle_max,
         .now = sched_now,
+        .now_ctx = w,
     };
     int rc = sched_open(&w->world.sched, &sched);
     if (rc == -ENOTSUP)
