@@ -7,6 +7,7 @@
  * ends in "...".
  *
  *     2026-11-21T03:41:02.123456Z warn  loop 0: turn of 73 ms in coroutine 'accept'
+ *     {"time":"2026-11-21T03:41:02.123456Z","level":"warn","message":"loop 0: turn of 73 ms"}
  */
 #pragma once
 
@@ -20,6 +21,7 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
 struct log {
     enum log_level level;
+    bool json; /* each line a JSON object: for machines */
     void (*sink)(void *ctx, const char *line, size_t len);
     int64_t (*wall_ns)(void *ctx); /* nanoseconds since 1970, UTC */
     void *ctx;

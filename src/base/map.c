@@ -7,64 +7,11 @@
 
 #include "base/bug.h"
 #include "base/mem.h"
+#include "base/siphash.h"
 
 #include <errno.h>
 
 #define TABLE_FIRST 16
-
-/* ---- SipHash-1-3: short, and nobody finds collisions without the key ---- */
-
-static inline uint64_t turn(uint64_t x, int by)
-{
-    return x << by | x >> (64 - by);
-}
-
-static inline void sip_round(uint64_t v[4])
-{
-    v[0] += v[1];
-    v[1] = turn(v[1], 13) ^ v[0];
-    v[0] = turn(v[0], 32);
-    v[2] += v[3];
-    v[3] = turn(v[3], 16) ^ v[2];
-    v[0] += v[3];
-    v[3] = turn(v[3], 21) ^ v[0];
-    v[2] += v[1];
-    v[1] = turn(v[1], 17) ^ v[2];
-    v[2] = turn(v[2], 32);
-}
-
-static uint64_t word_at(const char *data, size_t len)
-{
-    uint64_t word = 0;
-    for (size_t i = 0; i < len; i++)
-        word |= (uint64_t)(unsigned char)data[i] << (8 * i);
-    return word;
-}
-
-static uint64_t hash_of(const struct map *m, struct span name)
-{
-    uint64_t v[4] = {
-        m->seed[0] ^ UINT64_C(0x736f6d6570736575),
-        m->seed[1] ^ UINT64_C(0x646f72616e646f6d),
-        m->seed[0] ^ UINT64_C(0x6c7967656e657261),
-        m->seed[1] ^ UINT64_C(0x7465646279746573),
-    };
-    const char *text = name.len ? name.ptr : ""; /* an empty name may be at NULL */
-    size_t whole = name.len / 8 * 8;
-    for (size_t i = 0; i <= whole; i += 8) {
-        bool last = i == whole;
-        uint64_t word = word_at(text + i, last ? name.len - whole : 8);
-        if (last)
-            word |= (uint64_t)name.len << 56;
-        v[3] ^= word;
-        sip_round(v);
-        v[0] ^= word;
-    }
-    v[2] ^= 0xff;
-    for (int i = 0; i < 3; i++)
-        sip_round(v);
-    return v[0] ^ v[1] ^ v[2] ^ v[3];
-}
 
 /* ---- The table ---- */
 
@@ -151,14 +98,14 @@ static int make_room(struct map *m)
 
 void *map_get(const struct map *m, struct span name)
 {
-    const struct map_entry *e = find(m, name, hash_of(m, name));
+    const struct map_entry *e = find(m, name, siphash(m->seed, name));
     return e ? e->value : NULL;
 }
 
 int map_put(struct map *m, struct span name, void *value)
 {
     check(value, "NULL was put into a map; map_get could not tell it from nothing");
-    uint64_t hash = hash_of(m, name);
+    uint64_t hash = siphash(m->seed, name);
     struct map_entry *there = find(m, name, hash);
     if (there) {
         there->value = value;
@@ -184,7 +131,7 @@ int map_put(struct map *m, struct span name, void *value)
 
 void *map_remove(struct map *m, struct span name)
 {
-    struct map_entry *e = find(m, name, hash_of(m, name));
+    struct map_entry *e = find(m, name, siphash(m->seed, name));
     if (!e)
         return NULL;
     mem_free(e->name);
