@@ -344,7 +344,7 @@ static int64_t now_of(const struct sched *s)
 int coro_poll(void)
 {
     struct coro *self = must_be_inside("coro_poll");
-    if (self->cancelled) {
+    if (coro_hears_cancel(self)) {
         /* It does not leave the processor any more, so nobody else could say so. */
         check(++self->refused < REFUSED_MAX,
             "coroutine '%s' has been cancelled, and waits again each time it is told -ECANCELED",
@@ -427,6 +427,8 @@ void coro_cancel(struct coro *c)
     dcheck(sched_here(c->sched), "coroutine '%s' is cancelled from another thread than its own",
         c->name);
     c->cancelled = true;
+    if (!coro_hears_cancel(c))
+        return;
     if (c->state == CORO_PARKED && !c->deaf)
         coro_wake(c, -ECANCELED);
     else if (c->state == CORO_READY && c->timed_out)
@@ -435,8 +437,11 @@ void coro_cancel(struct coro *c)
 
 void sched_cancel_all(struct sched *s)
 {
-    list_each (link, &s->everyone)
-        coro_cancel(list_entry(link, struct coro, everyone));
+    list_each (link, &s->everyone) {
+        struct coro *c = list_entry(link, struct coro, everyone);
+        c->doomed = true;
+        coro_cancel(c);
+    }
 }
 
 /* ---- What a coroutine may ask ---- */
@@ -483,6 +488,28 @@ struct coro_deadline_scope coro_deadline_narrow(int64_t when)
 void coro_deadline_restore(struct coro_deadline_scope *scope)
 {
     must_be_inside("CORO_DEADLINE")->deadline = scope->before;
+}
+
+struct coro_shield_scope coro_shield_begin(int64_t when)
+{
+    struct coro *self = must_be_inside("CORO_SHIELD");
+    struct coro_shield_scope scope = {.before = self->deadline};
+    self->deadline = self->shields > 0 ? deadline_sooner(when, self->deadline) : when;
+    self->shields++;
+    return scope;
+}
+
+void coro_shield_end(struct coro_shield_scope *scope)
+{
+    struct coro *self = must_be_inside("CORO_SHIELD");
+    self->shields--;
+    self->deadline = scope->before;
+}
+
+void coro_trim(void)
+{
+    struct coro *self = must_be_inside("coro_trim");
+    stack_trim(&self->sched->stacks, &self->stack);
 }
 
 /* ---- Defers ---- */

@@ -12,7 +12,7 @@
  *  - A wait ends in one of three ways: it was woken (the result given to coro_wake), -ETIMEDOUT at
  *    the coroutine's deadline, -ECANCELED once the coroutine is cancelled. Cancellation wins over
  *    time-out; a result that was already given is not taken back. A cancelled coroutine's every
- *    further wait is -ECANCELED at once.
+ *    further wait is -ECANCELED at once, but those inside a CORO_SHIELD.
  *  - A deadline that has passed is no mistake: the wait is -ETIMEDOUT without waiting.
  *  - Every coroutine but a sched's roots belongs to a group (group.h) and ends before its parent
  *    goes on.
@@ -69,7 +69,7 @@ void sched_close(struct sched *s);
 /* Starts a coroutine that has no parent; for worlds and tests, everyone else has groups. It runs at
  * the next sched_run. `name` must live as long as the coroutine. 0 or -ENOMEM. */
 int sched_spawn(struct sched *s, const char *name, coro_fn *fn, void *arg);
-/* Cancels every coroutine of the sched. */
+/* Cancels every coroutine of the sched, for a world that dies: shields do not hold this off. */
 void sched_cancel_all(struct sched *s);
 
 bool sched_ready(const struct sched *s);
@@ -144,9 +144,29 @@ struct coro_deadline_scope {
 struct coro_deadline_scope coro_deadline_narrow(int64_t when);
 void coro_deadline_restore(struct coro_deadline_scope *scope);
 
+/* Until the end of the enclosing block this coroutine's cancellation is not told to its waits, and
+ * they end at `when` instead of at its deadline: for clean-up that must wait a little, also after a
+ * time-out or a cancellation, as a farewell on a connection or the flushing of a log. It is bounded
+ * by `when`; within another shield by that one's, too. Children that are started inside inherit
+ * `when` as their deadline. What came meanwhile is told to the first wait after. */
+#define CORO_SHIELD(when)                               \
+    struct coro_shield_scope CORO_UNIQUE(shield_scope_) \
+        __attribute__((cleanup(coro_shield_end), unused)) = coro_shield_begin(when)
+
+struct coro_shield_scope {
+    int64_t before;
+};
+struct coro_shield_scope coro_shield_begin(int64_t when);
+void coro_shield_end(struct coro_shield_scope *scope);
+
 #define CORO_UNIQUE(name)             CORO_UNIQUE_(name, __LINE__)
 #define CORO_UNIQUE_(name, line)      CORO_UNIQUE_PASTE(name, line)
 #define CORO_UNIQUE_PASTE(name, line) name##line
+
+/* Gives the memory of the running coroutine's stack that lies below the caller's frame, where
+ * deeper calls were, back to the kernel: before a wait that will be long. It costs a system call,
+ * and a second, dearer one if there is something to give. */
+void coro_trim(void);
 
 /* Has run(arg) called when the coroutine ends, however it ends: the latest first, on the
  * coroutine's own stack, after its function has returned. `arg` must live until then: nothing in

@@ -38,7 +38,7 @@ void group_end(struct group *g)
 int group_spawn(struct group *g, const char *name, coro_fn *fn, void *arg)
 {
     struct coro *parent = parent_of(g, "group_spawn");
-    if (parent->cancelled)
+    if (coro_hears_cancel(parent))
         return -ECANCELED;
     if (g->cancelled)
         return g->cancelled_by ? g->cancelled_by : -ECANCELED;
@@ -81,7 +81,7 @@ int group_wait(struct group *g)
     if (g->running > 0) {
         group_cancel(g);
         coro_park_deaf("group");
-        if (parent->cancelled)
+        if (coro_hears_cancel(parent))
             interrupted = -ECANCELED; /* it wins over the time-out that came before */
     }
     g->waiter = NULL;

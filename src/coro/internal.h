@@ -41,7 +41,9 @@ struct coro {
     int result;      /* of the wait that has ended */
     enum coro_state state;
     unsigned refused; /* waits since it was cancelled */
+    unsigned shields; /* CORO_SHIELDs it is inside of */
     bool cancelled;
+    bool doomed;    /* cancelled in spite of shields */
     bool deaf;      /* parked where cancellation must not wake it: joining its children */
     bool sleeping;  /* wake_at is a sleep's end, not the deadline */
     bool timed_out; /* made ready by its alarm with -ETIMEDOUT */
@@ -74,6 +76,11 @@ struct sched {
 int coro_start(struct sched *s, struct group *group, const char *name, coro_fn *fn, void *arg);
 /* Parks deaf to cancellation and deadlines; only who joins children may. */
 void coro_park_deaf(const char *why);
+/* Whether its waits are to say that it is cancelled. */
+static inline bool coro_hears_cancel(const struct coro *c)
+{
+    return c->cancelled && (c->shields == 0 || c->doomed);
+}
 /* The last thing a child does: tells its group. */
 void group_child_ended(struct group *g, struct coro *child, int result);
 

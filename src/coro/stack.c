@@ -257,6 +257,37 @@ void stack_give(struct stack_pool *p, const struct stack *stack)
     }
 }
 
+/* Room for the locals of stack_trim and the calls it makes: what it must not give back. */
+#define TRIM_MARGIN 1024
+/* Pages that are looked at: all of an ordinary stack. */
+#define TRIM_LOOK   32
+
+__attribute__((noinline)) void stack_trim(struct stack_pool *p, const struct stack *stack)
+{
+    unsigned char present[TRIM_LOOK];
+    size_t page = p->page_size;
+    char *used = (char *)__builtin_frame_address(0) - TRIM_MARGIN;
+    /* The canary of an unguarded stack is in its lowest page. */
+    char *low = stack->guarded ? stack->low : stack->low + page;
+    if (used < low + page)
+        return;
+    size_t pages = (size_t)(used - low) / page;
+    char *high = low + pages * page;
+    size_t look = pages < TRIM_LOOK ? pages : TRIM_LOOK;
+    if (mincore(high - look * page, look * page, present) != 0)
+        return;
+    /* Stacks are used from the top, without gaps. */
+    size_t there = 0;
+    while (there < look && present[look - 1 - there] & 1)
+        there++;
+    if (there == 0)
+        return;
+    size_t water = (size_t)(stack->low + stack->size - high) + there * page;
+    if (water > p->high_water)
+        p->high_water = water;
+    madvise(low, (size_t)(high - low), MADV_DONTNEED);
+}
+
 size_t stack_high_water(struct stack_pool *p)
 {
     const struct list *slabs[] = {&p->partial, &p->full, &p->idle};

@@ -42,7 +42,7 @@ struct stack_pool {
     size_t page_size;
     size_t guards_left; /* of the budget for guards that are mappings */
     bool kernel_guards; /* MADV_GUARD_INSTALL works */
-    size_t high_water;  /* of the slabs that have been trimmed */
+    size_t high_water;  /* of what has been trimmed */
 };
 
 void stack_pool_init(struct stack_pool *p, size_t stack_size, size_t idle_max, size_t guards_max);
@@ -52,6 +52,10 @@ void stack_pool_release(struct stack_pool *p);
 /* 0 or -ENOMEM. */
 int stack_take(struct stack_pool *p, struct stack *out);
 void stack_give(struct stack_pool *p, const struct stack *stack);
+
+/* Gives back what the caller, who stands on this stack, does not use of it any more: the whole
+ * pages below its frame. */
+void stack_trim(struct stack_pool *p, const struct stack *stack);
 
 /* Bytes to leave free at the top. Stacks lie a multiple of the page size apart, so what stands at
  * their tops would share a few cache lines' places in every cache and push each other out; this

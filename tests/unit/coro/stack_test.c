@@ -236,6 +236,78 @@ static void waiting_outside_a_coroutine_is_a_sentence(void **state)
     assert_non_null(strstr(text, "only coroutines can wait"));
 }
 
+/* ---- Trimming ---- */
+
+#define TRIMMERS 10000
+
+static __attribute__((noinline)) void use_three_pages(void)
+{
+    volatile char buffer[12 * 1024];
+    for (size_t i = 0; i < sizeof buffer; i += 512)
+        buffer[i] = (char)i;
+}
+
+static int use_and_trim(void *arg)
+{
+    volatile uint64_t mine = UINT64_C(0x0123456789abcdef); /* what must survive */
+    use_three_pages();
+    if (arg)
+        coro_trim();
+    int rc = coro_sleep("idle", 2000);
+    coro_trim(); /* there is nothing to give */
+    assert_true(mine == UINT64_C(0x0123456789abcdef));
+    use_three_pages();
+    return rc;
+}
+
+static size_t resident_bytes(void)
+{
+    FILE *file = fopen("/proc/self/statm", "r");
+    assert_non_null(file);
+    size_t all;
+    size_t resident;
+    assert_int_equal(fscanf(file, "%zu %zu", &all, &resident), 2);
+    fclose(file);
+    return resident * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* What each of many parked coroutines has resident. */
+static size_t cost_of_the_parked(bool trim, bool kernel_guards)
+{
+    struct fixture f;
+    size_t count = WITH_TSAN ? 1000 : TRIMMERS;
+    fixture_open(&f);
+    f.sched->stacks.kernel_guards = kernel_guards;
+    size_t before = resident_bytes();
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(sched_spawn(f.sched, "n", use_and_trim, trim ? &f : NULL), 0);
+    sched_run(f.sched);
+    size_t cost = (resident_bytes() - before) / count;
+    if (trim)
+        assert_true(sched_stack_high_water(f.sched) >= 12 * 1024); /* trimming does not hide it */
+    fixture_drain(&f);
+    fixture_close(&f);
+    return cost;
+}
+
+static void what_a_parked_coroutine_does_not_use_is_given_back(void **state)
+{
+#ifdef __OPTIMIZE__
+    size_t most = 5 * 1024; /* a page, and a share of what belongs to all */
+#else
+    size_t most = 9 * 1024;
+#endif
+    for (int kernel_guards = 0; kernel_guards < 2; kernel_guards++) {
+        size_t trimmed = cost_of_the_parked(true, kernel_guards);
+        size_t untrimmed = cost_of_the_parked(false, kernel_guards);
+        print_message("a parked coroutine: %zu bytes, trimmed %zu\n", untrimmed, trimmed);
+        if (WITH_ASAN || WITH_TSAN)
+            continue; /* their shadows weigh more */
+        assert_true(untrimmed >= 12 * 1024);
+        assert_true(trimmed <= most + (kernel_guards ? 0 : 4096)); /* a canary takes a page */
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,6 +316,7 @@ int main(void)
         cmocka_unit_test(idle_slabs_are_trimmed_and_used_again),
         cmocka_unit_test(an_overflow_is_a_sentence_with_the_name),
         cmocka_unit_test(without_guards_the_canary_tells),
+        cmocka_unit_test(what_a_parked_coroutine_does_not_use_is_given_back),
         cmocka_unit_test(misuse_is_a_sentence),
         cmocka_unit_test(waiting_outside_a_coroutine_is_a_sentence),
     };
