@@ -19,18 +19,24 @@ struct world_ops {
     int64_t (*now)(struct world *w);
     int64_t (*wall)(struct world *w);
     void (*random)(struct world *w, void *buffer, size_t size);
+    unsigned (*cores)(struct world *w);
 
     int (*listen)(struct world *w, const struct address *at, const struct listen_options *options,
         struct listener **out);
     int (*accept)(struct listener *l, struct stream **out);
+    int (*try_accept)(struct listener *l, struct stream **out);
     void (*listener_address)(const struct listener *l, struct address *out);
     void (*listener_close)(struct listener *l);
+    int (*share_listener)(struct world *w, struct listener *l, struct listener **out);
+    int (*inherited_listener)(struct world *w, unsigned index, struct listener **out);
 
     int (*connect)(struct world *w, const struct address *to, struct stream **out);
     ssize_t (*read)(struct stream *s, void *buffer, size_t size);
     ssize_t (*write_some)(struct stream *s, const struct iovec *parts, int count);
     int (*shutdown)(struct stream *s);
     void (*peer)(const struct stream *s, struct address *out);
+    void (*cancel_on_end)(struct stream *s, struct coro *c);
+    bool (*quiet)(struct stream *s);
     void (*stream_close)(struct stream *s);
 
     int (*resolve)(struct world *w, const char *host, uint16_t port, struct address *out, int max);
@@ -40,6 +46,7 @@ struct world_ops {
     int (*child_wait)(struct child *c, struct child_exit *out);
     int (*child_signal)(struct child *c, int signal);
     void (*child_close)(struct child *c);
+    int (*inherited_stream)(struct world *w, int which, struct stream **out);
 
     int (*signals)(struct world *w, const int *numbers, int count, struct signals **out);
     int (*signals_next)(struct signals *s);
@@ -55,6 +62,11 @@ struct world_ops {
     int (*rename)(struct world *w, const char *from, const char *to);
     int (*unlink)(struct world *w, const char *path);
     int (*sync_directory)(struct world *w, const char *path);
+
+    int (*thread)(struct world *w, const char *name, int (*fn)(struct world *w, void *arg),
+        void *arg, struct thread **out);
+    int (*thread_wait)(struct thread *t, int *result);
+    void (*thread_close)(struct thread *t);
 
     void (*post)(struct world *w, struct message *m);
 
@@ -76,8 +88,8 @@ struct handle {
     uint8_t busy; /* who waits on it now: enum handle_wait; kept by world.c */
 };
 
-/* Handles with one wait (a child's end, a signal, a watch) mark it as HANDLE_READ. Files have no
- * marks: any number of coroutines may be in a call on one. */
+/* Handles with one wait (a child's or thread's end, a signal, a watch) mark it as HANDLE_READ.
+ * Files have no marks: any number of coroutines may be in a call on one. */
 enum handle_wait { HANDLE_SHARED = 0, HANDLE_READ = 1, HANDLE_WRITE = 2 };
 
 static inline void handle_init(struct handle *h, struct world *w)
@@ -109,4 +121,10 @@ struct file {
 };
 struct watch {
     struct handle handle;
+};
+/* Its world keeps these two. */
+struct thread {
+    struct handle handle;
+    struct world *own; /* the thread's */
+    bool ended;        /* so that it may be closed */
 };

@@ -8,6 +8,8 @@
 #include "base/mem.h"
 #include "world/ops.h"
 
+#include <errno.h>
+
 /* Who may wait: a coroutine of the world's own sched. Asking costs a load and a compare, so it
  * stays in debug builds. */
 static inline void check_waiter(const struct world *w, const char *call)
@@ -110,6 +112,11 @@ struct log *world_log(struct world *w)
     return w->log;
 }
 
+unsigned world_cores(struct world *w)
+{
+    return w->ops->cores(w);
+}
+
 /* ---- Streams ---- */
 
 int world_listen(struct world *w, const struct address *at, const struct listen_options *options,
@@ -131,6 +138,26 @@ int listener_accept(struct listener *l, struct stream **out)
     rc = l->handle.world->ops->accept(l, out);
     end_wait(&l->handle, HANDLE_READ);
     return rc;
+}
+
+int listener_try_accept(struct listener *l, struct stream **out)
+{
+    check_open(&l->handle, "listener_try_accept");
+    return l->handle.world->ops->try_accept(l, out);
+}
+
+int world_share_listener(struct world *w, struct listener *l, struct listener **out)
+{
+    check_here(w, "world_share_listener");
+    dcheck(l->handle.world->ops == w->ops,
+        "world_share_listener was given a real and a simulated one, which cannot share");
+    return w->ops->share_listener(w, l, out);
+}
+
+int world_inherited_listener(struct world *w, unsigned index, struct listener **out)
+{
+    check_here(w, "world_inherited_listener");
+    return w->ops->inherited_listener(w, index, out);
 }
 
 void listener_address(const struct listener *l, struct address *out)
@@ -242,6 +269,22 @@ void stream_peer(const struct stream *s, struct address *out)
     s->handle.world->ops->peer(s, out);
 }
 
+void stream_cancel_on_end(struct stream *s, struct coro *c)
+{
+    check_open(&s->handle, "stream_cancel_on_end");
+    dcheck(!c || coro_sched(c) == s->handle.world->sched,
+        "stream_cancel_on_end was given coroutine '%s', which belongs to another world than the "
+        "stream",
+        coro_name(c));
+    s->handle.world->ops->cancel_on_end(s, c);
+}
+
+bool stream_quiet(struct stream *s)
+{
+    check_open(&s->handle, "stream_quiet");
+    return s->handle.world->ops->quiet(s);
+}
+
 void stream_close(struct stream *s)
 {
     begin_close(&s->handle, "stream_close")->stream_close(s);
@@ -263,6 +306,8 @@ int world_resolve(struct world *w, const char *host, uint16_t port, struct addre
 int world_spawn(struct world *w, const struct spawn_options *options, struct child **out)
 {
     check_here(w, "world_spawn");
+    if (options->listener_count > SPAWN_LISTENERS_MAX)
+        return -E2BIG;
     return w->ops->spawn(w, options, out);
 }
 
@@ -292,6 +337,14 @@ void child_close(struct child *c)
 {
     begin_close(&c->handle, "child_close")->child_close(c);
     handle_release(&c->handle);
+}
+
+int world_inherited_stream(struct world *w, int which, struct stream **out)
+{
+    check_here(w, "world_inherited_stream");
+    dcheck(which >= 0 && which <= 2,
+        "world_inherited_stream was asked for %d; standard streams are 0, 1 and 2", which);
+    return w->ops->inherited_stream(w, which, out);
 }
 
 int world_signals(struct world *w, const int *numbers, int count, struct signals **out)
@@ -396,6 +449,39 @@ int world_sync_directory(struct world *w, const char *path)
     check_waiter(w, "world_sync_directory");
     int rc = coro_poll();
     return rc ? rc : w->ops->sync_directory(w, path);
+}
+
+/* ---- Threads ---- */
+
+int world_thread(struct world *w, const char *name, int (*fn)(struct world *w, void *arg),
+    void *arg, struct thread **out)
+{
+    check_here(w, "world_thread");
+    return w->ops->thread(w, name, fn, arg, out);
+}
+
+struct world *thread_world(struct thread *t)
+{
+    return t->own;
+}
+
+int thread_wait(struct thread *t, int *result)
+{
+    int rc = begin_wait(&t->handle, HANDLE_READ, "thread_wait");
+    if (rc)
+        return rc;
+    rc = t->handle.world->ops->thread_wait(t, result);
+    end_wait(&t->handle, HANDLE_READ);
+    return rc;
+}
+
+void thread_close(struct thread *t)
+{
+    check(t->ended,
+        "thread_close was called on a thread that runs; have it end, and wait for that with "
+        "thread_wait");
+    begin_close(&t->handle, "thread_close")->thread_close(t);
+    handle_release(&t->handle);
 }
 
 /* ---- Messages ---- */

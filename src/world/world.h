@@ -9,11 +9,12 @@
  * Rules:
  *  - Calls that wait are made by a coroutine of this world's sched; they end at the coroutine's
  *    deadline with -ETIMEDOUT, at its cancellation with -ECANCELED, and report failures as negative
- *    errno. A deadline in the past is -ETIMEDOUT. TCP's own giving up on a silent peer has the same
- *    number; coro_poll() tells whether it was the coroutine's deadline.
+ *    errno. -ETIMEDOUT is always the coroutine's own deadline, be it in the past: when TCP gives up
+ *    on a silent peer, a connect is -EHOSTUNREACH, a read or write -ECONNRESET.
  *  - What a world hands out (stream, listener, file, ...) belongs to who asked for it, is used on
  *    this world's thread, and is closed once. Debug builds say a sentence to who does otherwise.
- *  - Only world_post may be called from other threads.
+ *  - Only world_post may be called from other threads; and world_share_listener lends its listener
+ *    to one.
  */
 #pragma once
 
@@ -44,6 +45,9 @@ void world_random(struct world *w, void *buffer, size_t size);
 
 struct sched *world_sched(struct world *w);
 struct log *world_log(struct world *w);
+/* How many of the host's cores this process may use at once, by its affinity and by its cgroups'
+ * quotas: at least 1. */
+unsigned world_cores(struct world *w);
 
 /* ---- Streams: TCP and Unix sockets, pipes ---- */
 
@@ -61,15 +65,30 @@ int world_listen(struct world *w, const struct address *at, const struct listen_
     struct listener **out) __attribute__((warn_unused_result));
 /* Waits for the next connection. One coroutine at a time a listener. */
 int listener_accept(struct listener *l, struct stream **out) __attribute__((warn_unused_result));
+/* The same without waiting, for who takes several at once: -EAGAIN if nobody is in the queue. */
+int listener_try_accept(struct listener *l, struct stream **out)
+    __attribute__((warn_unused_result));
 void listener_address(const struct listener *l, struct address *out);
-/* A coroutine that waits in listener_accept gets -EBADF. */
+/* A coroutine that waits in listener_accept gets -EBADF. Who is in the queue stays there while the
+ * socket has other holders: listeners that share it, processes that were given it. */
 void listener_close(struct listener *l);
+/* A listener of `w` on the same socket as `l`, which another world of this process has: so several
+ * threads accept from one queue. Called on the thread of `w`, while the other keeps `l` open. */
+int world_share_listener(struct world *w, struct listener *l, struct listener **out)
+    __attribute__((warn_unused_result));
+/* Takes over the listening socket that this process was given as descriptor 3 + `index`, by
+ * spawn_options.listeners or by a socket-activating init. Each can be taken once: -EBADF where
+ * there is none any more or never was; -EINVAL for something else than a listening socket. */
+int world_inherited_listener(struct world *w, unsigned index, struct listener **out)
+    __attribute__((warn_unused_result));
 
 int world_connect(struct world *w, const struct address *to, struct stream **out)
     __attribute__((warn_unused_result));
 
 /* Up to `size` bytes, at least one; 0 at the end of the stream. At most one coroutine reads and one
- * writes at a time. */
+ * writes at a time. The buffer is touched only while the calling coroutine runs, never while it
+ * waits: so any number of coroutines of a world may wait in reads with one buffer, provided each
+ * uses up what it got before it waits again. */
 ssize_t stream_read(struct stream *s, void *buffer, size_t size)
     __attribute__((warn_unused_result));
 /* The same, to the end of a growing buffer, for which at first `first` bytes are taken, and twice
@@ -87,6 +106,14 @@ int stream_write(struct stream *s, const struct iovec *parts, int count)
 /* Says that no more will be written; the other side reads to the end. */
 int stream_shutdown(struct stream *s) __attribute__((warn_unused_result));
 void stream_peer(const struct stream *s, struct address *out);
+/* From now on, while nobody reads from `s`: its end, once nothing is left to read before it, or its
+ * failure cancels the coroutine `c`, once; for work that is pointless when the other side has left.
+ * An end behind data that nobody reads is not seen. An end that a read has told already cancels
+ * nobody until this is called again. NULL: no more, which must be said before `c` ends. */
+void stream_cancel_on_end(struct stream *s, struct coro *c);
+/* Whether, as far as this host knows, the other side has sent nothing that was not read, and has
+ * neither ended nor failed: a look before a kept connection is used again. Does not wait. */
+bool stream_quiet(struct stream *s);
 /* Does not wait; what was written is still delivered, as by close(2). Coroutines that wait on it
  * get -EBADF. */
 void stream_close(struct stream *s);
@@ -104,13 +131,20 @@ int world_resolve(struct world *w, const char *host, uint16_t port, struct addre
 struct child;
 
 struct spawn_options {
-    const char *const *argv; /* ends with NULL; argv[0] is looked up in PATH */
-    const char *const *env;  /* ends with NULL; NULL: this process's own */
-    const char *directory;   /* NULL: this process's own */
+    const char *const *argv;    /* ends with NULL; argv[0] is looked up in PATH */
+    const char *const *env;     /* ends with NULL; NULL: this process's own */
+    const char *const *env_add; /* "NAME=value" beside or instead of those in env; NULL: none */
+    const char *directory;      /* NULL: this process's own */
+    /* The child gets their sockets as descriptors 3, 4, ... in this order
+     * (world_inherited_listener); the listeners stay open here. */
+    struct listener *const *listeners;
+    unsigned listener_count; /* at most SPAWN_LISTENERS_MAX: -E2BIG */
     /* Standard input, output and error: NULL is /dev/null, for error the parent's own. Otherwise a
      * stream is made and stored: the parent's end of a socket pair. */
     struct stream **standard[3];
 };
+
+#define SPAWN_LISTENERS_MAX 64
 
 struct child_exit {
     int status; /* exit status, or 0 */
@@ -126,6 +160,12 @@ int child_wait(struct child *c, struct child_exit *out) __attribute__((warn_unus
 int child_signal(struct child *c, int signal);
 /* Forgets it. A child that still runs is killed, and reaped by the world. */
 void child_close(struct child *c);
+
+/* This process's own standard input, output or error (`which`: 0, 1, 2) as a stream, if it is a
+ * socket or a pipe: what a parent gave it. The descriptor itself is /dev/null from then on, so
+ * that each can be taken once: -EINVAL. */
+int world_inherited_stream(struct world *w, int which, struct stream **out)
+    __attribute__((warn_unused_result));
 
 struct signals;
 
@@ -160,6 +200,24 @@ int world_rename(struct world *w, const char *from, const char *to)
 int world_unlink(struct world *w, const char *path) __attribute__((warn_unused_result));
 /* Names made, renamed and removed in the directory are on the disk after 0. */
 int world_sync_directory(struct world *w, const char *path) __attribute__((warn_unused_result));
+
+/* ---- Threads ---- */
+
+struct thread;
+
+/* Starts another thread of this process with a loop and a world of its own, in which fn(world, arg)
+ * runs as the first coroutine. Its world has the options of `w`, and `name` (copied) in its log. It
+ * takes no signals: they are for the first thread, and for worlds that ask for them. It must have
+ * ended and been closed before `w` is closed. */
+int world_thread(struct world *w, const char *name, int (*fn)(struct world *w, void *arg),
+    void *arg, struct thread **out) __attribute__((warn_unused_result));
+/* For world_post, also when the thread has ended: until thread_close, which delivers what was not
+ * delivered yet. Any thread may ask. */
+struct world *thread_world(struct thread *t);
+/* Waits for its end: 0, and in `result` what fn returned; may be asked again after. */
+int thread_wait(struct thread *t, int *result) __attribute__((warn_unused_result));
+/* After it has ended; what was opened in its world must have been closed there. */
+void thread_close(struct thread *t);
 
 /* ---- Messages from other threads ---- */
 

@@ -3,9 +3,11 @@
  *
  * A program is a name and a main function, the same on every host. Its process begins a little
  * after it was spawned. Its standard streams are socket pairs, as in the real world: one end is
- * stored for the parent, the child finds the other with sim_standard. Children outlive a parent
+ * stored for the parent, the child finds the other with sim_standard or world_inherited_stream.
+ * Children outlive a parent
  * that dies, as in Unix.
  */
+#include "world/environment.h"
 #include "world/sim/internal.h"
 
 #include <signal.h>
@@ -116,6 +118,19 @@ static struct sim_child *of(struct child *c)
     return container_of(c, struct sim_child, child);
 }
 
+int sim_op_inherited_stream(struct world *world, int which, struct stream **out)
+{
+    struct sim_world *w = sim_world_of(world);
+    if (w->dead)
+        return -ECANCELED;
+    struct stream *s = w->process->standard[which];
+    if (!s || s->handle.world != world)
+        return -EINVAL;
+    w->process->standard[which] = NULL;
+    *out = s;
+    return 0;
+}
+
 /* The process forgets its parent. */
 static void give_up(struct owned *o)
 {
@@ -125,12 +140,27 @@ static void give_up(struct owned *o)
     c->process = NULL;
 }
 
-static int give_strings(struct sim_process *p, const struct spawn_options *options)
+static int give_environment(
+    const struct sim_process *parent, struct sim_process *p, const struct spawn_options *options)
+{
+    const char *const *env = options->env;
+    if (!env && parent->env)
+        env = parent->env->list;
+    if (!env && !options->env_add)
+        return 0;
+    const char **merged = environment_merge(env, options->env_add);
+    if (!merged)
+        return -ENOMEM;
+    p->env = strings_copy(merged);
+    mem_free(merged);
+    return p->env ? 0 : -ENOMEM;
+}
+
+static int give_strings(
+    const struct sim_process *parent, struct sim_process *p, const struct spawn_options *options)
 {
     p->argv = strings_copy(options->argv);
-    if (options->env)
-        p->env = strings_copy(options->env);
-    return p->argv && (p->env || !options->env) ? 0 : -ENOMEM;
+    return p->argv ? give_environment(parent, p, options) : -ENOMEM;
 }
 
 static int give_streams(struct sim_world *parent, struct sim_process *p,
@@ -160,7 +190,9 @@ static int spawn(struct sim_world *w, const struct program *program,
         return -ENOMEM;
     p->spawned = true;
     struct stream *ours[3] = {NULL, NULL, NULL};
-    int rc = give_strings(p, options);
+    int rc = give_strings(w->process, p, options);
+    if (rc == 0)
+        rc = sockets_give(p, options->listeners, options->listener_count);
     if (rc == 0)
         rc = give_streams(w, p, options, ours);
     if (rc == 0)

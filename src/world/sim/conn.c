@@ -267,6 +267,7 @@ static void wake_both(struct end *e)
     struct sim_world *w = sim_world_of(e->stream->stream.handle.world);
     sim_world_wake(w, e->stream->reader, 0);
     sim_world_wake(w, e->stream->writer, 0);
+    end_tell(e);
 }
 
 /* Its process, if there is one, learns `error`; its kernel forgets it. */
@@ -329,6 +330,13 @@ static void forget_pipe(struct end *from)
     ask_again(other_end(from));
 }
 
+/* What the process is told of a peer that is silent for too long: not -ETIMEDOUT, which is its own
+ * deadline. */
+static int given_up(const struct end *e)
+{
+    return e->state == END_OPENING ? -EHOSTUNREACH : -ECONNRESET;
+}
+
 static int64_t give_up_at(struct end *from, const struct segment *s)
 {
     const struct conn *c = conn_of(from);
@@ -348,7 +356,7 @@ static void try_later(struct end *from, struct segment *s)
     }
     int64_t give_up = give_up_at(from, s);
     if (sim->now >= give_up) {
-        end_break(from, -ETIMEDOUT);
+        end_break(from, given_up(from));
         return;
     }
     s->due = sim->now + p->retry_ns < give_up ? sim->now + p->retry_ns : give_up;
@@ -391,7 +399,7 @@ static void on_unheard(struct sim *sim, struct event *event)
         event_at(sim, event, p->unheard_since + sim->options.give_up_ns);
         return;
     }
-    end_break(e, -ETIMEDOUT);
+    end_break(e, given_up(e));
     conn_settle(conn_of(e));
 }
 
@@ -463,6 +471,7 @@ static bool data_arrived(struct end *to, struct segment *s)
     }
     if (to->stream && to->stream->reader)
         sim_world_wake(sim_world_of(to->stream->stream.handle.world), to->stream->reader, 0);
+    end_tell(to);
     return s->kind == SEG_DATA;
 }
 

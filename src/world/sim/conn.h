@@ -88,7 +88,7 @@ struct conn {
     int64_t began;
     struct address to; /* what the listener is found by */
     struct end ends[2];
-    struct list waiting; /* in listener.waiting, until it is accepted */
+    struct list waiting; /* in socket.waiting, until it is accepted */
 };
 
 struct sim_stream {
@@ -97,11 +97,11 @@ struct sim_stream {
     struct end *end; /* NULL once given up */
     struct coro *reader;
     struct coro *writer;
+    struct coro *on_end; /* see stream_cancel_on_end */
 };
 
-struct sim_listener {
-    struct listener listener;
-    struct owned owned;
+/* A listening socket. It and who is in its queue live as long as somebody holds it. */
+struct sim_socket {
     struct list link; /* in host.listeners */
     struct sim_host *host;
     struct address at;
@@ -109,6 +109,16 @@ struct sim_listener {
     unsigned backlog;
     unsigned waiting_count;
     struct list waiting; /* connections, through conn.waiting */
+    struct list handles; /* through sim_listener.link */
+    uint32_t holders;    /* handles, and processes that were given it and have not taken it */
+};
+
+struct sim_listener {
+    struct listener listener;
+    struct owned owned;
+    struct list link;          /* in socket.handles */
+    struct sim_socket *socket; /* NULL once given up */
+    struct address at;
     struct coro *waiter;
 };
 
@@ -145,6 +155,8 @@ void end_close(struct end *e);
 void end_abort(struct end *e);
 void segment_free(struct sim *sim, struct segment *s);
 
+/* stream.c: cancels who wants to know that the other side has left, if it has. */
+void end_tell(struct end *e);
 /* stream.c: a handle for an end, or NULL: no memory. */
 struct sim_stream *stream_for(struct end *e, struct sim_world *w);
 

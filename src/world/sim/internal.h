@@ -29,6 +29,8 @@
 
 struct segment;
 struct conn;
+struct sim_socket;
+struct sim_thread;
 struct strings;
 
 /* ---- Events ---- */
@@ -138,7 +140,7 @@ struct sim_host {
     struct link **links; /* to other hosts, by index; NULL: as the default */
     uint32_t link_count;
     struct link loopback;
-    struct list listeners;
+    struct list listeners; /* struct sim_socket */
     uint16_t next_port;
     struct disk disk;
 };
@@ -166,11 +168,13 @@ struct sim_world {
     struct message *mail_first;
     struct message **mail_last;
     struct event unblock;
-    struct burn *blocking; /* what blocks it, once that has a core; NULL: its own birth */
-    uint32_t place;        /* index + 1 in sim.active; 0: not there */
-    uint32_t blocked;      /* it may not run while this is not 0 */
-    bool dead;             /* its calls fail with -ECANCELED and have no effect */
-    bool open;             /* it has a sched */
+    struct burn *blocking;     /* what blocks it, once that has a core; NULL: its own birth */
+    uint32_t place;            /* index + 1 in sim.active; 0: not there */
+    uint32_t blocked;          /* it may not run while this is not 0 */
+    bool dead;                 /* its calls fail with -ECANCELED and have no effect */
+    bool open;                 /* it has a sched */
+    struct sim_thread *thread; /* the handle by which another world waits for its end, or NULL */
+    bool has_handle; /* of a thread, not closed yet: it is posted to, though it has ended */
 };
 
 struct sim_process {
@@ -196,6 +200,8 @@ struct sim_process {
     struct strings *argv;
     struct strings *env;
     struct stream *standard[3];
+    struct sim_socket **inherited; /* NULL where it was taken */
+    unsigned inherited_count;
     unsigned unclosed;
 };
 
@@ -230,6 +236,8 @@ bool sim_world_drive_to_end(struct sim_world *w);
 /* Reclaims all but the struct itself. */
 void sim_world_bury(struct sim_world *w);
 void sim_world_free(struct sim_world *w);
+/* Delivers the messages that came after its end. */
+void sim_world_deliver_rest(struct sim_world *w);
 
 /* Wakes a coroutine of this world. */
 static inline void sim_world_wake(struct sim_world *w, struct coro *c, int result)
@@ -301,6 +309,14 @@ static inline void address_of_ip(uint32_t ip, uint16_t port, struct address *out
         .in4 = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(ip)}};
 }
 
+/* thread.c: the world of a thread is no more. */
+void thread_has_ended(struct sim_thread *t, int result);
+
+/* listener.c: sockets for a process to take: 0 or -ENOMEM. */
+int sockets_give(struct sim_process *p, struct listener *const *listeners, unsigned count);
+/* Lets go of those that it has not taken. */
+void sockets_drop(struct sim_process *p);
+
 /* signals.c: whether someone asked for it; then it is told. */
 #define SIGNAL_MAX 63
 bool signals_take(struct sim_process *p, int signal);
@@ -335,12 +351,17 @@ void strings_free(struct strings *s);
 int sim_op_listen(struct world *w, const struct address *at, const struct listen_options *options,
     struct listener **out);
 int sim_op_accept(struct listener *l, struct stream **out);
+int sim_op_try_accept(struct listener *l, struct stream **out);
+int sim_op_share_listener(struct world *w, struct listener *l, struct listener **out);
+int sim_op_inherited_listener(struct world *w, unsigned index, struct listener **out);
 void sim_op_listener_address(const struct listener *l, struct address *out);
 void sim_op_listener_close(struct listener *l);
 int sim_op_connect(struct world *w, const struct address *to, struct stream **out);
 ssize_t sim_op_read(struct stream *s, void *buffer, size_t size);
 ssize_t sim_op_write_some(struct stream *s, const struct iovec *parts, int count);
 int sim_op_shutdown(struct stream *s);
+bool sim_op_quiet(struct stream *s);
+void sim_op_cancel_on_end(struct stream *s, struct coro *c);
 void sim_op_peer(const struct stream *s, struct address *out);
 void sim_op_stream_close(struct stream *s);
 int sim_op_resolve(struct world *w, const char *host, uint16_t port, struct address *out, int max);
@@ -349,6 +370,11 @@ int sim_op_child_pid(const struct child *c);
 int sim_op_child_wait(struct child *c, struct child_exit *out);
 int sim_op_child_signal(struct child *c, int signal);
 void sim_op_child_close(struct child *c);
+int sim_op_inherited_stream(struct world *w, int which, struct stream **out);
+int sim_op_thread(struct world *w, const char *name, int (*fn)(struct world *w, void *arg),
+    void *arg, struct thread **out);
+int sim_op_thread_wait(struct thread *t, int *result);
+void sim_op_thread_close(struct thread *t);
 int sim_op_signals(struct world *w, const int *numbers, int count, struct signals **out);
 int sim_op_signals_next(struct signals *s);
 void sim_op_signals_close(struct signals *s);

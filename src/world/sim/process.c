@@ -123,6 +123,7 @@ void process_ends(struct sim_process *p, enum sim_state state, int result_or_sig
         p->end.signal = result_or_signal;
     trace(p->sim, TRACE_END, p->host, (uint64_t)p->pid, state, result_or_signal);
     list_del(&p->link);
+    sockets_drop(p);
     list_each (link, &p->worlds)
         sim_world_cut_off(list_entry(link, struct sim_world, link));
 }

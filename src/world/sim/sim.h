@@ -62,8 +62,8 @@ struct sim_link {
 
 struct sim_options {
     const struct sim_link *link; /* between all hosts; NULL: SIM_LINK_DEFAULT */
-    /* After this long a segment that does not get through fails its connection with -ETIMEDOUT, as
-     * does a connect. 0: 60 s. */
+    /* After this long a segment that does not get through fails its connection with -ECONNRESET, a
+     * connect with -EHOSTUNREACH. 0: 60 s. */
     int64_t give_up_ns;
     /* Bytes that may be on the way or unread in one direction of a connection. 0: 256 KiB. */
     uint32_t window;
@@ -183,11 +183,11 @@ int sim_program(struct sim *sim, const char *name, sim_main *main, void *arg)
 
 struct sim *sim_of(struct world *w);
 struct sim_process *sim_self(struct world *w);
-/* What it was spawned with; NULL if it was not, or for env, not given one. */
+/* What it was spawned with; NULL if it was not, or for env, neither given one nor its parent. */
 const char *const *sim_argv(struct world *w);
 const char *const *sim_env(struct world *w);
-/* Its end of the standard stream that its parent asked for, or NULL: /dev/null. Closed by
- * itself. */
+/* Its end of the standard stream that its parent asked for, or NULL: /dev/null. It closes it
+ * itself; or takes it over with world_inherited_stream, and then this is NULL. */
 struct stream *sim_standard(struct world *w, int which);
 
 /* Computes for `ns` on one of the host's cores: waits, at first for a core if all are busy. */

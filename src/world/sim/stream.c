@@ -48,6 +48,32 @@ struct sim_stream *stream_for(struct end *e, struct sim_world *w)
     return s;
 }
 
+void end_tell(struct end *e)
+{
+    struct sim_stream *s = e->stream;
+    bool over = e->broken || (e->fin_came && !e->unread);
+    if (!s || !s->on_end || s->reader || !over)
+        return;
+    struct coro *c = s->on_end;
+    s->on_end = NULL;
+    coro_cancel(c);
+    sim_world_active(world_of(&s->stream));
+}
+
+bool sim_op_quiet(struct stream *stream)
+{
+    const struct end *e = of(stream)->end;
+    return e && !e->unread && !e->fin_came && !e->broken && !e->error;
+}
+
+void sim_op_cancel_on_end(struct stream *stream, struct coro *c)
+{
+    struct sim_stream *s = of(stream);
+    s->on_end = c;
+    if (s->end)
+        end_tell(s->end);
+}
+
 void sim_op_stream_close(struct stream *stream)
 {
     struct sim_stream *s = of(stream);
@@ -246,6 +272,8 @@ ssize_t sim_op_read(struct stream *stream, void *buffer, size_t size)
             return -EBADF;
         if (e->unread)
             return read_some(e, buffer, size);
+        if (e->fin_came || e->broken)
+            s->on_end = NULL; /* it is told now */
         if (e->fin_came)
             return 0;
         if (e->broken)

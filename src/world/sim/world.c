@@ -26,6 +26,12 @@ static int64_t op_wall(struct world *world)
     return EPOCH_NS + w->sim->now + (w->process ? host_of(w)->wall_base : 0);
 }
 
+static unsigned op_cores(struct world *world)
+{
+    const struct sim_world *w = sim_world_of(world);
+    return w->process ? host_of(w)->cores : 1;
+}
+
 static void op_random(struct world *world, void *buffer, size_t size)
 {
     rand_fill(&sim_world_of(world)->sim->rand, buffer, size);
@@ -144,7 +150,7 @@ void sim_op_post(struct world *world, struct message *m)
 {
     struct sim_world *w = sim_world_of(world);
     const struct sim_world *from = w->sim->running;
-    check(w->open, "world_post to '%s', a world that has ended", w->name);
+    check(w->open || w->has_handle, "world_post to '%s', a world that has ended", w->name);
     check(!from || !from->process || from->process == w->process,
         "world_post from process '%s' to process '%s': processes share no memory; what shares it "
         "is "
@@ -171,6 +177,15 @@ static void deliver(struct sim_world *w)
     }
 }
 
+void sim_world_deliver_rest(struct sim_world *w)
+{
+    struct sim_world *running = w->sim->running;
+    w->sim->running = w;
+    while (w->mail_first)
+        deliver(w);
+    w->sim->running = running;
+}
+
 static void on_mail(struct sim *sim, struct event *e)
 {
     struct sim_world *w = container_of(e, struct sim_world, mail);
@@ -189,8 +204,12 @@ const struct world_ops sim_world_ops = {
     .now = op_now,
     .wall = op_wall,
     .random = op_random,
+    .cores = op_cores,
     .listen = sim_op_listen,
     .accept = sim_op_accept,
+    .try_accept = sim_op_try_accept,
+    .share_listener = sim_op_share_listener,
+    .inherited_listener = sim_op_inherited_listener,
     .listener_address = sim_op_listener_address,
     .listener_close = sim_op_listener_close,
     .connect = sim_op_connect,
@@ -198,6 +217,8 @@ const struct world_ops sim_world_ops = {
     .write_some = sim_op_write_some,
     .shutdown = sim_op_shutdown,
     .peer = sim_op_peer,
+    .cancel_on_end = sim_op_cancel_on_end,
+    .quiet = sim_op_quiet,
     .stream_close = sim_op_stream_close,
     .resolve = sim_op_resolve,
     .spawn = sim_op_spawn,
@@ -205,6 +226,7 @@ const struct world_ops sim_world_ops = {
     .child_wait = sim_op_child_wait,
     .child_signal = sim_op_child_signal,
     .child_close = sim_op_child_close,
+    .inherited_stream = sim_op_inherited_stream,
     .signals = sim_op_signals,
     .signals_next = sim_op_signals_next,
     .signals_close = sim_op_signals_close,
@@ -218,6 +240,9 @@ const struct world_ops sim_world_ops = {
     .rename = sim_op_rename,
     .unlink = sim_op_unlink,
     .sync_directory = sim_op_sync_directory,
+    .thread = sim_op_thread,
+    .thread_wait = sim_op_thread_wait,
+    .thread_close = sim_op_thread_close,
     .post = sim_op_post,
     .watch = sim_op_watch,
     .watch_wait = sim_op_watch_wait,
@@ -292,7 +317,8 @@ int sim_world_open(struct sim *sim, struct sim_process *p, const char *name, str
         mem_free(w);
         return rc;
     }
-    w->log = (struct log){sim->options.log_level, log_sink, log_wall, w};
+    w->log = (struct log){
+        .level = sim->options.log_level, .sink = log_sink, .wall_ns = log_wall, .ctx = w};
     w->world.ops = &sim_world_ops;
     w->world.log = sim->options.text ? &w->log : NULL;
     *out = w;
@@ -409,6 +435,8 @@ void sim_world_bury(struct sim_world *w)
 {
     unsigned unclosed = reclaim(w);
     sim_world_shut(w);
+    if (w->thread)
+        thread_has_ended(w->thread, w->result);
     if (w->process) {
         w->process->unclosed += unclosed;
         process_world_buried(w->process);

@@ -10,6 +10,7 @@
  * stream code. (A child that opens /dev/stdin by name cannot; sockets have no such name.)
  */
 #include "base/mem.h"
+#include "world/environment.h"
 #include "world/uv/internal.h"
 
 #include <errno.h>
@@ -19,34 +20,30 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-struct uv_child {
-    struct child child;
-    uv_process_t process; /* libuv's until it has ended */
-    int pid;
-    struct coro *waiter;
-    bool ended;
-    struct child_exit exit;
-};
-
 static struct uv_child *of(struct child *c)
 {
     return container_of(c, struct uv_child, child);
 }
 
-static void on_exit(uv_process_t *process, int64_t status, int signal)
+void child_has_ended(struct uv_child *c, uv_handle_t *uv)
 {
-    struct uv_child *c = container_of(process, struct uv_child, process);
     struct handle *h = &c->child.handle;
     c->ended = true;
-    c->exit = (struct child_exit){.status = signal ? 0 : (int)status, .signal = signal};
     if (c->waiter)
         coro_wake(c->waiter, 0);
-    handle_leave(h, (uv_handle_t *)process);
+    handle_leave(h, uv);
     loop_woke(uv_world_of_handle(h));
     if (h->closed) {
         uv_world_of_handle(h)->leaving--;
         handle_release(h);
     }
+}
+
+static void on_exit(uv_process_t *process, int64_t status, int signal)
+{
+    struct uv_child *c = container_of(process, struct uv_child, process);
+    c->exit = (struct child_exit){.status = signal ? 0 : (int)status, .signal = signal};
+    child_has_ended(c, (uv_handle_t *)process);
 }
 
 /* ---- Standard streams ---- */
@@ -105,32 +102,44 @@ static char **without_const(const char *const *strings)
     return same;
 }
 
-static int start(struct uv_child *c, const struct spawn_options *options, const struct ends *e)
+static void fill_descriptors(
+    uv_stdio_container_t *to, const struct spawn_options *options, const struct ends *e)
 {
-    uv_stdio_container_t standard[3];
     for (int i = 0; i < 3; i++) {
         /* What is ignored is /dev/null to the child. */
-        standard[i].flags = e->theirs[i] >= 0 || i == STDERR_FILENO ? UV_INHERIT_FD : UV_IGNORE;
-        standard[i].data.fd = e->theirs[i] >= 0 ? e->theirs[i] : i;
+        to[i].flags = e->theirs[i] >= 0 || i == STDERR_FILENO ? UV_INHERIT_FD : UV_IGNORE;
+        to[i].data.fd = e->theirs[i] >= 0 ? e->theirs[i] : i;
     }
+    for (unsigned i = 0; i < options->listener_count; i++) {
+        to[3 + i].flags = UV_INHERIT_FD;
+        to[3 + i].data.fd = uv_world_listener_fd(options->listeners[i]);
+    }
+}
+
+static int start(struct uv_child *c, const struct spawn_options *options, const char *const *env,
+    const struct ends *e)
+{
+    uv_stdio_container_t descriptors[3 + SPAWN_LISTENERS_MAX];
+    fill_descriptors(descriptors, options, e);
     uv_process_options_t o = {
         .exit_cb = on_exit,
         .file = options->argv[0],
         .args = without_const(options->argv),
-        .env = options->env ? without_const(options->env) : NULL,
+        .env = env ? without_const(env) : NULL,
         .cwd = options->directory,
-        .stdio_count = 3,
-        .stdio = standard,
+        .stdio_count = 3 + (int)options->listener_count,
+        .stdio = descriptors,
     };
+    c->pidfd = -1;
     int rc = uv_spawn(&uv_world_of_handle(&c->child.handle)->loop, &c->process, &o);
     c->process.data = &c->child.handle;
     c->pid = c->process.pid;
     return rc;
 }
 
-int uv_world_spawn(struct world *world, const struct spawn_options *options, struct child **out)
+static int spawn(struct uv_world *w, const struct spawn_options *options, const char *const *env,
+    struct child **out)
 {
-    struct uv_world *w = uv_world_of(world);
     struct ends ends;
     int rc = make_ends(w, options, &ends);
     if (rc)
@@ -141,7 +150,7 @@ int uv_world_spawn(struct world *world, const struct spawn_options *options, str
         return -ENOMEM;
     }
     kind_opened(w, KIND_CHILD, &c->child.handle);
-    rc = start(c, options, &ends);
+    rc = start(c, options, env, &ends);
     ends_release(&ends, rc == 0);
     if (rc) {
         c->ended = true;
@@ -154,6 +163,23 @@ int uv_world_spawn(struct world *world, const struct spawn_options *options, str
             *options->standard[i] = &ends.ours[i]->stream;
     *out = &c->child;
     return 0;
+}
+
+int uv_world_spawn(struct world *world, const struct spawn_options *options, struct child **out)
+{
+    const char *const *env = options->env;
+    const char **merged = NULL;
+    if (options->env_add) {
+        const char *const *own;
+        memcpy(&own, &environ, sizeof(own)); /* the same, with const */
+        merged = environment_merge(env ? env : own, options->env_add);
+        if (!merged)
+            return -ENOMEM;
+        env = merged;
+    }
+    int rc = spawn(uv_world_of(world), options, env, out);
+    mem_free(merged);
+    return rc;
 }
 
 /* ---- What can be asked of it ---- */
@@ -182,7 +208,9 @@ int uv_child_wait(struct child *child, struct child_exit *out)
 int uv_child_signal(struct child *child, int signal)
 {
     struct uv_child *c = of(child);
-    return c->ended ? -ESRCH : uv_process_kill(&c->process, signal);
+    if (c->ended)
+        return -ESRCH;
+    return c->pidfd >= 0 ? adopted_child_signal(c, signal) : uv_process_kill(&c->process, signal);
 }
 
 void uv_child_close(struct child *child)
@@ -193,7 +221,8 @@ void uv_child_close(struct child *child)
         coro_wake(c->waiter, -EBADF);
     if (c->ended)
         return;
+    int rc = uv_child_signal(child, SIGKILL);
+    (void)rc; /* it has ended a moment ago, and will be reaped as well */
     handle_hold(&child->handle);
     uv_world_of_handle(&child->handle)->leaving++;
-    uv_process_kill(&c->process, SIGKILL);
 }

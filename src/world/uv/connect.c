@@ -17,6 +17,12 @@
 #define RETRY_MIN_NS (1 * NS_PER_MS)
 #define RETRY_MAX_NS (50 * NS_PER_MS)
 
+/* TCP that gives up on a silent peer says ETIMEDOUT, which is our word for a deadline. */
+static int error_of(int number)
+{
+    return number == ETIMEDOUT ? -EHOSTUNREACH : -number;
+}
+
 static int finish(struct uv_stream *s)
 {
     int rc = ready_wait(&s->ready, UV_WRITABLE, "connect");
@@ -26,7 +32,7 @@ static int finish(struct uv_stream *s)
     socklen_t size = sizeof(error);
     if (getsockopt(s->ready.fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
         return -errno;
-    return -error;
+    return error_of(error);
 }
 
 static int establish(struct world *w, struct uv_stream *s)
@@ -38,7 +44,7 @@ static int establish(struct world *w, struct uv_stream *s)
         if (errno == EINPROGRESS || errno == EINTR)
             return finish(s);
         if (errno != EAGAIN || s->peer.any.sa_family != AF_UNIX)
-            return -errno;
+            return error_of(errno);
         int rc = world_sleep(w, pause);
         if (rc)
             return rc;

@@ -21,6 +21,7 @@ enum kind {
     KIND_SIGNALS,
     KIND_FILE,
     KIND_WATCH,
+    KIND_THREAD,
     KIND_COUNT
 };
 
@@ -48,6 +49,7 @@ struct uv_world {
     size_t leaving;   /* handles being closed, abandoned requests: what the loop still waits for */
     size_t open[KIND_COUNT];
     struct mailbox mailbox;
+    struct uv_world_options options; /* as given: what further threads get */
     const char *name;
     int64_t watchdog_ns;       /* negative: nobody watches */
     struct watchdog *watchdog; /* while running */
@@ -105,9 +107,10 @@ struct ready {
     struct handle *owner; /* whose memory this is part of */
     struct coro *reader;
     struct coro *writer; /* may be the same */
+    struct coro *on_end; /* cancelled when the other side has left and nobody reads; or NULL */
     int fd;
     bool polled;       /* `poll` is libuv's; made at the first wait */
-    uint8_t armed;     /* UV_READABLE | UV_WRITABLE: what libuv is asked for now */
+    uint8_t armed;     /* UV_READABLE | UV_WRITABLE | UV_DISCONNECT: what libuv is asked for now */
     uint8_t seen;      /* what has come since the wait began */
     unsigned unwaited; /* calls in a row that did not have to wait */
     uv_poll_t poll;
@@ -123,6 +126,8 @@ int ready_wait(struct ready *r, int events, const char *why);
 /* Before a call that may find its descriptor ready: one that always is must not keep others from
  * running, so now and then it lets them go first. 0, or what a wait would say. */
 int ready_be_fair(struct ready *r);
+/* See stream_cancel_on_end. */
+void ready_cancel_on_end(struct ready *r, struct coro *c);
 /* Forgets the descriptor, which the caller may close after; those who wait get -EBADF. */
 void ready_close(struct ready *r);
 
@@ -150,27 +155,63 @@ struct uv_stream {
     struct stream stream;
     struct ready ready;
     bool try_read; /* there may be something to read: try before waiting */
+    bool is_pipe;  /* no socket */
     struct address peer;
 };
 
-/* A stream on a connected, non-blocking socket, which it owns even if this fails. */
+/* A stream on a connected, non-blocking socket; NULL: no memory. */
+struct uv_stream *stream_on(struct uv_world *w, int fd, const struct address *peer);
+/* The same, and it owns the socket even if this fails. */
 int stream_adopt(struct uv_world *w, int fd, const struct address *peer, struct uv_stream **out);
 
 ssize_t uv_stream_read(struct stream *s, void *buffer, size_t size);
 ssize_t uv_stream_write_some(struct stream *s, const struct iovec *parts, int count);
 int uv_stream_shutdown(struct stream *s);
+bool uv_stream_quiet(struct stream *s);
+void uv_stream_cancel_on_end(struct stream *s, struct coro *c);
 void uv_stream_peer(const struct stream *s, struct address *out);
 void uv_stream_close(struct stream *s);
 
 int uv_world_listen(struct world *w, const struct address *at, const struct listen_options *options,
     struct listener **out);
 int uv_listener_accept(struct listener *l, struct stream **out);
+int uv_listener_try_accept(struct listener *l, struct stream **out);
+int uv_world_share_listener(struct world *w, struct listener *l, struct listener **out);
 void uv_listener_address(const struct listener *l, struct address *out);
 void uv_listener_close(struct listener *l);
 
 int uv_world_connect(struct world *w, const struct address *to, struct stream **out);
 
+/* ---- child.c, adopted_child.c ---- */
+
+struct uv_child {
+    struct child child;
+    /* One of the two, libuv's until the child has ended. */
+    uv_process_t process;
+    uv_poll_t poll;
+    int pidfd; /* of one that was adopted; -1 */
+    int pid;
+    struct coro *waiter;
+    bool ended;
+    struct child_exit exit;
+};
+
+/* It has been reaped; `uv` is its handle. */
+void child_has_ended(struct uv_child *c, uv_handle_t *uv);
+/* pidfd_send_signal. */
+int adopted_child_signal(const struct uv_child *c, int signal);
+
 /* ---- The other calls of ops.h ---- */
+
+unsigned uv_world_cores(struct world *w);
+
+int uv_world_inherited_listener(struct world *w, unsigned index, struct listener **out);
+int uv_world_inherited_stream(struct world *w, int which, struct stream **out);
+
+int uv_world_thread(struct world *w, const char *name, int (*fn)(struct world *w, void *arg),
+    void *arg, struct thread **out);
+int uv_thread_wait(struct thread *t, int *result);
+void uv_thread_close(struct thread *t);
 
 int uv_world_resolve(
     struct world *w, const char *host, uint16_t port, struct address *out, int max);

@@ -180,6 +180,22 @@ int uv_world_listen(struct world *world, const struct address *at,
     return 0;
 }
 
+/* The file of a Unix socket is removed with the listener that made it. */
+int uv_world_share_listener(struct world *w, struct listener *listener, struct listener **out)
+{
+    int fd = fcntl(of(listener)->ready.fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    int rc;
+    struct uv_listener *l = adopt(uv_world_of(w), fd, &rc);
+    if (!l) {
+        close(fd);
+        return rc;
+    }
+    *out = &l->listener;
+    return 0;
+}
+
 /* A socket from elsewhere may block, and may lack what its connections are to inherit. */
 static int prepare_foreign(int fd)
 {
@@ -236,25 +252,33 @@ static bool is_of_connection(int error)
     }
 }
 
+int uv_listener_try_accept(struct listener *listener, struct stream **out)
+{
+    struct uv_listener *l = of(listener);
+    for (;;) {
+        struct address peer = {.len = sizeof(peer.local)};
+        int fd = accept4(l->ready.fd, &peer.any, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            struct uv_stream *s;
+            int rc = stream_adopt(uv_world_of_handle(&listener->handle), fd, &peer, &s);
+            if (rc == 0)
+                *out = &s->stream;
+            return rc;
+        }
+        if (!is_of_connection(errno))
+            return -errno;
+    }
+}
+
 int uv_listener_accept(struct listener *listener, struct stream **out)
 {
     struct uv_listener *l = of(listener);
     int rc = ready_be_fair(&l->ready);
     while (rc == 0) {
-        struct address peer = {.len = sizeof(peer.local)};
-        int fd = accept4(l->ready.fd, &peer.any, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0) {
-            struct uv_stream *s;
-            rc = stream_adopt(uv_world_of_handle(&listener->handle), fd, &peer, &s);
-            if (rc == 0)
-                *out = &s->stream;
+        rc = uv_listener_try_accept(listener, out);
+        if (rc != -EAGAIN)
             return rc;
-        }
-        if (errno == EAGAIN) {
-            rc = ready_wait(&l->ready, UV_READABLE, "accept");
-        } else if (!is_of_connection(errno)) {
-            rc = -errno;
-        }
+        rc = ready_wait(&l->ready, UV_READABLE, "accept");
     }
     return rc;
 }

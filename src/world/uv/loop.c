@@ -30,7 +30,6 @@
 
 /* ---- A turn ---- */
 
-/* The clock of uv_hrtime, without its detours: a message may ask five times. */
 /* Deadlines are compared with the time at which the clock was last read: at the turn's start, or
  * since then by world_now, which every new deadline is made from. That saves each wait a look at
  * the clock. */
@@ -191,8 +190,12 @@ static const struct world_ops ops = {
     .now = op_now,
     .wall = op_wall,
     .random = op_random,
+    .cores = uv_world_cores,
     .listen = uv_world_listen,
     .accept = uv_listener_accept,
+    .try_accept = uv_listener_try_accept,
+    .share_listener = uv_world_share_listener,
+    .inherited_listener = uv_world_inherited_listener,
     .listener_address = uv_listener_address,
     .listener_close = uv_listener_close,
     .connect = uv_world_connect,
@@ -200,6 +203,8 @@ static const struct world_ops ops = {
     .write_some = uv_stream_write_some,
     .shutdown = uv_stream_shutdown,
     .peer = uv_stream_peer,
+    .cancel_on_end = uv_stream_cancel_on_end,
+    .quiet = uv_stream_quiet,
     .stream_close = uv_stream_close,
     .resolve = uv_world_resolve,
     .spawn = uv_world_spawn,
@@ -207,6 +212,7 @@ static const struct world_ops ops = {
     .child_wait = uv_child_wait,
     .child_signal = uv_child_signal,
     .child_close = uv_child_close,
+    .inherited_stream = uv_world_inherited_stream,
     .signals = uv_world_signals,
     .signals_next = uv_signals_next,
     .signals_close = uv_signals_close,
@@ -220,6 +226,9 @@ static const struct world_ops ops = {
     .rename = uv_world_rename,
     .unlink = uv_world_unlink,
     .sync_directory = uv_world_sync_directory,
+    .thread = uv_world_thread,
+    .thread_wait = uv_thread_wait,
+    .thread_close = uv_thread_close,
     .post = mailbox_post,
     .watch = uv_world_watch,
     .watch_wait = uv_watch_wait,
@@ -270,6 +279,7 @@ int uv_world_open(struct world **out, const struct uv_world_options *options)
     w->world.log = options->log;
     w->timer_at = DEADLINE_NEVER;
     read_clock(w);
+    w->options = *options;
     w->name = options->name ? options->name : "loop";
     w->watchdog_ns = options->watchdog_ns ? options->watchdog_ns : WATCHDOG_DEFAULT_NS;
     struct sched_options sched = {
@@ -343,6 +353,7 @@ static void check_all_closed(const struct uv_world *w)
         [KIND_SIGNALS] = "sets of signals",
         [KIND_FILE] = "files",
         [KIND_WATCH] = "watches",
+        [KIND_THREAD] = "threads",
     };
     char left[256] = "";
     size_t len = 0;

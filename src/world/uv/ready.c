@@ -8,12 +8,19 @@
  * since the loop would spin on it; nothing is lost, as the next wait arms it again and the event is
  * still there.
  *
+ * So the end of a connection on which nobody waits is seen at no cost: the direction is still armed
+ * from the last read. If somebody wants to know (stream_cancel_on_end), an event that nobody reads
+ * is looked into before it is disarmed. Where it was data, only the end and a failure are listened
+ * for; and where the end stands behind data, nothing any more, since the loop would spin on it.
+ *
  * A coroutine that was woken stays in its place until it runs: libuv may poll several times before
  * that, and it must not be taken for someone who no longer cares.
  */
 #include "world/uv/internal.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
 
 /* After how many calls in a row that found their descriptor ready a coroutine lets others run. */
 #define UNWAITED_MAX 64
@@ -21,17 +28,44 @@
 void ready_init(struct ready *r, struct handle *owner, int fd)
 {
     r->owner = owner;
-    r->reader = r->writer = NULL;
+    r->reader = r->writer = r->on_end = NULL;
     r->fd = fd;
     r->polled = false;
     r->armed = r->seen = 0;
     r->unwaited = 0;
 }
 
+/* Whether nothing will ever be read any more. */
+static bool has_ended(int fd)
+{
+    char byte;
+    ssize_t got = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (got < 0 && errno == ENOTSOCK) { /* a pipe */
+        struct pollfd seen = {.fd = fd, .events = POLLIN};
+        return poll(&seen, 1, 0) == 1 && !(seen.revents & POLLIN);
+    }
+    return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+/* Something came and nobody reads it. Returns what to watch for from now on. */
+static int look_for_end(struct ready *r, bool failed, int events)
+{
+    struct coro *c = r->on_end;
+    if (!c)
+        return 0;
+    if (failed || has_ended(r->fd)) {
+        r->on_end = NULL;
+        coro_cancel(c);
+        return 0;
+    }
+    return events & UV_DISCONNECT ? 0 : UV_DISCONNECT;
+}
+
 static void on_ready(uv_poll_t *poll, int status, int events)
 {
     struct ready *r = container_of(poll, struct ready, poll);
-    if (status < 0) {
+    bool failed = status < 0;
+    if (failed) {
         /* An error on the descriptor, for which libuv has stopped watching. Whoever waits will find
          * it by trying. */
         r->armed = 0;
@@ -43,8 +77,11 @@ static void on_ready(uv_poll_t *poll, int status, int events)
     if (events & UV_WRITABLE && r->writer)
         coro_wake(r->writer, 0);
     int wanted = (r->reader ? UV_READABLE : 0) | (r->writer ? UV_WRITABLE : 0);
+    int also = 0;
+    if (events & ~wanted & (UV_READABLE | UV_DISCONNECT))
+        also = look_for_end(r, failed, events);
     if (events & r->armed & ~wanted) {
-        r->armed &= (uint8_t)wanted;
+        r->armed = (uint8_t)((r->armed & wanted) | also);
         uv_poll_start(poll, r->armed, on_ready);
     }
     loop_woke(uv_world_of_handle(r->owner));
@@ -96,6 +133,14 @@ int ready_wait(struct ready *r, int events, const char *why)
     return rc == 0 && r->owner->closed ? -EBADF : rc;
 }
 
+/* Without memory to watch it, its end is not seen: the next read or write will tell. */
+void ready_cancel_on_end(struct ready *r, struct coro *c)
+{
+    r->on_end = c;
+    if (c && !(r->armed & UV_DISCONNECT))
+        arm(r, UV_READABLE);
+}
+
 int ready_be_fair(struct ready *r)
 {
     if (++r->unwaited < UNWAITED_MAX)
@@ -107,6 +152,7 @@ int ready_be_fair(struct ready *r)
 
 void ready_close(struct ready *r)
 {
+    r->on_end = NULL;
     if (r->reader)
         coro_wake(r->reader, -EBADF);
     if (r->writer)

@@ -62,6 +62,27 @@ int uv_world_adopt_listener(struct world *w, int fd, struct listener **out)
 /* The descriptor, which stays the listener's. */
 int uv_world_listener_fd(const struct listener *l);
 
+/* ---- Streams and children that come from elsewhere ---- */
+
+/* A stream on a connected socket or a pipe's end. It is made non-blocking, and on success it is the
+ * stream's. -EINVAL if it is neither. */
+int uv_world_adopt_stream(struct world *w, int fd, struct stream **out)
+    __attribute__((warn_unused_result));
+/* The descriptor, which stays the stream's. */
+int uv_world_stream_fd(const struct stream *s);
+
+/* A child that this process has without having spawned it: one that its own image had before an
+ * exec. Everything can be asked of it that can be asked of others. -ESRCH or -ECHILD if there is no
+ * such child. */
+int uv_world_adopt_child(struct world *w, int pid, struct child **out)
+    __attribute__((warn_unused_result));
+
+/* ---- The init that started us ---- */
+
+/* One datagram to NOTIFY_SOCKET's path ('@': abstract): "READY=1" and the like. Does not wait. 0 or
+ * a negative errno. */
+int uv_notify(const char *socket_path, const char *text);
+
 /* ---- A log to standard error ---- */
 
 /* Lines go to standard error, each by one write(2), with the wall clock's time; any thread. */

@@ -115,6 +115,64 @@ static int listen_to_signals_and_descriptors(struct world *w)
     return rc;
 }
 
+static int return_nine(struct world *w, void *arg)
+{
+    struct listener *l;
+    int rc = world_share_listener(w, arg, &l);
+    if (rc)
+        return rc;
+    listener_close(l);
+    return 9;
+}
+
+static int share_with_a_thread_and_a_child(struct world *w)
+{
+    struct address a;
+    struct listener *l;
+    struct thread *t;
+    struct child *c;
+    int result = 0;
+    must(address_parse(&a, "*:9", NULL) == 0);
+    int rc = world_listen(w, &a, NULL, &l);
+    if (rc)
+        return rc;
+    rc = world_thread(w, "sharer", return_nine, l, &t);
+    if (rc == 0) {
+        rc = thread_wait(t, &result);
+        thread_close(t);
+    }
+    if (rc == 0 && result != 9)
+        rc = result;
+    if (rc == 0) {
+        struct child_exit end = {0};
+        struct spawn_options options = {
+            .argv = (const char *const[]){"heir", NULL},
+            .env_add = (const char *const[]){"A=1", NULL},
+            .listeners = &l,
+            .listener_count = 1,
+        };
+        rc = world_spawn(w, &options, &c);
+        if (rc == 0) {
+            rc = child_wait(c, &end);
+            child_close(c);
+        }
+        if (rc == 0 && end.status != 9)
+            rc = -ENOMEM; /* it did not get to its end */
+    }
+    listener_close(l);
+    return rc;
+}
+
+static int take_over(struct world *w, void *arg)
+{
+    struct listener *l;
+    int rc = world_inherited_listener(w, 0, &l);
+    if (rc)
+        return rc;
+    listener_close(l);
+    return 9;
+}
+
 static int do_everything(struct world *w, void *arg)
 {
     struct world *thread;
@@ -126,6 +184,8 @@ static int do_everything(struct world *w, void *arg)
         rc = have_a_child(w);
     if (rc == 0)
         rc = listen_to_signals_and_descriptors(w);
+    if (rc == 0)
+        rc = share_with_a_thread_and_a_child(w);
     if (rc == 0)
         rc = sim_thread(sim_self(w), "thread", nine, NULL, &thread);
     return rc;
@@ -151,6 +211,8 @@ static int start_all(struct universe *u)
     if (!u->there)
         return -ENOMEM;
     int rc = sim_program(u->sim, "child", nine, NULL);
+    if (rc == 0)
+        rc = sim_program(u->sim, "heir", take_over, NULL);
     if (rc == 0)
         rc = sim_file_put(u->here, "/conf", "text", 4);
     if (rc == 0)

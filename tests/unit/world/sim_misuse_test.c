@@ -160,6 +160,42 @@ static void what_is_for_others_is_caught(void **state)
     assert_caught(cut_a_host_from_itself, "host 'here' cannot be cut off from itself", "");
 }
 
+/* ---- Threads and shared sockets ---- */
+
+static int close_what_runs(struct world *w, void *arg)
+{
+    struct thread *t;
+    must(world_thread(w, "busy", sleep_long, NULL, &t) == 0);
+    thread_close(t);
+    return 0;
+}
+
+static void close_a_running_thread(void)
+{
+    run_mistake(close_what_runs);
+}
+
+static int share_with_a_stranger(struct world *w, void *arg)
+{
+    struct sim_process *other = start(u.here, sleep_long, NULL);
+    struct listener *l = must_listen(w, "*:7");
+    struct listener *theirs;
+    return world_share_listener(sim_process_world(other), l, &theirs);
+}
+
+static void share_between_processes(void)
+{
+    run_mistake(share_with_a_stranger);
+}
+
+static void threads_and_sharing_are_checked(void **state)
+{
+    assert_caught(close_a_running_thread, "thread_close was called on a thread that runs",
+        "coroutine 'busy'");
+    assert_caught(share_between_processes,
+        "world_share_listener by process 'test' of a listener of process 'test'", "seed 1");
+}
+
 /* ---- Those who do not end ---- */
 
 static struct world *own;
@@ -246,6 +282,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mail_to_strangers_and_to_the_dead_is_caught),
         cmocka_unit_test(what_is_for_others_is_caught),
+        cmocka_unit_test(threads_and_sharing_are_checked),
         cmocka_unit_test(what_never_ends_is_caught),
 #ifdef WEIR_DEBUG
         cmocka_unit_test(misuse_of_the_world_is_caught),

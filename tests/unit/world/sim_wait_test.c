@@ -4,6 +4,8 @@
  */
 #include "sim_fixture.h"
 
+#include "coro/sync.h"
+
 #include <fcntl.h>
 #include <signal.h>
 
@@ -19,6 +21,9 @@ struct stage {
     struct signals *signals;
     struct watch *watch;
     struct file *file;
+    struct thread *thread;
+    struct future over;
+    struct message closing;
 };
 
 static int wait_in_accept(struct stage *s)
@@ -66,6 +71,12 @@ static int wait_in_signals(struct stage *s)
 static int wait_in_watch(struct stage *s)
 {
     return watch_wait(s->watch, WATCH_READ);
+}
+
+static int wait_in_thread(struct stage *s)
+{
+    int result;
+    return thread_wait(s->thread, &result);
 }
 
 static int wait_in_open(struct stage *s)
@@ -142,6 +153,7 @@ static const struct wait {
     {"sync directory", wait_in_sync_directory},
     {"sleep", wait_in_sleep},
     {"burn", wait_in_burn},
+    {"thread", wait_in_thread},
 };
 #define WAITS (sizeof waits / sizeof *waits)
 
@@ -164,6 +176,18 @@ static int stay(struct world *w, void *arg)
     return world_sleep(w, 1000 * NS_PER_S);
 }
 
+/* The thread of a stage: until the stage is closed. */
+static int stay_in_the_thread(struct world *w, void *arg)
+{
+    struct stage *s = arg;
+    return future_wait(&s->over);
+}
+
+static void tell_that_it_is_over(struct message *m)
+{
+    future_set(&container_of(m, struct stage, closing)->over, 0);
+}
+
 static void stage_set(struct stage *s, struct world *w)
 {
     static char data[10000];
@@ -177,6 +201,9 @@ static void stage_set(struct stage *s, struct world *w)
     must(world_signals(w, (const int[]){SIGTERM}, 1, &s->signals) == 0);
     must(world_watch(w, sim_fd(w), &s->watch) == 0);
     must(world_open(w, "/f", O_RDWR | O_CREAT, 0600, &s->file) == 0);
+    future_init(&s->over);
+    s->closing.deliver = tell_that_it_is_over;
+    must(world_thread(w, "thread", stay_in_the_thread, s, &s->thread) == 0);
     must_sleep(w, NS_PER_S);
     sim_disk(
         s->u->here, &(struct sim_disk){.op_ns = 10000 * NS_PER_S, .sync_ns = 10000 * NS_PER_S});
@@ -192,6 +219,11 @@ static void stage_close(struct stage *s)
     signals_close(s->signals);
     watch_close(s->watch);
     file_close(s->file);
+    world_post(thread_world(s->thread), &s->closing);
+    int result;
+    CORO_SHIELD(DEADLINE_NEVER);
+    must(thread_wait(s->thread, &result) == (coro_cancelled(coro_self()) ? -ECANCELED : 0));
+    thread_close(s->thread);
 }
 
 static void play(uint64_t seed, sim_main *main)

@@ -102,6 +102,44 @@ static void listen_on_another_thread(void)
     pthread_join(thread, NULL);
 }
 
+/* ---- Threads ---- */
+
+static int end_late(struct world *own, void *arg)
+{
+    return world_sleep(own, 1000 * NS_PER_S);
+}
+
+static int close_what_runs(void *arg)
+{
+    struct thread *t;
+    int rc = world_thread(w, "busy", end_late, NULL, &t);
+    thread_close(t);
+    return rc;
+}
+
+static void close_a_running_thread(void)
+{
+    run_mistake(close_what_runs);
+}
+
+static int leave_a_thread(void *arg)
+{
+    struct thread *t;
+    return world_thread(w, "busy", end_late, NULL, &t);
+}
+
+static void close_with_a_thread(void)
+{
+    run_mistake(leave_a_thread);
+    uv_world_close(w);
+}
+
+static void threads_that_run(void **state)
+{
+    assert_caught(close_a_running_thread, "thread_close was called on a thread that runs");
+    assert_caught(close_with_a_thread, "a world was closed with these still open: 1 threads");
+}
+
 static void use_on_another_thread(void **state)
 {
     only_in_debug_builds();
@@ -252,6 +290,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(waits_outside_coroutines),
         cmocka_unit_test(use_on_another_thread),
+        cmocka_unit_test(threads_that_run),
         cmocka_unit_test(coroutines_of_another_world),
         cmocka_unit_test(use_after_close),
         cmocka_unit_test(two_in_one_call),

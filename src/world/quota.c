@@ -1,0 +1,103 @@
+/*
+ * quota.c: control groups' files, read.
+ */
+#include "world/quota.h"
+
+#include <stdint.h>
+#include <string.h>
+
+/* Microseconds beyond which nobody means a limit: some 31 years. */
+#define MICROSECONDS_MAX INT64_C(1000000000000000)
+
+/* The digits at the start of `text`, which are taken off it: -1 if there are none. */
+static int64_t take_number(struct span *text)
+{
+    int64_t value = -1;
+    while (text->len > 0 && *text->ptr >= '0' && *text->ptr <= '9') {
+        value = (value < 0 ? 0 : value) * 10 + (*text->ptr - '0');
+        if (value > MICROSECONDS_MAX)
+            value = MICROSECONDS_MAX;
+        text->ptr++;
+        text->len--;
+    }
+    return value;
+}
+
+static void skip_spaces(struct span *text)
+{
+    while (text->len > 0 && *text->ptr == ' ') {
+        text->ptr++;
+        text->len--;
+    }
+}
+
+static unsigned cores_of(int64_t quota, int64_t period)
+{
+    if (quota <= 0 || period <= 0)
+        return QUOTA_NONE;
+    int64_t cores = (quota + period - 1) / period;
+    return cores > UINT16_MAX ? QUOTA_NONE : (unsigned)cores;
+}
+
+unsigned quota_of_v2(struct span cpu_max)
+{
+    int64_t quota = take_number(&cpu_max);
+    skip_spaces(&cpu_max);
+    return cores_of(quota, take_number(&cpu_max));
+}
+
+unsigned quota_of_v1(struct span quota_us, struct span period_us)
+{
+    int64_t quota = take_number(&quota_us);
+    return cores_of(quota, take_number(&period_us));
+}
+
+/* ---- /proc/self/cgroup: lines of "number:controllers:path" ---- */
+
+/* What comes before the next `end`, which is taken off with it; all of it if there is none. */
+static struct span take_until(struct span *text, char end)
+{
+    const char *found = text->len > 0 ? memchr(text->ptr, end, text->len) : NULL;
+    struct span part = {text->ptr, found ? (size_t)(found - text->ptr) : text->len};
+    size_t taken = part.len + (found ? 1 : 0);
+    if (taken > 0)
+        text->ptr += taken;
+    text->len -= taken;
+    return part;
+}
+
+static bool has_cpu(struct span controllers)
+{
+    while (controllers.len > 0)
+        if (span_equal(take_until(&controllers, ','), SPAN("cpu")))
+            return true;
+    return false;
+}
+
+bool quota_group(struct span text, bool v1, struct span *path)
+{
+    while (text.len > 0) {
+        struct span line = take_until(&text, '\n');
+        struct span number = take_until(&line, ':');
+        struct span controllers = take_until(&line, ':');
+        if (line.len == 0 || line.ptr[0] != '/')
+            continue;
+        bool unified = controllers.len == 0 && span_equal(number, SPAN("0"));
+        if (v1 ? has_cpu(controllers) : unified) {
+            *path = line;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool quota_parent(struct span *path)
+{
+    while (path->len > 0 && path->ptr[path->len - 1] == '/')
+        path->len--;
+    if (path->len == 0)
+        return false;
+    while (path->len > 0 && path->ptr[path->len - 1] != '/')
+        path->len--;
+    return true;
+}
