@@ -1,0 +1,182 @@
+/*
+ * config.h: the configuration, checked, with every default filled in; and how to get one.
+ *
+ *     listen: 127.0.0.1:8080
+ *     routes:
+ *       - route: GET /hello/{name}
+ *         nodes:
+ *           user: {http: {url: "http://127.0.0.1:9001/users/$path.name"}}
+ *           pause: {sleep: 70ms}
+ *         reply: {hello: $path.name, user: $node.user.body}
+ *
+ * What a key is called, its type, unit, default and description stand once, in a table (schema.c),
+ * from which come reading, checking, printing, the JSON Schema for editors and
+ * doc/configuration.md.
+ *
+ * A configuration does not change once it is loaded; any thread may read it. Flows (nodes, replies)
+ * are checked further by whoever compiles them (flow/), with the same list of errors.
+ */
+#pragma once
+
+#include "conf/node.h"
+
+#include "base/log.h"
+
+#include <stdint.h>
+
+struct conf_listen {
+    struct conf_mark mark;
+    const char *address; /* "127.0.0.1:8080", "[::1]:80", "*:80", "unix:/run/weir.sock"; a bare port
+                            is on 127.0.0.1 */
+    unsigned backlog;    /* 4096 */
+};
+
+struct conf_limits {
+    uint64_t line;                    /* 8KiB */
+    uint64_t head;                    /* 32KiB */
+    unsigned fields;                  /* 100; at most 1000 */
+    uint64_t body;                    /* 1MiB */
+    unsigned requests_per_connection; /* 0: no limit */
+    unsigned connections;             /* open at once, over all listeners; 0: no limit. 65536 */
+};
+
+struct conf_timeouts {
+    int64_t headers;    /* 10s: from a request's first byte to the end of its head */
+    int64_t body;       /* 10s: between two pieces of a body */
+    uint64_t body_rate; /* 100 bytes/s: the least average, after the first `body` */
+    int64_t idle;       /* 75s: a kept connection between two requests */
+    int64_t write;      /* 30s: until a client that reads nothing is given up */
+    int64_t request;    /* 60s: a route's deadline, where it does not say its own */
+    int64_t linger;     /* 2s: after the last reply, for the client to read it and close */
+    int64_t drain;      /* 30s: an old server's requests, at reload and stop */
+};
+
+struct conf_log {
+    enum log_level level; /* info */
+    enum conf_log_format {
+        CONF_LOG_AUTO,
+        CONF_LOG_TEXT,
+        CONF_LOG_JSON
+    } format;    /* auto: text on a terminal */
+    bool access; /* true */
+};
+
+struct conf_client {      /* of `http` nodes */
+    unsigned connections; /* kept idle per host and I/O thread; 64 */
+    unsigned in_use;      /* open per host and I/O thread at once; others wait. 0: no limit. 1024 */
+    int64_t idle;         /* 30s: a kept connection is closed after */
+    int64_t connect;      /* 5s */
+    int64_t first_byte;   /* 30s */
+    uint64_t reply_head;  /* 32KiB */
+    uint64_t reply_body;  /* 16MiB */
+};
+
+/* One node of a flow, with exactly one of the kinds set. Its expressions are templates: the tree as
+ * it stood. */
+enum conf_node_kind { CONF_NODE_SLEEP, CONF_NODE_HTTP, CONF_NODE_REPLY };
+
+enum conf_distribution { CONF_FIXED, CONF_UNIFORM, CONF_EXPONENTIAL };
+
+struct conf_sleep { /* sleep: 70ms | {uniform: [10ms, 20ms]} | {exponential: 70ms, seed: 7} */
+    enum conf_distribution distribution;
+    int64_t low_ns;  /* of uniform; the span of fixed; the mean of exponential */
+    int64_t high_ns; /* of uniform */
+    uint64_t seed;   /* 0: the world's own */
+};
+
+struct conf_http { /* http: {url: ..., method: GET, headers: {...}, body: ..., expect: 200-299,
+                      times: 1} */
+    const struct conf_node *url;     /* a template in text: scheme and authority must be literal */
+    const struct conf_node *method;  /* literal; GET, or POST with a body */
+    const struct conf_node *headers; /* a map of templates, or NULL */
+    const struct conf_node *body;    /* a template, or NULL */
+    const struct conf_node *expect;  /* statuses that are no failure: a number, a range "200-299", a
+                                        list of them. 200-299 */
+    unsigned times; /* 1: several at once; the value is a list then if it was given */
+    bool times_given;
+};
+
+struct conf_flow_node {
+    struct conf_mark mark;
+    const char *name;
+    enum conf_node_kind kind;
+    struct conf_sleep sleep;
+    struct conf_http http;
+    const struct conf_node *value;    /* of a reply node: the template that becomes its value */
+    int64_t deadline;                 /* 0: the route's */
+    bool optional;                    /* its failure is not the request's: */
+    const struct conf_node *fallback; /* `default`: its value then; NULL: null */
+};
+
+struct conf_route {
+    struct conf_mark mark;
+    struct conf_mark route_mark;
+    const char *method;  /* "GET", or "*" */
+    const char *pattern; /* "/hello/{name}" */
+    const char *name;    /* in metrics and logs: "GET /hello/{name}" unless given */
+    int64_t deadline;    /* timeouts.request */
+    uint64_t body;       /* limits.body */
+    bool sequential;     /* order: sequential */
+    struct conf_flow_node *nodes;
+    unsigned node_count;
+    const struct conf_node *reply;   /* the template; NULL: the nodes' values */
+    const struct conf_node *status;  /* a number; 200 */
+    const struct conf_node *headers; /* a map of templates, or NULL */
+};
+
+struct config {
+    struct conf_listen *listen;
+    unsigned listen_count;
+    const char *admin;  /* address; NULL: `admin: off`. "127.0.0.1:9900" */
+    unsigned threads;   /* 0: auto */
+    bool date;          /* true: the Date field */
+    const char *server; /* the Server field; "" for none. "weir" */
+    struct conf_limits limits;
+    struct conf_timeouts timeouts;
+    struct conf_log log;
+    struct conf_client client;
+    struct conf_route *routes;
+    unsigned route_count;
+};
+
+/* ---- Loading ---- */
+
+struct conf; /* owns a config, its tree and all text in them */
+
+/* Where text comes from: injected, so that loading is pure. Both give memory by mem_alloc, which
+ * becomes the caller's: 0, -ENOENT, or another negative errno. `max` bounds what is read. */
+struct conf_source {
+    int (*file)(void *ctx, const char *path, size_t max, char **text, size_t *len);
+    const char *(*env)(void *ctx, const char *name); /* NULL: not set */
+    void *ctx;
+};
+
+/* Reads `path` and what it includes. 0 and a configuration; -EINVAL and `errors` says why (all that
+ * is wrong, not the first alone); -ENOMEM. `errors` is made by conf_errors_new and may gain entries
+ * of those who check further. */
+int conf_load(struct conf **out, const char *path, const struct conf_source *source,
+    struct conf_errors *errors) __attribute__((warn_unused_result));
+/* From a text whose `${...}` are not special: what conf_write gave. */
+int conf_parse(struct conf **out, struct span text, struct conf_errors *errors)
+    __attribute__((warn_unused_result));
+void conf_free(struct conf *c);
+const struct config *conf_config(const struct conf *c);
+
+struct conf_errors *conf_errors_new(void);
+void conf_errors_free(struct conf_errors *errors);
+/* One a line, by file, line and column. */
+int conf_errors_write(const struct conf_errors *errors, struct bytes *out)
+    __attribute__((warn_unused_result));
+
+/* The whole configuration as JSON, which is YAML too: for handing it to another process
+ * (conf_parse). Secrets are in it, as {"${}": text}, so that the other process does not show them
+ * either. Defaults are left out. */
+int conf_write(const struct conf *c, struct bytes *out) __attribute__((warn_unused_result));
+/* As YAML for people, every default filled in, secrets as "***". */
+int conf_print(const struct conf *c, struct bytes *out) __attribute__((warn_unused_result));
+/* As JSON, secrets as "***": for /config. */
+int conf_print_json(const struct conf *c, struct bytes *out) __attribute__((warn_unused_result));
+/* The JSON Schema (draft 2020-12) of a configuration file. */
+int conf_schema_write(struct bytes *out) __attribute__((warn_unused_result));
+/* doc/configuration.md: every key with type, unit, default, description, example. */
+int conf_reference_write(struct bytes *out) __attribute__((warn_unused_result));

@@ -1,0 +1,59 @@
+/*
+ * read.h: what the readers of tree into struct config share: read.c goes through sections, types.c
+ * reads single values, route.c what has a form of its own.
+ *
+ * A reader never stops at a mistake: it tells it and goes on, with the default in place. Only
+ * want of memory ends a reading.
+ */
+#pragma once
+
+#include "conf/internal.h"
+#include "conf/schema.h"
+
+/* Where a value stands, for sentences: "routes[3].nodes.user.sleep". */
+struct conf_where {
+    const struct conf_where *up; /* NULL: the top */
+    struct span name;            /* of a member */
+    int index;                   /* of an element, if `name` is empty */
+};
+
+struct conf_reader {
+    struct conf *conf;
+    struct arena *arena;
+    struct conf_errors *errors;
+};
+
+#define CONF_WHERE_MAX 256
+const char *conf_where_text(const struct conf_where *where, char out[CONF_WHERE_MAX]);
+
+/* Reads one value into `at`: 0, also if it was wrong; -ENOMEM. */
+int conf_read_value(struct conf_reader *r, const struct conf_key *key, struct conf_node *n,
+    const struct conf_where *where, void *at) __attribute__((warn_unused_result));
+/* Reads a map's members by the section's keys into `base`; NULL: all defaults. */
+int conf_read_section(struct conf_reader *r, const struct conf_section *section,
+    struct conf_node *n, const struct conf_where *where, void *base)
+    __attribute__((warn_unused_result));
+/* The scalars and templates (types.c). */
+int conf_read_scalar(struct conf_reader *r, const struct conf_key *key, struct conf_node *n,
+    const struct conf_where *where, void *at) __attribute__((warn_unused_result));
+/* What has a form of its own (route.c). */
+int conf_read_listeners(struct conf_reader *r, struct conf_node *n, const struct conf_where *where);
+int conf_read_routes(struct conf_reader *r, struct conf_node *n, const struct conf_where *where);
+int conf_read_nodes(struct conf_reader *r, struct conf_node *n, const struct conf_where *where,
+    struct conf_route *route);
+int conf_read_sleep(struct conf_reader *r, const struct conf_key *key, struct conf_node *n,
+    const struct conf_where *where, struct conf_sleep *sleep);
+int conf_read_range(struct conf_reader *r, const struct conf_key *key, struct conf_node *n,
+    const struct conf_where *where, struct conf_sleep *sleep);
+int conf_read_http(struct conf_reader *r, struct conf_node *n, const struct conf_where *where,
+    struct conf_http *http);
+int conf_read_statuses(struct conf_reader *r, struct conf_node *n, const struct conf_where *where,
+    const struct conf_node **at);
+
+/* "limits.body: found 'lots', expected ..."; `hint` is put behind. */
+void conf_tell(struct conf_reader *r, const struct conf_node *n, const struct conf_where *where,
+    const char *expected, const char *hint);
+
+/* A scalar of a constant text, where `like` stands (or nowhere). NULL without memory. */
+struct conf_node *conf_new_scalar(
+    struct arena *arena, const char *text, const struct conf_node *like);

@@ -1,0 +1,183 @@
+/*
+ * reference.c: the table as a page: doc/configuration.md is this and nothing else.
+ */
+#include "conf/internal.h"
+#include "conf/schema.h"
+
+#include <inttypes.h>
+
+static const char opening[] =
+    "# Configuration\n"
+    "\n"
+    "<!-- Written by Weir from the table in src/conf/schema.c; tests/unit/conf/reference_test\n"
+    "     compares. To write it anew:\n"
+    "     WEIR_WRITE_REFERENCE=1 meson test -C build/debug conf/reference_test -->\n"
+    "\n"
+    "A configuration is a YAML file.\n"
+    "\n"
+    "```yaml\n"
+    "listen: 127.0.0.1:8080\n"
+    "routes:\n"
+    "  - route: GET /hello/{name}\n"
+    "    nodes:\n"
+    "      user: {http: \"http://127.0.0.1:9001/users/$path.name\"}\n"
+    "      pause: {sleep: 70ms}\n"
+    "    reply: {hello: $path.name, user: $node.user.body}\n"
+    "```\n"
+    "\n"
+    "`weir check FILE` says all that is wrong with one; `weir check --print FILE` prints it with\n"
+    "every default.\n"
+    "\n"
+    "**Durations** have a unit: `ns`, `us`, `ms`, `s`, `m` or `h`, and may have decimals: "
+    "`250ms`,\n"
+    "`1.5s`. **Sizes** are bytes, or have one of `B`, `kB`, `KiB`, `MB`, `MiB`, `GB`, `GiB`: "
+    "`512`,\n"
+    "`64KiB`. **Booleans** are `true` and `false`.\n"
+    "\n"
+    "**From outside**: in any value, `${NAME}` is a variable of the environment,\n"
+    "`${NAME:-default}` has a default in case that it is not set or empty, and\n"
+    "`${file:/run/secrets/x}` is a file's text without the line break at its end. What comes from\n"
+    "there is text, is never read as YAML and never shown. `$${` is a `${` of your own.\n"
+    "\n"
+    "**Templates** are any YAML value in which `$body`, `$path.x`, `$query.x`, `$header.x` and\n"
+    "`$node.x` are replaced.\n"
+    "\n"
+    "**YAML** here is what JSON has, and comments, anchors and aliases: text needs no quotes "
+    "unless\n"
+    "it would be a number, `true`, `false` or `null`. Within `{ }` and `[ ]` a text that has "
+    "braces,\n"
+    "as `${NAME}` and `GET /hello/{name}` do, needs quotes too. Keys that stand twice, merge keys\n"
+    "(`<<`), tags of one's own and several documents in a file are refused.\n";
+
+static const char *type_words(const struct conf_key *key)
+{
+    switch (key->type) {
+    case CONF_DURATION:
+        return "duration";
+    case CONF_SIZE:
+        return key->unit ? key->unit : "size";
+    case CONF_COUNT:
+        return key->unit ? key->unit : "number";
+    case CONF_SEED:
+        return "number";
+    case CONF_BOOL:
+        return "boolean";
+    case CONF_TEXT:
+        return "text";
+    case CONF_ADDRESS:
+        return "address";
+    case CONF_ADMIN:
+        return "address or `off`";
+    case CONF_THREADS:
+        return "`auto` or a number";
+    case CONF_PATTERN:
+        return "method and path";
+    case CONF_TEMPLATE:
+        return "template";
+    case CONF_FIELDS:
+        return "map of templates";
+    case CONF_STATUS:
+        return "status or template";
+    case CONF_STATUSES:
+        return "statuses";
+    case CONF_URL:
+        return "URL";
+    case CONF_METHOD:
+        return "method";
+    case CONF_LISTENERS:
+        return "address, or list";
+    case CONF_ROUTES:
+        return "list";
+    case CONF_SLEEP:
+        return "duration, or map";
+    case CONF_HTTP:
+        return "URL, or map";
+    case CONF_RANGE:
+        return "two durations";
+    case CONF_INCLUDE:
+        return "path, or list of paths";
+    default:
+        return "map";
+    }
+}
+
+static int write_choices(struct bytes *out, const struct conf_key *key)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && key->choices[i]; i++)
+        rc = bytes_printf(out, "%s`%s`", i ? ", " : "", key->choices[i]);
+    return rc;
+}
+
+/* ", 1 to 1000" */
+static int write_bounds(struct bytes *out, const struct conf_key *key)
+{
+    char least[CONF_AMOUNT_MAX];
+    char most[CONF_AMOUNT_MAX];
+    switch (key->type) {
+    case CONF_COUNT:
+    case CONF_THREADS:
+        return bytes_printf(out, ", %" PRIu64 " to %" PRIu64,
+            key->type == CONF_THREADS ? UINT64_C(1) : key->least, key->most);
+    case CONF_DURATION:
+        return bytes_printf(out, ", %s to %s", conf_duration_text((int64_t)key->least, least),
+            conf_duration_text((int64_t)key->most, most));
+    case CONF_SIZE:
+        return bytes_printf(
+            out, ", %s to %s", conf_size_text(key->least, least), conf_size_text(key->most, most));
+    default:
+        return 0;
+    }
+}
+
+static int write_default(struct bytes *out, const struct conf_key *key)
+{
+    if (key->required)
+        return bytes_append_span(out, SPAN("required"));
+    if (key->standard)
+        return bytes_printf(out, "`%s`", key->standard);
+    return bytes_append_span(out, span_of(key->standard_words ? key->standard_words : ""));
+}
+
+static int write_key(struct bytes *out, const struct conf_key *key)
+{
+    int rc = bytes_printf(out, "| `%s` | ", key->name);
+    if (rc == 0)
+        rc = key->choices ? write_choices(out, key)
+                          : bytes_append_span(out, span_of(type_words(key)));
+    if (rc == 0)
+        rc = write_bounds(out, key);
+    if (rc == 0)
+        rc = bytes_append_span(out, SPAN(" | "));
+    if (rc == 0)
+        rc = write_default(out, key);
+    if (rc == 0)
+        rc = bytes_printf(out, " | %s", key->says);
+    if (rc == 0 && key->example)
+        rc = bytes_printf(out, " Example: `%s: %s`", key->name, key->example);
+    return rc ? rc : bytes_append_span(out, SPAN(" |\n"));
+}
+
+static int write_section(struct bytes *out, const struct conf_section *section)
+{
+    int rc = bytes_printf(out, "\n## %s\n\n%s", section->title, section->says);
+    if (rc == 0 && section->short_form)
+        rc = bytes_printf(out, " Short: %s.", section->short_form);
+    if (rc == 0)
+        rc = bytes_append_span(
+            out, SPAN("\n\n| key | type | default | meaning |\n| --- | --- | --- | --- |\n"));
+    for (unsigned i = 0; rc == 0 && i < section->count; i++)
+        rc = write_key(out, &section->keys[i]);
+    return rc;
+}
+
+int conf_reference_write(struct bytes *out)
+{
+    size_t before = out->len;
+    int rc = bytes_append_span(out, span_of(opening));
+    for (unsigned i = 0; rc == 0 && conf_sections[i]; i++)
+        rc = write_section(out, conf_sections[i]);
+    if (rc)
+        out->len = before;
+    return rc;
+}

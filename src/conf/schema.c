@@ -1,0 +1,284 @@
+/*
+ * schema.c: see schema.h. A new key is a line here and a member in config.h.
+ */
+#include "conf/schema.h"
+
+#include "conf/config.h"
+
+#include <string.h>
+
+#define MS        UINT64_C(1000000)
+#define HOUR      (3600 * 1000 * MS)
+#define LONG      (720 * HOUR)
+#define KIB       UINT64_C(1024)
+#define MIB       (1024 * KIB)
+#define GIB       (1024 * MIB)
+#define ROUTE_MAX 1024 /* of its name too, which is the same unless given */
+#define KEYS(a)   .keys = (a), .count = sizeof(a) / sizeof *(a)
+
+static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
+static const char *const formats[] = {"auto", "text", "json", NULL};
+static const char *const orders[] = {"parallel", "sequential", NULL};
+
+/* ---- listen ---- */
+
+#define AT(member) .offset = offsetof(struct conf_listen, member)
+static const struct conf_key listener_keys[] = {
+    {"address", CONF_ADDRESS, .required = true, AT(address),
+        .says = "Where to listen. A port alone is on 127.0.0.1; `*:8080` is on every address of "
+                "the machine.",
+        .example = "unix:/run/weir.sock"},
+    {"backlog", CONF_COUNT, AT(backlog), .least = 1, .most = 65535, .standard = "4096",
+        .unit = "connections",
+        .says = "How many connections the kernel holds until they are accepted."},
+};
+#undef AT
+const struct conf_section conf_section_listener = {"listen", "listen: a listener",
+    "An element of `listen`.",
+    "the address alone: `listen: 127.0.0.1:8080`, or the port alone: `listen: 8080`",
+    KEYS(listener_keys)};
+
+/* ---- limits ---- */
+
+#define AT(member) .offset = offsetof(struct conf_limits, member)
+static const struct conf_key limits_keys[] = {
+    {"line", CONF_SIZE, AT(line), .least = 64, .most = MIB, .standard = "8KiB",
+        .says = "The longest request line. Beyond it: 414."},
+    {"head", CONF_SIZE, AT(head), .least = 256, .most = 16 * MIB, .standard = "32KiB",
+        .says = "The largest request head. Beyond it: 431."},
+    {"fields", CONF_COUNT, AT(fields), .least = 1, .most = 1000, .standard = "100",
+        .unit = "fields", .says = "The most header fields of a request. Beyond it: 431."},
+    {"body", CONF_SIZE, AT(body), .most = 16 * GIB, .standard = "1MiB",
+        .says = "The largest request body, where a route does not say its own. Beyond it: 413.",
+        .example = "16MiB"},
+    {"requests_per_connection", CONF_COUNT, AT(requests_per_connection), .most = 1000000000,
+        .standard = "0", .unit = "requests",
+        .says = "After so many a connection is closed. 0: no limit."},
+    {"connections", CONF_COUNT, AT(connections), .most = 10000000, .standard = "65536",
+        .unit = "connections", .says = "Open at once, over all listeners. 0: no limit."},
+};
+#undef AT
+const struct conf_section conf_section_limits = {"limits", "limits: how large things may be",
+    "What a client may ask for.", NULL, KEYS(limits_keys)};
+
+/* ---- timeouts ---- */
+
+#define AT(member) .offset = offsetof(struct conf_timeouts, member)
+static const struct conf_key timeouts_keys[] = {
+    {"headers", CONF_DURATION, AT(headers), .least = MS, .most = LONG, .standard = "10s",
+        .says = "From a request's first byte to the end of its head. Beyond it: 408."},
+    {"body", CONF_DURATION, AT(body), .least = MS, .most = LONG, .standard = "10s",
+        .says = "Between two pieces of a body. Beyond it: 408."},
+    {"body_rate", CONF_SIZE, AT(body_rate), .most = GIB, .standard = "100",
+        .unit = "bytes a second",
+        .says = "The least average speed of a body, after the first `timeouts.body`. 0: none."},
+    {"idle", CONF_DURATION, AT(idle), .least = MS, .most = LONG, .standard = "75s",
+        .says = "A kept connection's rest between two requests; then it is closed."},
+    {"write", CONF_DURATION, AT(write), .least = MS, .most = LONG, .standard = "30s",
+        .says = "Until a client that reads nothing is given up."},
+    {"request", CONF_DURATION, AT(request), .least = MS, .most = LONG, .standard = "60s",
+        .says = "A route's deadline, where it does not say its own. Beyond it: 504.",
+        .example = "5s"},
+    {"linger", CONF_DURATION, AT(linger), .most = LONG, .standard = "2s",
+        .says = "After the last reply, for the client to read it and close."},
+    {"drain", CONF_DURATION, AT(drain), .most = LONG, .standard = "30s",
+        .says = "What running requests have to end, at reload and stop."},
+};
+#undef AT
+const struct conf_section conf_section_timeouts = {"timeouts", "timeouts: how long things may take",
+    "How long Weir waits for a client, and a client for Weir.", NULL, KEYS(timeouts_keys)};
+
+/* ---- log ---- */
+
+#define AT(member) .offset = offsetof(struct conf_log, member)
+static const struct conf_key log_keys[] = {
+    {"level", CONF_CHOICE, AT(level), .standard = "info", .choices = levels,
+        .says = "What is important enough to be logged."},
+    {"format", CONF_CHOICE, AT(format), .standard = "auto", .choices = formats,
+        .says =
+            "Lines for people or for programs; `auto` is text on a terminal and JSON elsewhere."},
+    {"access", CONF_BOOL, AT(access), .standard = "true",
+        .says = "Whether each request is a line."},
+};
+#undef AT
+const struct conf_section conf_section_log = {
+    "log", "log: what is told", "The log goes to standard error.", NULL, KEYS(log_keys)};
+
+/* ---- client ---- */
+
+#define AT(member) .offset = offsetof(struct conf_client, member)
+static const struct conf_key client_keys[] = {
+    {"connections", CONF_COUNT, AT(connections), .most = 1000000, .standard = "64",
+        .unit = "connections", .says = "Kept idle, for each host and I/O thread."},
+    {"in_use", CONF_COUNT, AT(in_use), .most = 1000000, .standard = "1024", .unit = "connections",
+        .says = "Open at once, for each host and I/O thread; others wait. 0: no limit."},
+    {"idle", CONF_DURATION, AT(idle), .least = MS, .most = LONG, .standard = "30s",
+        .says = "After it a kept connection is closed."},
+    {"connect", CONF_DURATION, AT(connect), .least = MS, .most = LONG, .standard = "5s",
+        .says = "Until a connection must stand."},
+    {"first_byte", CONF_DURATION, AT(first_byte), .least = MS, .most = LONG, .standard = "30s",
+        .says = "From the request's end to the reply's first byte."},
+    {"reply_head", CONF_SIZE, AT(reply_head), .least = 256, .most = 16 * MIB, .standard = "32KiB",
+        .says = "The largest reply head that is read."},
+    {"reply_body", CONF_SIZE, AT(reply_body), .most = 16 * GIB, .standard = "16MiB",
+        .says = "The largest reply body that is read."},
+};
+#undef AT
+const struct conf_section conf_section_client = {"client",
+    "client: the servers that `http` nodes call",
+    "How connections to other servers are kept, and what is read from them.", NULL,
+    KEYS(client_keys)};
+
+/* ---- A node ---- */
+
+static const struct conf_key uniform_keys[] = {
+    {"uniform", CONF_RANGE, .required = true, .most = LONG,
+        .says = "Any duration between the two, each as likely.", .example = "[10ms, 20ms]"},
+    {"seed", CONF_SEED, .offset = offsetof(struct conf_sleep, seed), .most = INT64_MAX,
+        .standard = "0",
+        .says = "The same seed gives the same durations. 0: a different one in each run."},
+};
+const struct conf_section conf_section_uniform = {"sleep", "sleep: evenly distributed",
+    "A sleep of a length between two bounds.", NULL, KEYS(uniform_keys)};
+
+static const struct conf_key exponential_keys[] = {
+    {"exponential", CONF_DURATION, .required = true, .offset = offsetof(struct conf_sleep, low_ns),
+        .least = 1, .most = LONG, .says = "The mean; most are shorter, a few much longer.",
+        .example = "70ms"},
+    {"seed", CONF_SEED, .offset = offsetof(struct conf_sleep, seed), .most = INT64_MAX,
+        .standard = "0",
+        .says = "The same seed gives the same durations. 0: a different one in each run."},
+};
+const struct conf_section conf_section_exponential = {"sleep", "sleep: exponentially distributed",
+    "A sleep as waiting times often are.", NULL, KEYS(exponential_keys)};
+
+#define AT(member) .offset = offsetof(struct conf_http, member)
+static const struct conf_key http_keys[] = {
+    {"url", CONF_URL, .required = true, AT(url),
+        .says = "What to call. Scheme, host and port stand as they are; the rest is a template.",
+        .example = "http://127.0.0.1:9001/users/$path.id"},
+    {"method", CONF_METHOD, AT(method), .standard_words = "GET, or POST with a body",
+        .says = "The request's method, in capitals.", .example = "PUT"},
+    {"headers", CONF_FIELDS, AT(headers), .says = "Header fields of the request: templates.",
+        .example = "{authorization: 'Bearer ${file:/run/secrets/token}'}"},
+    {"body", CONF_TEMPLATE, AT(body), .says = "The request's body: a template.",
+        .example = "{id: $path.id}"},
+    {"expect", CONF_STATUSES, AT(expect), .standard = "200-299",
+        .says = "Which statuses are no failure: a number, a range, or a list of them.",
+        .example = "[200, 404]"},
+    {"times", CONF_COUNT, AT(times), .least = 1, .most = 1000, .standard = "1", .unit = "calls",
+        .says = "So many calls at once. If it is given, the node's value is a list."},
+};
+#undef AT
+const struct conf_section conf_section_http = {"http", "http: a call to another server",
+    "The node's value is `{status, body}` of the reply.",
+    "the URL alone: `http: \"http://127.0.0.1:9001/users\"`", KEYS(http_keys)};
+
+#define AT(member) .offset = offsetof(struct conf_flow_node, member)
+static const struct conf_key node_keys[] = {
+    {"sleep", CONF_SLEEP, AT(sleep), .least = 0, .most = LONG,
+        .says =
+            "Waits for a duration, or for one out of a distribution: `{uniform: [10ms, 20ms]}` or "
+            "`{exponential: 70ms}`, each with a `seed` if wanted.",
+        .example = "70ms"},
+    {"http", CONF_HTTP, AT(http), .section = &conf_section_http, .says = "Calls another server.",
+        .example = "http://127.0.0.1:9001/users/$path.id"},
+    {"reply", CONF_TEMPLATE, AT(value), .says = "A template that becomes the node's value.",
+        .example = "{name: $path.name}"},
+    {"deadline", CONF_DURATION, AT(deadline), .most = LONG, .standard_words = "the route's",
+        .says = "What the node may take. 0: what is left of the route's.", .example = "200ms"},
+    {"optional", CONF_BOOL, AT(optional), .standard = "false",
+        .says = "Its failure is not the request's: its value is `default` then."},
+    {"default", CONF_TEMPLATE, AT(fallback), .standard_words = "null",
+        .says = "The value of an optional node that failed: a template.",
+        .example = "{name: nobody}"},
+};
+#undef AT
+const struct conf_section conf_section_node = {"nodes", "nodes: what a route does",
+    "A node has a name (letters, digits, `_` and `-`, a letter first) and exactly one of `sleep`, "
+    "`http` and "
+    "`reply`.",
+    NULL, KEYS(node_keys)};
+
+/* ---- A route ---- */
+
+#define AT(member) .offset = offsetof(struct conf_route, member)
+#define INHERITS(member) \
+    .inherits = offsetof(struct config, member), .standard_words = "`" #member "`"
+static const struct conf_key route_keys[] = {
+    {"route", CONF_PATTERN, .required = true, .offset = 0, .most = ROUTE_MAX,
+        .says =
+            "Method and path. Without a method it answers every one. `{name}` is any one segment, "
+            "`{name...}` the rest of the path.",
+        .example = "GET /hello/{name}"},
+    {"name", CONF_TEXT, AT(name), .least = 1, .most = ROUTE_MAX,
+        .standard_words = "what `route` says", .says = "What it is called in metrics and logs.",
+        .example = "hello"},
+    {"deadline", CONF_DURATION, AT(deadline), .least = MS, .most = LONG, INHERITS(timeouts.request),
+        .says = "What a request may take. Beyond it: 504.", .example = "500ms"},
+    {"body", CONF_SIZE, AT(body), .most = 16 * GIB, INHERITS(limits.body),
+        .says = "The largest request body. Beyond it: 413.", .example = "16MiB"},
+    {"order", CONF_ORDER, AT(sequential), .standard = "parallel", .choices = orders,
+        .says = "Nodes run at once as far as their references allow, or one after another."},
+    {"nodes", CONF_NODES, .offset = 0, .section = &conf_section_node,
+        .says = "What must be known for the reply, by name.", .example = "{pause: {sleep: 70ms}}"},
+    {"reply", CONF_TEMPLATE, AT(reply), .standard_words = "the nodes' values",
+        .says = "The reply's body: a template.", .example = "{hello: $path.name}"},
+    {"status", CONF_STATUS, AT(status), .standard = "200",
+        .says = "The reply's status: a number from 200 to 599, or a template.", .example = "201"},
+    {"headers", CONF_FIELDS, AT(headers), .says = "Header fields of the reply: templates.",
+        .example = "{cache-control: no-store}"},
+};
+#undef AT
+const struct conf_section conf_section_route = {
+    "routes", "routes: what is answered", "An element of `routes`.", NULL, KEYS(route_keys)};
+
+/* ---- The whole ---- */
+
+#define AT(member) .offset = offsetof(struct config, member)
+static const struct conf_key root_keys[] = {
+    {"include", CONF_INCLUDE,
+        .says = "Other files to read, as seen from this one. They may hold any key: `listen` and "
+                "`routes` "
+                "grow, sections are joined, and nothing may be set twice.",
+        .example = "[limits.yaml, routes/users.yaml]"},
+    {"listen", CONF_LISTENERS, .offset = 0, .standard = "127.0.0.1:8080",
+        .section = &conf_section_listener,
+        .says = "Where to listen: an address, a port, or a list of them."},
+    {"admin", CONF_ADMIN, AT(admin), .standard = "127.0.0.1:9900",
+        .says =
+            "Where `/livez`, `/readyz`, `/metrics` and `/config` are answered; `off` for nowhere.",
+        .example = "off"},
+    {"threads", CONF_THREADS, AT(threads), .most = 256, .standard = "auto", .unit = "threads",
+        .says = "I/O threads; `auto` is as many as the processors that Weir may use.",
+        .example = "4"},
+    {"date", CONF_BOOL, AT(date), .standard = "true", .says = "Whether replies have a Date field."},
+    {"server", CONF_TEXT, AT(server), .most = 256, .standard = "weir",
+        .says = "The Server field of replies; `\"\"` for none."},
+    {"limits", CONF_SECTION, AT(limits), .section = &conf_section_limits,
+        .says = "How large things may be."},
+    {"timeouts", CONF_SECTION, AT(timeouts), .section = &conf_section_timeouts,
+        .says = "How long things may take."},
+    {"log", CONF_SECTION, AT(log), .section = &conf_section_log, .says = "What is told."},
+    {"client", CONF_SECTION, AT(client), .section = &conf_section_client,
+        .says = "The servers that `http` nodes call."},
+    /* Last: routes inherit from the sections. */
+    {"routes", CONF_ROUTES, .offset = 0, .section = &conf_section_route,
+        .says = "What is answered."},
+};
+#undef AT
+const struct conf_section conf_section_root = {
+    "the configuration", "The file", "All keys may be left out.", NULL, KEYS(root_keys)};
+
+const struct conf_section *const conf_sections[] = {&conf_section_root, &conf_section_listener,
+    &conf_section_limits, &conf_section_timeouts, &conf_section_log, &conf_section_client,
+    &conf_section_route, &conf_section_node, &conf_section_http, &conf_section_uniform,
+    &conf_section_exponential, NULL};
+
+const struct conf_key *conf_section_key(const struct conf_section *section, const char *name)
+{
+    for (unsigned i = 0; i < section->count; i++)
+        if (strcmp(section->keys[i].name, name) == 0)
+            return &section->keys[i];
+    return NULL;
+}

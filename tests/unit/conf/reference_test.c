@@ -1,0 +1,41 @@
+/*
+ * reference_test.c: doc/configuration.md is what the table says. With WEIR_WRITE_REFERENCE set it
+ * is written anew instead.
+ */
+#include "../check.h"
+
+#include "conf/config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void the_page_is_what_the_table_says(void **state)
+{
+    const char *path = *state;
+    struct bytes page;
+    struct bytes text;
+    bytes_init(&page, 1 << 20);
+    bytes_init(&text, 1 << 20);
+    assert_int_equal(conf_reference_write(&page), 0);
+    FILE *file = fopen(path, getenv("WEIR_WRITE_REFERENCE") ? "w+" : "r");
+    assert_non_null(file);
+    if (getenv("WEIR_WRITE_REFERENCE")) {
+        assert_int_equal(fwrite(page.ptr, 1, page.len, file), page.len);
+        rewind(file);
+    }
+    assert_int_equal(bytes_reserve(&text, (1 << 20) - 1), 0);
+    text.len = fread(text.ptr, 1, text.size, file);
+    fclose(file);
+    if (!span_equal(bytes_span(&page), bytes_span(&text)))
+        fail_msg("doc/configuration.md is out of date; its first lines say how to write it anew");
+    bytes_release(&page);
+    bytes_release(&text);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_prestate(the_page_is_what_the_table_says, argv[1]),
+    };
+    return argc == 2 ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
+}
