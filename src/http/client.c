@@ -1,0 +1,128 @@
+/*
+ * client.c: a client's life, and its origins.
+ */
+#include "http/client.h"
+
+#include "base/bug.h"
+#include "base/mem.h"
+#include "http/pool.h"
+
+#include <errno.h>
+
+#define ORIGINS_MAX 4096
+
+static void fill_in(struct http_client_options *o)
+{
+    static const struct http_client_options usual = {
+        .idle_max = 64,
+        .in_use_max = 1024,
+        .idle_timeout = 30 * NS_PER_S,
+        .connect_timeout = 5 * NS_PER_S,
+        .first_byte_timeout = 30 * NS_PER_S,
+        .body_max = (uint64_t)16 * 1024 * 1024,
+    };
+    o->idle_max = o->idle_max ? o->idle_max : usual.idle_max;
+    o->in_use_max = o->in_use_max ? o->in_use_max : usual.in_use_max;
+    o->idle_timeout = o->idle_timeout ? o->idle_timeout : usual.idle_timeout;
+    o->connect_timeout = o->connect_timeout ? o->connect_timeout : usual.connect_timeout;
+    o->first_byte_timeout =
+        o->first_byte_timeout ? o->first_byte_timeout : usual.first_byte_timeout;
+    o->body_max = o->body_max ? o->body_max : usual.body_max;
+    o->limits.fields_max = o->limits.fields_max ? o->limits.fields_max : HTTP1_FIELDS_DEFAULT;
+    o->limits.body_max = 0; /* counted here: a streamed reply has no limit */
+}
+
+int http_client_new(
+    struct http_client **out, struct world *w, const struct http_client_options *options)
+{
+    struct http_client *c = mem_zalloc(sizeof *c);
+    if (!c)
+        return -ENOMEM;
+    c->world = w;
+    if (options)
+        c->options = *options;
+    fill_in(&c->options);
+    c->stats = c->options.stats ? c->options.stats : &c->own_stats;
+    list_init(&c->ages);
+    uint64_t seed[2];
+    world_random(w, seed, sizeof seed);
+    map_init(&c->origins, seed, ORIGINS_MAX);
+    c->table = mem_alloc(c->options.limits.fields_max * sizeof *c->table);
+    c->scratch = mem_alloc(HTTP_SCRATCH_SIZE);
+    if (!c->table || !c->scratch) {
+        http_client_free(c);
+        return -ENOMEM;
+    }
+    *out = c;
+    return 0;
+}
+
+void http_client_free(struct http_client *c)
+{
+    if (!c)
+        return;
+    while (!list_empty(&c->ages))
+        pool_forget(list_first(&c->ages, struct http_link, age));
+    uint32_t at = 0;
+    const struct map_entry *entry;
+    while ((entry = map_next(&c->origins, &at))) {
+        struct http_origin *o = entry->value;
+        check(o->in_use == 0, "a client was freed while %u calls to %s were under way", o->in_use,
+            o->place.text);
+        mem_free(o);
+    }
+    map_release(&c->origins);
+    mem_free(c->table);
+    mem_free(c->scratch);
+    mem_free(c);
+}
+
+static struct http_origin *origin_new(struct http_client *c, const struct http_place *place)
+{
+    struct http_origin *o = mem_zalloc(sizeof *o);
+    if (!o)
+        return NULL;
+    o->client = c;
+    o->place = *place;
+    list_init(&o->kept);
+    list_init(&o->waiters);
+    if (!place->host[0]) {
+        o->addresses[0] = place->address;
+        o->address_count = 1;
+    }
+    return o;
+}
+
+int http_client_origin(
+    struct http_client *c, struct span text, struct http_origin **out, struct error *e)
+{
+    /* Most write it as it is known, and ask before each call. */
+    struct http_origin *o = map_get(&c->origins, text);
+    if (o) {
+        *out = o;
+        return 0;
+    }
+    struct http_place place;
+    int rc = http_place_parse(&place, text, e);
+    if (rc)
+        return rc;
+    o = map_get(&c->origins, span_of(place.text));
+    if (o) {
+        *out = o;
+        return 0;
+    }
+    o = origin_new(c, &place);
+    rc = o ? map_put(&c->origins, span_of(place.text), o) : -ENOMEM;
+    if (rc) {
+        mem_free(o);
+        return error_set(e, rc, "memory", "cannot remember %s beside %u other servers: %s",
+            place.text, c->origins.count, error_text(rc));
+    }
+    *out = o;
+    return 0;
+}
+
+const struct http_client_stats *http_client_stats(const struct http_client *c)
+{
+    return c->stats;
+}

@@ -1,0 +1,370 @@
+/*
+ * connection.c: one connection: requests one after the other, and its end.
+ *
+ * What comes is read into the server's one scratch buffer and understood there; only what must
+ * outlive a wait is copied: a head into its request's arena, the rest of what came with it into
+ * the connection's own buffer. So a request that fits one read costs one read, one write and a
+ * copy of its head, and a connection that waits holds no buffer at all.
+ *
+ * The end is gentle. A server that closes while the client is still sending makes the kernel
+ * answer with a reset, which can destroy our last reply before the client has read it. So unless
+ * the client is known to be silent, we say that no more will come, and read on until it closes,
+ * too.
+ */
+#include "base/mem.h"
+#include "http/internal.h"
+
+#include <errno.h>
+
+/* After so long without a request, a connection gives back the stack that the last one used. */
+#define REST_AFTER   (1 * NS_PER_S)
+#define READ_AT_ONCE (16 * 1024)
+
+/* ---- Reading ---- */
+
+static bool in_scratch(const struct http_connection *c)
+{
+    return c->view.ptr >= c->server->scratch && c->view.ptr < c->server->scratch + SCRATCH_SIZE;
+}
+
+int connection_keep(struct http_connection *c)
+{
+    if (c->view.len == 0) {
+        bytes_reset(&c->in);
+    } else if (in_scratch(c)) {
+        bytes_reset(&c->in);
+        int rc = bytes_append_span(&c->in, c->view);
+        if (rc)
+            return rc;
+    } else if (c->view.ptr != c->in.ptr) {
+        bytes_consume(&c->in, c->in.len - c->view.len);
+    }
+    c->view = bytes_span(&c->in);
+    return 0;
+}
+
+static ssize_t fill_own(struct http_connection *c)
+{
+    int rc = connection_keep(c);
+    if (rc == 0)
+        rc = bytes_reserve(&c->in, c->in.len ? c->in.len : READ_AT_ONCE);
+    if (rc == -ENOBUFS)
+        rc = bytes_reserve(&c->in, 1);
+    if (rc)
+        return rc;
+    ssize_t got = stream_read(c->stream, c->in.ptr + c->in.len, c->in.size - c->in.len);
+    if (got > 0)
+        c->in.len += (size_t)got;
+    c->view = bytes_span(&c->in);
+    return got;
+}
+
+ssize_t connection_fill(struct http_connection *c, bool shared)
+{
+    if (c->has_work && c->work.out.len > 0) {
+        int rc = connection_keep(c);
+        if (rc == 0)
+            rc = reply_flush(c);
+        if (rc)
+            return rc;
+    }
+    if (!shared || c->view.len > 0)
+        return fill_own(c);
+    ssize_t got = stream_read(c->stream, c->server->scratch, SCRATCH_SIZE);
+    c->view = (struct span){.ptr = c->server->scratch, .len = got > 0 ? (size_t)got : 0};
+    return got;
+}
+
+/* ---- A head ---- */
+
+/* The span, if it points into `from`, moved by as much as `from` was. */
+static struct span moved(struct span s, struct span from, const char *to)
+{
+    if (s.ptr >= from.ptr && s.ptr < from.ptr + from.len)
+        s.ptr = to + (s.ptr - from.ptr);
+    return s;
+}
+
+/* Copies the head that was understood in `from` into the request's arena. */
+static int own_head(struct http_connection *c, struct span from)
+{
+    struct http1_head *h = &c->parser.head;
+    struct arena *arena = &c->work.arena;
+    char *to = arena_alloc(arena, from.len);
+    struct http_field *fields = arena_alloc(arena, (h->field_count + 1) * sizeof(*fields));
+    if (!to || !fields)
+        return -ENOMEM;
+    memcpy(to, from.ptr, from.len);
+    for (unsigned i = 0; i < h->field_count; i++) {
+        fields[i].name = moved(h->fields[i].name, from, to);
+        fields[i].value = moved(h->fields[i].value, from, to);
+    }
+    h->fields = fields;
+    h->method_name = moved(h->method_name, from, to);
+    h->target = moved(h->target, from, to);
+    h->path = moved(h->path, from, to);
+    h->query = moved(h->query, from, to);
+    h->host = moved(h->host, from, to);
+    return 0;
+}
+
+static bool id_sane(struct span id)
+{
+    if (id.len == 0 || id.len > HTTP_REQUEST_ID_MAX)
+        return false;
+    for (size_t i = 0; i < id.len; i++) {
+        char ch = id.ptr[i];
+        bool plain =
+            (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9');
+        if (!plain && (ch == '\0' || !strchr("-._~:/+=@", ch)))
+            return false;
+    }
+    return true;
+}
+
+static void set_id(struct http_connection *c)
+{
+    struct http_request *r = &c->request;
+    const struct http_field *given =
+        http_field_find(r->head->fields, r->head->field_count, "x-request-id");
+    if (given && id_sane(given->value)) {
+        memcpy(r->id, given->value.ptr, given->value.len);
+        r->id[given->value.len] = '\0';
+        return;
+    }
+    uint64_t n = rand_u64(&c->server->ids);
+    for (int i = 0; i < 16; i++, n >>= 4)
+        r->id[i] = "0123456789abcdef"[n & 15];
+    r->id[16] = '\0';
+}
+
+static void begin_request(struct http_connection *c)
+{
+    const struct http_server_options *o = &c->server->options;
+    struct http_request *r = &c->request;
+    r->head = &c->parser.head;
+    r->arena = &c->work.arena;
+    r->peer = &c->peer;
+    r->body_max = o->body_max;
+    r->label = (struct span){NULL, 0};
+    r->mark = NULL;
+    r->status = 0;
+    r->received = r->sent = 0;
+    r->connection = c;
+    c->reply = REPLY_NONE;
+    c->body_done = c->body_failed = c->continued = false;
+    c->body_began = c->body_paused = 0;
+    c->silent = false;
+    c->served++;
+    c->close_after = !r->head->keep_alive || c->server->draining ||
+                     (o->requests_per_connection && c->served >= o->requests_per_connection);
+}
+
+/* ---- A request ---- */
+
+static const char no_memory[] = "there is no memory for this request now";
+
+/* What cannot be a request of a handler's is answered, and ends the connection. */
+static void refuse(struct http_connection *c, int status, const char *sentence)
+{
+    static const struct http1_head nothing;
+    struct http_server *s = c->server;
+    struct http_server_stats *stats = s->stats;
+    stat_add(&stats->refused[status == 408   ? HTTP_REFUSED_408
+                             : status == 413 ? HTTP_REFUSED_413
+                             : status == 414 ? HTTP_REFUSED_414
+                             : status == 431 ? HTTP_REFUSED_431
+                             : status < 500  ? HTTP_REFUSED_400
+                                             : HTTP_REFUSED_OTHER],
+        1);
+    struct http_request *r = &c->request;
+    begin_request(c);
+    r->head = &nothing;
+    r->label = SPAN("(refused)");
+    set_id(c);
+    c->close_after = true;
+    int rc = http_reply_status(r, status, NULL, 0, sentence);
+    (void)rc; /* the connection ends in any case */
+    if (s->options.done)
+        s->options.done(s->options.ctx, r, c->now);
+}
+
+/* The handler answers; what it leaves open is closed here. Whether the connection can go on. */
+static bool answer(struct http_connection *c)
+{
+    struct http_server *s = c->server;
+    struct http_request *r = &c->request;
+    if (connection_keep(c) != 0) {
+        refuse(c, 503, no_memory);
+        return false;
+    }
+    stream_cancel_on_end(c->stream, c->coro);
+    s->options.handle(s->options.ctx, r);
+    stream_cancel_on_end(c->stream, NULL);
+    if (c->reply == REPLY_NONE && !coro_cancelled(c->coro) && !c->broken &&
+        http_reply_status(r, 500, NULL, 0, "nothing answered this request") != 0)
+        c->close_after = true;
+    if (coro_cancelled(c->coro) && (c->reply != REPLY_DONE || c->broken)) {
+        stat_add(&s->stats->client_gone, 1);
+        c->broken = true;
+    }
+    if (c->reply == REPLY_BODY)
+        c->broken = true; /* cut off, so that nobody takes it for whole */
+    if (s->options.done)
+        s->options.done(s->options.ctx, r, c->now);
+    if (!c->broken && c->reply == REPLY_DONE && !c->body_done && !request_skip_body(c))
+        c->close_after = true;
+    c->silent = !r->head->keep_alive && c->body_done;
+    return !c->broken && !c->close_after;
+}
+
+/* Understands what is in view: 0, and a request is there; or the status to refuse it with, and why;
+ * or -1, and the connection is to be closed without a word. */
+static int read_head(struct http_connection *c, const char **why)
+{
+    const struct http_server_options *o = &c->server->options;
+    CORO_DEADLINE(deadline_after(c->request.began, o->headers_timeout));
+    for (;;) {
+        struct span before = c->view;
+        struct span unused;
+        enum http1_event event = http1_next(&c->parser, &c->view, &unused);
+        if (event == HTTP1_HEAD) {
+            size_t taken = (size_t)(c->view.ptr - before.ptr);
+            *why = no_memory;
+            return own_head(c, (struct span){before.ptr, taken}) == 0 ? 0 : 503;
+        }
+        if (event == HTTP1_BAD) {
+            *why = c->parser.fault.why;
+            return c->parser.fault.status;
+        }
+        ssize_t got = connection_fill(c, true);
+        if (got == -ETIMEDOUT && !c->broken) {
+            *why = "the request's head did not come in time";
+            return 408;
+        }
+        if (got == -ENOMEM || got == -ENOBUFS) {
+            *why = no_memory;
+            return 503;
+        }
+        if (got <= 0)
+            return -1;
+    }
+}
+
+/* Waits for a request's first bytes: how many, 0 at the end, or a negative errno. */
+static ssize_t await_request(struct http_connection *c)
+{
+    struct http_server *s = c->server;
+    if (c->has_work) {
+        int rc = c->work.out.len > 0 ? reply_flush(c) : 0;
+        server_give_workspace(s, &c->work);
+        c->has_work = false;
+        if (rc)
+            return rc;
+    }
+    if (c->in.size > 0)
+        bytes_release(&c->in);
+    c->view = (struct span){NULL, 0};
+
+    int64_t until =
+        deadline_after(c->now, c->served ? s->options.idle_timeout : s->options.headers_timeout);
+    if (s->draining)
+        until = deadline_sooner(until, s->drain_idle_until);
+    int64_t rest_at = deadline_sooner(deadline_after(c->now, REST_AFTER), until);
+    list_push_back(&s->idle, &c->idle_link);
+    stat_add(&s->stats->idle, 1);
+    ssize_t got;
+    {
+        CORO_DEADLINE(rest_at);
+        got = connection_fill(c, true);
+    }
+    if (got == -ETIMEDOUT && rest_at < until) {
+        CORO_DEADLINE(until);
+        coro_trim();
+        got = connection_fill(c, true);
+    }
+    list_del(&c->idle_link);
+    stat_add(&s->stats->idle, -1);
+    /* Closed to make room, or by a drain, at the moment at which a request came: it is not begun,
+     * and its client knows that from the clean end. */
+    return coro_cancelled(c->coro) ? -ECANCELED : got;
+}
+
+/* One request after the other, until one of both sides has had enough. */
+static void serve(struct http_connection *c)
+{
+    bool more = true;
+    while (more) {
+        if (c->view.len == 0 && await_request(c) <= 0)
+            return;
+        c->now = c->request.began = world_now(c->server->world);
+        if (!c->has_work) {
+            server_take_workspace(c->server, &c->work);
+            c->has_work = true;
+        }
+        const char *why;
+        int status = read_head(c, &why);
+        if (status > 0)
+            refuse(c, status, why);
+        if (status != 0)
+            return;
+        begin_request(c);
+        set_id(c);
+        stat_add(&c->server->stats->requests, 1);
+        more = answer(c);
+        http1_reset(&c->parser);
+        arena_reset(&c->work.arena);
+    }
+}
+
+/* ---- The end ---- */
+
+/* Lets the client read what it was sent, and close. */
+static void linger(struct http_connection *c)
+{
+    struct http_server *s = c->server;
+    int64_t until = deadline_after(world_now(s->world), s->options.linger_timeout);
+    CORO_DEADLINE(until);
+    if (stream_shutdown(c->stream) != 0)
+        return;
+    while (stream_read(c->stream, s->scratch, SCRATCH_SIZE) > 0)
+        ;
+}
+
+static void finish(struct http_connection *c)
+{
+    if (!c->broken && c->has_work && c->work.out.len > 0)
+        c->broken = reply_flush(c) != 0;
+    if (!c->broken && c->close_after && !(c->silent && c->view.len == 0))
+        linger(c);
+    stream_close(c->stream);
+    bytes_release(&c->in);
+    if (c->has_work)
+        server_give_workspace(c->server, &c->work);
+    server_forget(c);
+    mem_free(c);
+}
+
+int connection_run(void *arg)
+{
+    struct http_connection *c = arg;
+    c->coro = coro_self();
+    stream_peer(c->stream, &c->peer);
+    c->now = world_now(c->server->world);
+    serve(c);
+    finish(c);
+    return 0;
+}
+
+int connection_refuse(void *arg)
+{
+    struct http_connection *c = arg;
+    c->coro = coro_self();
+    stream_peer(c->stream, &c->peer);
+    c->now = c->request.began = world_now(c->server->world);
+    server_take_workspace(c->server, &c->work);
+    c->has_work = true;
+    refuse(c, 503, "there are too many connections now; try again later");
+    finish(c);
+    return 0;
+}

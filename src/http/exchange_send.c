@@ -1,0 +1,366 @@
+/*
+ * exchange_send.c: an exchange's first half: the request is put together, gets a connection and
+ * goes out.
+ *
+ * The head is written into the arena once, whatever becomes of the connection, so that it can be
+ * sent again; with the body it is one system call.
+ */
+#include "base/bug.h"
+#include "http/exchange.h"
+
+#include <errno.h>
+
+#define HEAD_MAX_DEFAULT ((size_t)32 * 1024)
+
+/* ---- Putting it together ---- */
+
+/* Fields that speak of the connection, which is the client's affair, or would have it speak another
+ * protocol. */
+static bool is_own_field(struct span name)
+{
+    static const struct span own[] = {
+        {"host", 4},
+        {"connection", 10},
+        {"content-length", 14},
+        {"transfer-encoding", 17},
+        {"keep-alive", 10},
+        {"proxy-connection", 16},
+        {"upgrade", 7},
+        {"te", 2},
+        {"trailer", 7},
+        {"expect", 6},
+        {"http2-settings", 14},
+    };
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (name.len == own[i].len && http_same(name.ptr, own[i].ptr, name.len))
+            return true;
+    return false;
+}
+
+static enum http_method method_of(struct span name)
+{
+    static const struct {
+        struct span name;
+        enum http_method method;
+    } known[] = {
+        {{"GET", 3}, HTTP_GET},
+        {{"HEAD", 4}, HTTP_HEAD},
+        {{"POST", 4}, HTTP_POST},
+        {{"PUT", 3}, HTTP_PUT},
+        {{"DELETE", 6}, HTTP_DELETE},
+        {{"CONNECT", 7}, HTTP_CONNECT},
+        {{"OPTIONS", 7}, HTTP_OPTIONS},
+        {{"TRACE", 5}, HTTP_TRACE},
+        {{"PATCH", 5}, HTTP_PATCH},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (span_equal(name, known[i].name))
+            return known[i].method;
+    return HTTP_OTHER;
+}
+
+/* RFC 9110, 9.2.2. */
+static bool is_idempotent(enum http_method method)
+{
+    switch (method) {
+    case HTTP_GET:
+    case HTTP_HEAD:
+    case HTTP_PUT:
+    case HTTP_DELETE:
+    case HTTP_OPTIONS:
+    case HTTP_TRACE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool says_length(const struct http_ask *ask, enum http_method method)
+{
+    if (ask->streamed < 0)
+        return false;
+    bool expects_one = method == HTTP_POST || method == HTTP_PUT || method == HTTP_PATCH;
+    return ask->streamed > 0 || ask->body.len > 0 || expects_one;
+}
+
+static size_t head_room(const struct http_ask *ask)
+{
+    size_t room = ask->method.len + ask->target.len + sizeof "  HTTP/1.1\r\n" +
+                  sizeof "Host: \r\n" + strlen(ask->origin->place.authority) +
+                  sizeof "Content-Length: 18446744073709551615\r\n" +
+                  sizeof "Transfer-Encoding: chunked\r\n" + sizeof "\r\n";
+    for (unsigned i = 0; i < ask->field_count; i++)
+        room += ask->fields[i].name.len + ask->fields[i].value.len + sizeof ": \r\n";
+    return room;
+}
+
+static int refuse(struct http_origin *o, struct error *e, const char *what, struct span which)
+{
+    return error_set(e, -EINVAL, "request", "a request to %s cannot be sent: %s '%.*s'",
+        o->place.text, what, which.len < 80 ? (int)which.len : 80, which.ptr ? which.ptr : "");
+}
+
+static int write_fields(struct bytes *out, const struct http_ask *ask, struct error *e)
+{
+    for (unsigned i = 0; i < ask->field_count; i++) {
+        const struct http_field *f = &ask->fields[i];
+        if (is_own_field(f->name))
+            return refuse(ask->origin, e, "this field is the client's own:", f->name);
+        if (http1_write_field(out, f->name, f->value))
+            return refuse(ask->origin, e, "this field cannot be written as it stands:", f->name);
+    }
+    return 0;
+}
+
+static int write_request_line(struct bytes *out, const struct http_ask *ask, struct error *e)
+{
+    if (!http_token_valid(ask->method) || method_of(ask->method) == HTTP_CONNECT)
+        return refuse(ask->origin, e, "its method is", ask->method);
+    bool own_form = ask->target.len > 0 && (ask->target.ptr[0] == '/' || ask->target.ptr[0] == '*');
+    if (!own_form || http1_write_request_line(out, ask->method, ask->target))
+        return refuse(ask->origin, e, "its target is", ask->target);
+    return 0;
+}
+
+static int write_head(struct http_exchange *x, const struct http_ask *ask, struct error *e)
+{
+    size_t room = head_room(ask);
+    /* It has all the room that it will need, so it never grows. */
+    struct bytes out = {.ptr = arena_alloc(x->arena, room), .size = room, .max = room};
+    if (!out.ptr)
+        return error_set(
+            e, -ENOMEM, "memory", "out of memory for a request to %s", x->origin->place.text);
+    int rc = write_request_line(&out, ask, e);
+    if (rc)
+        return rc;
+    rc = http1_write_field(&out, SPAN("Host"), span_of(x->origin->place.authority));
+    check(rc == 0, "the authority of %s cannot be written", x->origin->place.text);
+    rc = write_fields(&out, ask, e);
+    if (rc)
+        return rc;
+    if (x->chunked)
+        rc = http1_write_field(&out, SPAN("Transfer-Encoding"), SPAN("chunked"));
+    else if (says_length(ask, x->method))
+        rc = http1_write_length(
+            &out, ask->streamed > 0 ? (uint64_t)ask->streamed : (uint64_t)ask->body.len);
+    if (rc == 0)
+        rc = http1_write_head_end(&out);
+    check(rc == 0, "a request's head did not fit into its %zu bytes", room);
+    x->head = bytes_span(&out);
+    return 0;
+}
+
+/* ---- Its connection ---- */
+
+static void await_reply(struct http_exchange *x)
+{
+    http1_init(&x->parser, HTTP1_REPLY, &x->client->options.limits, x->client->table);
+    http1_replies_to(&x->parser, x->method);
+    x->in = (struct span){.ptr = x->client->scratch, .len = 0};
+}
+
+static void prepare(
+    struct http_exchange *x, struct http_client *c, const struct http_ask *ask, struct arena *arena)
+{
+    size_t head_max = c->options.limits.head_max ? c->options.limits.head_max : HEAD_MAX_DEFAULT;
+    *x = (struct http_exchange){
+        .client = c,
+        .origin = ask->origin,
+        .arena = arena,
+        .method = method_of(ask->method),
+        .body = ask->streamed == 0 ? ask->body : (struct span){0},
+        .chunked = ask->streamed<0, .announced = ask->streamed> 0 ? ask->streamed : 0,
+    };
+    x->idempotent = is_idempotent(x->method);
+    /* What is not understood yet of a head, and what one read may add. */
+    bytes_init(&x->stash, head_max + 2 * (size_t)HTTP_SCRATCH_SIZE);
+}
+
+int exchange_begin(struct http_exchange *x, struct http_client *c, const struct http_ask *ask,
+    struct arena *arena, struct error *e)
+{
+    check(ask->origin->client == c, "a call was given an origin of another client");
+    prepare(x, c, ask, arena);
+    count_up(&c->stats->calls, 1);
+    int rc = coro_poll();
+    if (rc)
+        return http_interrupted(x->origin, rc, "about to call", e);
+    rc = write_head(x, ask, e);
+    if (rc == 0)
+        rc = pool_enter(x->origin, e);
+    if (rc)
+        return rc;
+    x->link = pool_take(x->origin);
+    x->reused = x->link;
+    if (!x->link)
+        rc = pool_open(x->origin, &x->link, e);
+    if (rc)
+        pool_leave(x->origin);
+    else
+        await_reply(x);
+    return rc;
+}
+
+/* A request on a kept connection that ended before the reply began was most likely not seen: the
+ * connection was being closed meanwhile. "Most likely" is enough where asking twice does no harm;
+ * elsewhere it must be certain, which it is if not a byte was taken. */
+static bool may_send_again(const struct http_exchange *x, int rc)
+{
+    if (rc != -EPIPE && rc != -ECONNRESET)
+        return false;
+    return x->reused && !x->began && !x->streamed && (x->idempotent || x->written == 0);
+}
+
+int exchange_replace(struct http_exchange *x, int rc, struct error *e)
+{
+    if (!may_send_again(x, rc))
+        return rc;
+    count_up(&x->client->stats->stale_retries, 1);
+    pool_drop(x->link);
+    x->link = NULL;
+    x->reused = x->ended = x->whole_written = false;
+    x->written = 0;
+    if (e)
+        error_clear(e);
+    rc = pool_open(x->origin, &x->link, e);
+    if (rc == 0)
+        await_reply(x);
+    return rc;
+}
+
+/* ---- Sending ---- */
+
+static int not_sent(struct http_exchange *x, int rc, struct error *e)
+{
+    if (rc == -ECANCELED || rc == -ETIMEDOUT)
+        return http_interrupted(x->origin, rc, "sending a request to", e);
+    return error_set(e, rc, "reset", "%s ended the connection while it was sent a request: %s",
+        x->origin->place.text, error_text(rc));
+}
+
+/* Who writes does not write to the parts, but takes them without const. */
+static struct iovec part_of(struct span s, size_t from)
+{
+    return (struct iovec){.iov_base = (void *)(uintptr_t)(s.ptr + from), .iov_len = s.len - from};
+}
+
+/* What is left of head and body. */
+static int parts_left(const struct http_exchange *x, struct iovec parts[2])
+{
+    struct span head = x->head;
+    struct span body = x->body;
+    size_t from_head = x->written < head.len ? (size_t)x->written : head.len;
+    size_t from_body = (size_t)x->written - from_head;
+    int count = 0;
+    if (from_head < head.len)
+        parts[count++] = part_of(head, from_head);
+    if (from_body < body.len)
+        parts[count++] = part_of(body, from_body);
+    return count;
+}
+
+static int send_some(struct http_exchange *x)
+{
+    struct iovec parts[2];
+    int count = parts_left(x, parts);
+    ssize_t wrote = stream_write_some(x->link->stream, parts, count);
+    if (wrote < 0)
+        return (int)wrote;
+    x->written += (uint64_t)wrote;
+    bool more = x->chunked || x->announced > 0;
+    x->whole_written = x->written == x->head.len + x->body.len && !more;
+    return 0;
+}
+
+int exchange_send(struct http_exchange *x, struct error *e)
+{
+    int rc = send_some(x);
+    return rc ? not_sent(x, rc, e) : 0;
+}
+
+int exchange_send_rest(struct http_exchange *x)
+{
+    int rc = 0;
+    while (rc == 0 && x->written < x->head.len + x->body.len) {
+        rc = send_some(x);
+        x->written_at = world_now(x->client->world);
+    }
+    return rc;
+}
+
+static int send_all(struct http_exchange *x, struct error *e)
+{
+    int rc = exchange_send_rest(x);
+    return rc ? not_sent(x, rc, e) : 0;
+}
+
+/* ---- Streamed ---- */
+
+int http_exchange_begin(struct http_client *c, const struct http_ask *ask, struct arena *arena,
+    struct http_exchange **out, struct error *e)
+{
+    struct http_exchange *x = arena_alloc(arena, sizeof *x);
+    if (!x)
+        return error_set(e, -ENOMEM, "memory", "out of memory for a request");
+    int rc = exchange_begin(x, c, ask, arena, e);
+    if (rc)
+        return rc;
+    x->own_stash = true;
+    rc = send_all(x, e);
+    if (rc && (rc = exchange_replace(x, rc, e)) == 0)
+        rc = send_all(x, e);
+    /* A server that has read enough may have answered before it stopped reading. */
+    if ((rc == -EPIPE || rc == -ECONNRESET) && x->written > 0)
+        rc = 0;
+    if (rc) {
+        http_exchange_end(x);
+        return rc;
+    }
+    *out = x;
+    return 0;
+}
+
+static int write_piece(struct http_exchange *x, struct span piece, struct error *e)
+{
+    char size[HTTP1_CHUNK_HEAD_MAX];
+    char end[2] = {'\r', '\n'};
+    struct iovec parts[3] = {part_of(piece, 0)};
+    int count = 1;
+    if (x->chunked) {
+        parts[1] = parts[0];
+        parts[0] = (struct iovec){size, http1_chunk_head(size, piece.len)};
+        parts[2] = (struct iovec){end, sizeof end};
+        count = 3;
+    }
+    int rc = stream_write(x->link->stream, parts, count);
+    return rc ? not_sent(x, rc, e) : 0;
+}
+
+static int write_first_piece(struct http_exchange *x, struct span piece, struct error *e)
+{
+    int rc = write_piece(x, piece, e);
+    if (rc == 0 || (rc = exchange_replace(x, rc, e)))
+        return rc;
+    rc = send_all(x, e);
+    return rc ? rc : write_piece(x, piece, e);
+}
+
+int http_exchange_write(struct http_exchange *x, struct span piece, struct error *e)
+{
+    if (!x->link || x->whole_written)
+        return error_set(
+            e, -EPIPE, "request", "the body of the request to %s is over", x->origin->place.text);
+    if (piece.len == 0)
+        return 0;
+    if (!x->chunked && piece.len > (uint64_t)x->announced)
+        return error_set(e, -EINVAL, "request",
+            "the body of a request to %s is longer than was announced", x->origin->place.text);
+    int rc = x->streamed ? write_piece(x, piece, e) : write_first_piece(x, piece, e);
+    x->streamed = true;
+    if (rc)
+        return rc;
+    if (!x->chunked)
+        x->announced -= (int64_t)piece.len;
+    x->whole_written = !x->chunked && x->announced == 0;
+    return 0;
+}

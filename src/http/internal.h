@@ -1,0 +1,144 @@
+/*
+ * internal.h: what the files of the server's side know of each other.
+ *
+ *   server.c      listeners, connections coming and going, drain
+ *   connection.c  one connection: requests one after the other, and its end
+ *   request.c     the body of a request, as its handler reads it
+ *   reply.c       what is answered
+ */
+#pragma once
+
+#include "base/calendar.h"
+#include "base/list.h"
+#include "base/rand.h"
+#include "http/server.h"
+
+/* What is read at once where nothing has to be kept: one buffer a server, since it is used up
+ * before its reader waits again. */
+#define SCRATCH_SIZE    (64 * 1024)
+/* Bodies up to this long are copied behind their heads and leave with them; longer ones are
+ * written from where they are. Pipelined replies are gathered up to it, too. */
+#define GATHER_MAX      (16 * 1024)
+/* What is read of a body that its handler did not want, so that the connection can go on. */
+#define SKIP_MAX        (64 * 1024)
+/* The most bytes of a reply's head. */
+#define REPLY_HEAD_MAX  (1024 * 1024)
+/* Memory that requests need while they are under way, kept for the next ones. */
+#define SPARE_MAX       64
+/* Fields that a problem may be given besides its type. */
+#define ROOM_FOR_FIELDS 8
+/* Requests' arenas and buffers that grew beyond this are not kept. */
+#define SPARE_BYTES_MAX (64 * 1024)
+
+enum reply_stage { REPLY_NONE, REPLY_BODY, REPLY_DONE };
+
+/* What a request needs while it is under way, and an idle connection does not. */
+struct workspace {
+    struct arena arena;
+    struct bytes out; /* replies that have not been sent yet */
+};
+
+struct http_connection {
+    struct http_server *server;
+    struct list link;      /* in server->connections */
+    struct list idle_link; /* in server->idle, while it waits for a request */
+    struct stream *stream;
+    struct coro *coro;
+    struct address peer;
+    struct http1 parser;
+    /* What has come and is not understood yet: in the server's scratch until the coroutine waits,
+     * else in `in`. */
+    struct span view;
+    struct bytes in;
+    struct workspace work; /* valid if has_work */
+    bool has_work;
+    bool close_after; /* no request after this one */
+    bool broken;      /* nothing can be written any more */
+    bool silent;      /* the client asked for the end and has sent all it had to say */
+    bool body_done;   /* the request has been read to its end */
+    bool body_failed; /* and never will be */
+    bool continued;   /* 100 Continue has been sent */
+    bool chunking;    /* the streamed reply is chunked */
+    enum reply_stage reply;
+    int64_t reply_left;  /* of a streamed reply with a length */
+    int64_t body_began;  /* when the body was first waited for, without the handler's time between
+                            two waits; 0: not yet */
+    int64_t body_paused; /* since when the handler has kept the body waiting; 0: it has not */
+    int64_t now;         /* the clock's last reading on this connection's way */
+    unsigned served;
+    struct http_request request;
+};
+
+struct http_server {
+    struct world *world;
+    struct http_server_options options;
+    struct http_server_stats *stats; /* the caller's, or own_stats */
+    struct http_server_stats own_stats;
+    struct list connections;
+    struct list idle;    /* the longest idle first */
+    struct coro *runner; /* in http_server_run, parked */
+    struct acceptor *acceptors;
+    unsigned acceptor_count;
+    unsigned accepting; /* acceptors that may still bring a connection */
+    unsigned refusing;  /* connections that are told 503 */
+    bool draining;
+    int64_t drain_idle_until;
+    int64_t drain_until;
+    struct rand ids;
+    char *scratch;
+    struct http_field *table;
+    struct workspace spare[SPARE_MAX];
+    unsigned spare_count;
+    /* "Server: weir\r\nDate: ...\r\n", until the clock has reached stamp_until. */
+    char stamp[192];
+    size_t stamp_len;
+    int64_t stamp_until;
+};
+
+/* How long `count` bytes may take at `rate` bytes a second. */
+static inline int64_t time_for(uint64_t count, uint64_t rate)
+{
+    uint64_t seconds = count / rate;
+    if (seconds >= (uint64_t)(DEADLINE_NEVER / NS_PER_S))
+        return DEADLINE_NEVER;
+    double rest = (double)(count % rate) / (double)rate;
+    return (int64_t)seconds * NS_PER_S + (int64_t)(rest * (double)NS_PER_S);
+}
+
+/* Single-writer counters that others read. */
+static inline void stat_add(_Atomic uint64_t *stat, int64_t n)
+{
+    uint64_t now = atomic_load_explicit(stat, memory_order_relaxed);
+    atomic_store_explicit(stat, now + (uint64_t)n, memory_order_relaxed);
+}
+
+/* ---- connection.c ---- */
+
+/* The coroutine of a connection: `arg` is a struct http_connection, which it frees. */
+int connection_run(void *arg);
+/* The same for one too many: told so and closed. */
+int connection_refuse(void *arg);
+
+/* More bytes behind those in view: how many, 0 at the end, or a negative errno. What is waiting
+ * to be sent is sent first. `shared`: the caller uses up what is in view before it waits again. */
+ssize_t connection_fill(struct http_connection *c, bool shared) __attribute__((warn_unused_result));
+/* What is in view must outlive a wait. */
+int connection_keep(struct http_connection *c) __attribute__((warn_unused_result));
+
+/* ---- request.c ---- */
+
+/* Reads what is left of the body, if that is not much: whether it came to its end. */
+bool request_skip_body(struct http_connection *c);
+
+/* ---- reply.c ---- */
+
+/* Sends what is gathered. */
+int reply_flush(struct http_connection *c) __attribute__((warn_unused_result));
+
+/* ---- server.c ---- */
+
+/* Memory for a request. */
+void server_take_workspace(struct http_server *s, struct workspace *work);
+void server_give_workspace(struct http_server *s, struct workspace *work);
+/* A connection has been closed and is about to be freed. */
+void server_forget(struct http_connection *c);

@@ -1,0 +1,301 @@
+/*
+ * server.c: listeners, connections coming and going, drain.
+ */
+#include "http/internal.h"
+
+#include "base/bug.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "coro/group.h"
+
+#include <errno.h>
+
+/* Connections that are being told that there are too many; beyond, they are closed unheard. */
+#define REFUSING_MAX 64
+/* After a failure that time may mend: no descriptors, no memory. */
+#define ACCEPT_RETRY (50 * NS_PER_MS)
+/* What a connection may hold of what came: the longest head, and a read behind it. */
+#define IN_MAX(head) ((head) + SCRATCH_SIZE)
+
+/* A listener and the connections that came by it, which are its coroutine's children. */
+struct acceptor {
+    struct http_server *server;
+    struct listener *listener; /* NULL: closed */
+    struct group *connections;
+};
+
+/* ---- Memory for requests ---- */
+
+void server_take_workspace(struct http_server *s, struct workspace *work)
+{
+    if (s->spare_count > 0) {
+        *work = s->spare[--s->spare_count];
+        return;
+    }
+    arena_init(&work->arena, s->options.arena_max);
+    bytes_init(&work->out, REPLY_HEAD_MAX);
+}
+
+void server_give_workspace(struct http_server *s, struct workspace *work)
+{
+    arena_reset(&work->arena);
+    bytes_reset(&work->out);
+    if (s->spare_count < SPARE_MAX && work->arena.used + work->out.size <= SPARE_BYTES_MAX) {
+        s->spare[s->spare_count++] = *work;
+        return;
+    }
+    arena_release(&work->arena);
+    bytes_release(&work->out);
+}
+
+/* ---- Connections ---- */
+
+void server_forget(struct http_connection *c)
+{
+    struct http_server *s = c->server;
+    list_del(&c->link);
+    stat_add(&s->stats->open, -1);
+    if (s->draining && list_empty(&s->connections) && s->runner)
+        coro_wake(s->runner, 0);
+}
+
+static bool full(const struct http_server *s)
+{
+    unsigned max = s->options.connections_max;
+    return max && atomic_load_explicit(&s->stats->open, memory_order_relaxed) >= max + s->refusing;
+}
+
+/* Makes room by closing who has been silent longest. */
+static void drop_an_idle_one(struct http_server *s)
+{
+    if (list_empty(&s->idle))
+        return;
+    struct http_connection *c = list_first(&s->idle, struct http_connection, idle_link);
+    list_del(&c->idle_link);
+    coro_cancel(c->coro);
+}
+
+static int refuse_and_count(void *arg)
+{
+    struct http_server *s = ((struct http_connection *)arg)->server;
+    int rc = connection_refuse(arg);
+    s->refusing--;
+    return rc;
+}
+
+static void welcome(struct acceptor *a, struct stream *stream)
+{
+    struct http_server *s = a->server;
+    coro_fn *fn = connection_run;
+    if (full(s)) {
+        if (!list_empty(&s->idle))
+            drop_an_idle_one(s);
+        else
+            fn = refuse_and_count;
+    }
+    struct http_connection *c =
+        fn == connection_run || s->refusing < REFUSING_MAX ? mem_alloc(sizeof(*c)) : NULL;
+    if (!c) {
+        stream_close(stream);
+        return;
+    }
+    /* Not all of it is written: what belongs to a request is when there is one. */
+    memset(c, 0, offsetof(struct http_connection, request));
+    c->server = s;
+    c->stream = stream;
+    bytes_init(&c->in, IN_MAX(s->options.limits.head_max));
+    http1_init(&c->parser, HTTP1_REQUEST, &s->options.limits, s->table);
+    list_init(&c->idle_link);
+    list_push_back(&s->connections, &c->link);
+    stat_add(&s->stats->connections, 1);
+    stat_add(&s->stats->open, 1);
+    if (group_spawn(a->connections, "connection", fn, c) != 0) {
+        stream_close(stream);
+        server_forget(c);
+        mem_free(c);
+        return;
+    }
+    if (fn == refuse_and_count)
+        s->refusing++;
+}
+
+static void close_listener(struct acceptor *a)
+{
+    if (a->listener)
+        listener_close(a->listener);
+    a->listener = NULL;
+}
+
+/* Until the listener is closed. */
+static int accept_all(struct acceptor *a)
+{
+    struct http_server *s = a->server;
+    for (;;) {
+        struct stream *stream;
+        int rc = a->listener ? listener_accept(a->listener, &stream) : -EBADF;
+        if (rc == 0) {
+            welcome(a, stream);
+        } else if (rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM || rc == -ENOBUFS) {
+            log_warn(world_log(s->world), "no connection can be accepted now: %s", error_text(rc));
+            drop_an_idle_one(s);
+            rc = world_sleep(s->world, ACCEPT_RETRY);
+            if (rc)
+                return rc;
+        } else if (rc == -EBADF) {
+            return 0;
+        } else if (rc == -ECANCELED || rc == -EINVAL) {
+            return rc;
+        } /* else that caller has gone already */
+    }
+}
+
+static int accept_and_serve(void *arg)
+{
+    struct acceptor *a = arg;
+    GROUP(connections, GROUP_INDEPENDENT);
+    a->connections = &connections;
+    int rc = accept_all(a);
+    a->server->accepting--;
+    close_listener(a);
+    if (a->server->runner) /* who must hear of a failure, since nobody would be let in */
+        coro_wake(a->server->runner, rc);
+    return rc ? rc : group_wait(&connections);
+}
+
+/* ---- Drain ---- */
+
+void http_server_drain(struct http_server *s, int64_t idle_grace, int64_t deadline)
+{
+    int64_t idle_until = deadline_after(world_now(s->world), idle_grace);
+    if (!s->draining || idle_until < s->drain_idle_until)
+        s->drain_idle_until = idle_until;
+    if (!s->draining || deadline < s->drain_until)
+        s->drain_until = deadline;
+    s->draining = true;
+    if (s->runner)
+        coro_wake(s->runner, 0);
+}
+
+/* Waits until the last connection has ended or must. */
+static int drain(struct http_server *s)
+{
+    for (unsigned i = 0; i < s->acceptor_count; i++)
+        close_listener(&s->acceptors[i]);
+    while (s->accepting > 0 || !list_empty(&s->connections)) {
+        int64_t now = world_now(s->world);
+        if (now >= s->drain_until)
+            return 0;
+        bool waits_for_idle = now < s->drain_idle_until;
+        while (!waits_for_idle && !list_empty(&s->idle))
+            drop_an_idle_one(s);
+        int64_t until =
+            waits_for_idle ? deadline_sooner(s->drain_idle_until, s->drain_until) : s->drain_until;
+        CORO_DEADLINE(until);
+        int rc = coro_park("drain");
+        if (rc == -ECANCELED || (rc == -ETIMEDOUT && world_now(s->world) < until))
+            return rc;
+    }
+    return 0;
+}
+
+static int run(struct http_server *s)
+{
+    GROUP(all, GROUP_FAIL_FAST);
+    int rc = 0;
+    for (unsigned i = 0; i < s->acceptor_count && rc == 0; i++) {
+        rc = group_spawn(&all, "accept", accept_and_serve, &s->acceptors[i]);
+        s->accepting += rc == 0;
+    }
+    while (rc == 0 && !s->draining)
+        rc = coro_park("requests");
+    if (rc == 0)
+        rc = drain(s);
+    s->runner = NULL; /* what waits for the group's end must not be woken by others */
+    return rc;
+}
+
+int http_server_run(struct http_server *s, struct listener *const *listeners, unsigned count)
+{
+    check(!s->runner, "a server is run twice at once");
+    s->acceptors = mem_zalloc((count + 1) * sizeof(*s->acceptors));
+    for (unsigned i = 0; i < count; i++) {
+        if (s->acceptors)
+            s->acceptors[i] = (struct acceptor){.server = s, .listener = listeners[i]};
+        else
+            listener_close(listeners[i]);
+    }
+    if (!s->acceptors)
+        return -ENOMEM;
+    s->acceptor_count = count;
+    s->runner = coro_self();
+    int rc = run(s);
+    for (unsigned i = 0; i < count; i++)
+        close_listener(&s->acceptors[i]);
+    mem_free(s->acceptors);
+    s->acceptors = NULL;
+    s->acceptor_count = 0;
+    return rc;
+}
+
+/* ---- Life ---- */
+
+static void fill_in(struct http_server_options *o)
+{
+    struct http1_limits *l = &o->limits;
+    l->line_max = l->line_max ? l->line_max : 8 * 1024;
+    l->head_max = l->head_max ? l->head_max : 32 * 1024;
+    l->fields_max = l->fields_max ? l->fields_max : 100;
+    l->body_max = 0; /* counted here, since each route has its own */
+    o->body_max = o->body_max ? o->body_max : 1024 * 1024;
+    o->arena_max = o->arena_max ? o->arena_max : 64 * 1024 * 1024;
+    o->headers_timeout = o->headers_timeout ? o->headers_timeout : 10 * NS_PER_S;
+    o->body_timeout = o->body_timeout ? o->body_timeout : 10 * NS_PER_S;
+    o->idle_timeout = o->idle_timeout ? o->idle_timeout : 75 * NS_PER_S;
+    o->write_timeout = o->write_timeout ? o->write_timeout : 30 * NS_PER_S;
+    o->linger_timeout = o->linger_timeout ? o->linger_timeout : 2 * NS_PER_S;
+}
+
+int http_server_new(
+    struct http_server **out, struct world *w, const struct http_server_options *options)
+{
+    struct http_server *s = mem_zalloc(sizeof(*s));
+    if (!s)
+        return -ENOMEM;
+    s->world = w;
+    s->options = *options;
+    fill_in(&s->options);
+    s->stats = options->stats ? options->stats : &s->own_stats;
+    list_init(&s->connections);
+    list_init(&s->idle);
+    uint64_t seed;
+    world_random(w, &seed, sizeof(seed));
+    rand_init(&s->ids, seed);
+    s->scratch = mem_alloc(SCRATCH_SIZE);
+    s->table = mem_alloc(s->options.limits.fields_max * sizeof(*s->table));
+    if (!s->scratch || !s->table) {
+        http_server_free(s);
+        return -ENOMEM;
+    }
+    *out = s;
+    return 0;
+}
+
+void http_server_free(struct http_server *s)
+{
+    if (!s)
+        return;
+    check(list_empty(&s->connections), "a server is freed that has connections");
+    while (s->spare_count > 0) {
+        struct workspace *work = &s->spare[--s->spare_count];
+        arena_release(&work->arena);
+        bytes_release(&work->out);
+    }
+    mem_free(s->table);
+    mem_free(s->scratch);
+    mem_free(s);
+}
+
+const struct http_server_stats *http_server_stats(const struct http_server *s)
+{
+    return s->stats;
+}
