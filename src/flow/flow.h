@@ -1,0 +1,55 @@
+/*
+ * flow.h: how a request is answered: a route's nodes and reply, compiled once and run for each
+ * request.
+ *
+ * Compiling is pure: it checks every reference ("$path.x" must be in the pattern, "$node.a" must
+ * exist, no node may need itself), finds the order in which nodes may run, and turns templates
+ * into pieces. A compiled flow does not change: any thread may run it. Running uses the caller's
+ * world, client and arena.
+ *
+ * Templates. In any YAML value a text may have references:
+ *
+ *     $body $body.user.name $body.items[0]   the request's JSON body
+ *     $path.x  $query.x  $header.x           parameters and fields, as text; a missing one is null
+ *     $node.NAME  $node.NAME.status  $node.NAME.body.items[2]
+ *     $request.id  $request.method  $request.path
+ *     $(node.NAME.body.x)                    the same where letters follow
+ *     $$                                     a dollar
+ *
+ * A text that is one reference and nothing else becomes that value with its type; a reference
+ * within other text becomes text. What is not there is null, and in text "".
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "conf/config.h"
+#include "http/client.h"
+#include "http/server.h"
+
+struct flow;
+
+/* 0; -EINVAL and `errors` says why; -ENOMEM. The route must live as long as the flow. */
+int flow_compile(struct flow **out, const struct conf_route *route, struct conf_errors *errors)
+    __attribute__((warn_unused_result));
+void flow_free(struct flow *f);
+
+struct flow_param {
+    struct span name;
+    struct span value;
+};
+
+/* Of one thread. */
+struct flow_context {
+    struct world *world;
+    struct http_client *client;
+    struct rand *rand; /* for sleeps that have no seed; NULL: the world is asked each time */
+    /* Told each node's end; `rc` also if a default took its place. NULL: nobody cares. */
+    void (*observe)(void *ctx, const char *route, const char *node, int64_t ns, int rc);
+    void *observe_ctx;
+};
+
+/* Answers the request, by the coroutine that has it: always exactly one reply, or the client is
+ * gone. A failed node that is not optional is answered with 502 (a refused or broken upstream), 504
+ * (its deadline or the route's), ... as a problem that names the node; doc/flow.md has them all. */
+void flow_run(const struct flow *f, const struct flow_context *context, struct http_request *r,
+    const struct flow_param *params, unsigned param_count);

@@ -1,0 +1,122 @@
+/*
+ * internal.h: a compiled flow, one run of it, and what a node kind is. For flow/ only.
+ */
+#pragma once
+
+#include "flow/content.h"
+#include "flow/flow.h"
+
+#include "coro/group.h"
+
+#include <stdatomic.h>
+
+/* ---- Compiled ---- */
+
+struct status_range {
+    int low;
+    int high;
+};
+
+struct flow_http {
+    struct span origin;
+    struct template target;
+    struct span method;
+    struct content content;
+    const struct status_range *expect;
+    unsigned expect_count;
+    struct span expected; /* "200-299", for sentences */
+    bool gives_id;        /* X-Request-Id is among the fields */
+};
+
+struct flow_sleep {
+    _Atomic uint64_t *draws; /* so far, of a seeded one: the only thing in a flow that changes */
+};
+
+struct flow_node {
+    const struct conf_flow_node *conf;
+    const struct node_kind *kind;
+    unsigned index;
+    bool *needs; /* a flag a node: its value must be there first */
+    unsigned need_count;
+    unsigned *needed_by;
+    unsigned needed_by_count;
+    bool body_used;           /* someone refers to the body: it must be JSON if it says so */
+    bool body_entered;        /* someone looks into the body */
+    bool entered;             /* someone looks into the value */
+    struct template fallback; /* of optional ones; first is NULL: null */
+    union {
+        struct flow_http http;
+        struct flow_sleep sleep;
+        struct template value; /* of a reply */
+    };
+};
+
+struct flow {
+    struct arena arena; /* has all that was compiled */
+    const struct conf_route *route;
+    unsigned node_count;
+    struct flow_node *nodes;
+    bool uses_body;
+    bool body_entered;
+    int status; /* 0: `status_template` */
+    struct template status_template;
+    struct content reply;
+    /* The same for each request: */
+    bool is_static;
+    const struct http_field *fields;
+    unsigned field_count;
+    struct span body;
+};
+
+struct compiler {
+    struct flow *flow;
+    struct conf_errors *errors;
+    struct template_site site;
+    struct flow_node *self; /* whose templates are compiled now; NULL: the reply's */
+    int rc;                 /* 0, -EINVAL, -ENOMEM: the worst so far */
+};
+
+/* Keeps the worst. */
+void compiler_note(struct compiler *c, int rc);
+void compiler_error(struct compiler *c, const struct conf_mark *at, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* ---- Running ---- */
+
+struct run;
+
+struct node_kind {
+    void (*compile)(struct compiler *c, struct flow_node *n);
+    /* Makes the value, which owns its documents also after a failure. 0, or a negative errno and
+     * in `*why`, if there is more to say than 'cancelled' and 'too late', an error that lives as
+     * long as the run. */
+    int (*run)(
+        struct run *run, const struct flow_node *n, struct value *out, const struct error **why);
+};
+
+extern const struct node_kind node_http;
+extern const struct node_kind node_sleep;
+extern const struct node_kind node_reply;
+
+struct node_state {
+    struct run *run;
+    struct node_state *next; /* in a list of those that can begin */
+    unsigned waiting;        /* for so many values more */
+};
+
+/* One request's. In its arena. */
+struct run {
+    const struct flow *flow;
+    const struct flow_context *context;
+    struct http_request *request;
+    struct flow_data data;
+    struct node_state *nodes;
+    const struct error *failure; /* the first; NULL: none */
+    int refusal;                 /* a status that no errno stands for; 0: the failure's */
+};
+
+/* A copy that lives as long as the run; never NULL. */
+const struct error *run_keep(struct run *run, const struct error *e);
+/* Renders JSON into the arena and, if `parse`, parses it. */
+int run_make_json(struct run *run, const struct template *t, bool parse, struct value *out,
+    const struct error **why) __attribute__((warn_unused_result));

@@ -1,0 +1,368 @@
+/*
+ * node_http.c: calls another server. The value is its answer: status, headers and body.
+ *
+ * Where a request goes is literal: what comes from a client can fill in segments of the path and
+ * parameters of the query, each encoded, and never choose the host, nor climb up in the path.
+ */
+#include "flow/internal.h"
+
+#include "wire/problem.h"
+
+#include <errno.h>
+
+#define TIMES_MAX 1000
+
+static const char *const reserved[] = {"connection", "content-length", "expect", "host",
+    "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", NULL};
+
+/* ---- Compiling ---- */
+
+static size_t before_dollar(struct span text)
+{
+    const char *dollar = text.len ? memchr(text.ptr, '$', text.len) : NULL;
+    return dollar ? (size_t)(dollar - text.ptr) : text.len;
+}
+
+/* A path segment "." or ".." of what is before the query. */
+static bool climbs(struct span target)
+{
+    const char *query = target.len ? memchr(target.ptr, '?', target.len) : NULL;
+    size_t end = query ? (size_t)(query - target.ptr) : target.len;
+    size_t from = 0;
+    for (size_t i = 0; i <= end; i++) {
+        if (i < end && target.ptr[i] != '/')
+            continue;
+        size_t len = i - from;
+        if ((len == 1 || len == 2) && memcmp(target.ptr + from, "..", len) == 0)
+            return true;
+        from = i + 1;
+    }
+    return false;
+}
+
+static void check_target(struct compiler *c, const struct conf_node *url, const struct template *t)
+{
+    for (const struct template_piece *p = t->first; p; p = p->next)
+        for (size_t i = 0; i < p->literal.len; i++)
+            if (p->literal.ptr[i] <= ' ' || p->literal.ptr[i] > '~' || p->literal.ptr[i] == '#') {
+                compiler_error(c, &url->mark,
+                    "a URL's bytes are visible ASCII without '#'; encode others as in '%%20'");
+                return;
+            }
+}
+
+static int compile_url(struct compiler *c, struct flow_http *h, const struct conf_node *url)
+{
+    struct error e;
+    struct span origin;
+    struct span target;
+    if (url->kind != CONF_SCALAR) {
+        compiler_error(c, &url->mark, "a URL is expected here");
+        return 0;
+    }
+    struct span literal = {.ptr = url->text.ptr, .len = before_dollar(url->text)};
+    bool refers = literal.len < url->text.len;
+    if (http_url_split(literal, &origin, &target, &e)) {
+        compiler_error(c, &url->mark, "%s%s", e.sentence,
+            refers ? " (scheme and host must stand before the first '$')" : "");
+        return 0;
+    }
+    bool has_target = target.ptr >= literal.ptr && target.ptr < literal.ptr + literal.len;
+    if (!has_target && refers) {
+        compiler_error(c, &url->mark,
+            "scheme and host must be literal: a '/' is expected before the first '$'");
+        return 0;
+    }
+    const char *copy = arena_copy(&c->flow->arena, origin);
+    if (!copy)
+        return -ENOMEM;
+    h->origin = (struct span){.ptr = copy, .len = origin.len};
+    if (has_target)
+        target.len = (size_t)(url->text.ptr + url->text.len - target.ptr);
+    int rc = template_compile_text(&h->target, target, &url->mark, TEMPLATE_URL, &c->site);
+    if (rc == 0)
+        check_target(c, url, &h->target);
+    return rc;
+}
+
+static void compile_method(struct compiler *c, struct flow_http *h, const struct conf_http *conf)
+{
+    h->method = conf->method ? conf->method->text : (conf->body ? SPAN("POST") : SPAN("GET"));
+    if (!http_token_valid(h->method) || before_dollar(h->method) < h->method.len ||
+        span_equal(h->method, SPAN("CONNECT")))
+        compiler_error(c, &conf->method->mark, "'%.*s' is no method that can be asked with",
+            SPAN_ARG(h->method));
+}
+
+/* "200" or "200-299". */
+static bool read_range(struct span text, struct status_range *out)
+{
+    int parts[2] = {0, 0};
+    unsigned part = 0;
+    unsigned digits = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        if (c >= '0' && c <= '9' && digits < 3) {
+            parts[part] = parts[part] * 10 + (c - '0');
+            digits++;
+        } else if (c == '-' && part == 0 && digits == 3) {
+            part = 1;
+            digits = 0;
+        } else {
+            return false;
+        }
+    }
+    *out = (struct status_range){.low = parts[0], .high = part ? parts[1] : parts[0]};
+    return digits == 3 && out->low >= 100 && out->low <= out->high && out->high <= 599;
+}
+
+static int compile_expect(struct compiler *c, struct flow_http *h, const struct conf_node *expect)
+{
+    static const struct status_range usual = {200, 299};
+    unsigned count = expect && expect->kind == CONF_LIST ? expect->count : 1;
+    struct bytes words;
+    h->expect = &usual;
+    h->expect_count = 1;
+    h->expected = SPAN("200-299");
+    if (!expect)
+        return 0;
+    struct status_range *ranges = arena_zalloc(&c->flow->arena, (count + 1) * sizeof *ranges);
+    if (!ranges)
+        return -ENOMEM;
+    h->expect = ranges;
+    h->expect_count = count;
+    bytes_init(&words, 64 * 1024);
+    int rc = 0;
+    for (unsigned i = 0; rc == 0 && i < count; i++) {
+        const struct conf_node *n = expect->kind == CONF_LIST ? expect->elements[i] : expect;
+        if (n->kind != CONF_SCALAR || !read_range(n->text, &ranges[i]))
+            compiler_error(
+                c, &n->mark, "a status such as 200, or a range such as 200-299, is expected");
+        else
+            rc = bytes_printf(&words, "%s%.*s", i > 0 ? ", " : "", SPAN_ARG(n->text));
+    }
+    char *copy = rc ? NULL : arena_copy(&c->flow->arena, bytes_span(&words));
+    h->expected = (struct span){.ptr = copy, .len = words.len};
+    bytes_release(&words);
+    return copy ? 0 : -ENOMEM;
+}
+
+static void compile(struct compiler *c, struct flow_node *n)
+{
+    const struct conf_http *conf = &n->conf->http;
+    struct flow_http *h = &n->http;
+    compiler_note(c, compile_url(c, h, conf->url));
+    compile_method(c, h, conf);
+    compiler_note(c, compile_expect(c, h, conf->expect));
+    compiler_note(c, content_compile(&h->content, conf->headers, conf->body, reserved, &c->site));
+    h->gives_id = content_has_field(&h->content, "x-request-id");
+    if (conf->times_given && (conf->times < 1 || conf->times > TIMES_MAX))
+        compiler_error(
+            c, &n->conf->mark, "'times' is from 1 to %d, not %u", TIMES_MAX, conf->times);
+}
+
+/* ---- Asking ---- */
+
+struct asking {
+    struct http_ask ask;
+    struct content_parts parts;
+    struct bytes target;
+};
+
+static int make_target(
+    struct run *run, const struct flow_node *n, struct asking *a, struct error *e)
+{
+    const struct template *t = &n->http.target;
+    if (template_is_literal(t)) {
+        a->ask.target = t->first->literal;
+        return 0;
+    }
+    int rc = template_render(t, &run->data, &a->target, e);
+    a->ask.target = bytes_span(&a->target);
+    if (rc == 0 && climbs(a->ask.target))
+        return error_set(e, -EINVAL, "invalid-target",
+            "a part of the path that is asked for would be '.' or '..'");
+    return rc;
+}
+
+static int make_ask(struct run *run, const struct flow_node *n, struct asking *a, struct error *e)
+{
+    const struct flow_http *h = &n->http;
+    int rc = http_client_origin(run->context->client, h->origin, &a->ask.origin, e);
+    if (rc == 0)
+        rc = make_target(run, n, a, e);
+    if (rc == 0)
+        rc = content_render(&h->content, h->gives_id ? 0 : 1, &run->data, &a->parts, e);
+    if (rc)
+        return rc;
+    unsigned count = a->parts.field_count;
+    if (!h->gives_id) {
+        /* content_render made room for it, in memory that is the run's. */
+        struct http_field *fields = (struct http_field *)(uintptr_t)a->parts.fields;
+        fields[count++] = (struct http_field){.name = SPAN("X-Request-Id"), .value = run->data.id};
+    }
+    a->ask.method = h->method;
+    a->ask.fields = a->parts.fields;
+    a->ask.field_count = count;
+    a->ask.body = a->parts.body;
+    return 0;
+}
+
+/* ---- The answer ---- */
+
+static int check_status(const struct flow_node *n, const struct http1_head *head, struct error *e)
+{
+    const struct flow_http *h = &n->http;
+    for (unsigned i = 0; i < h->expect_count; i++)
+        if (head->status >= h->expect[i].low && head->status <= h->expect[i].high)
+            return 0;
+    const char *title = problem_title(head->status);
+    return error_set(e, -EPROTO, "upstream-status",
+        "node '%s': %.*s answered with %d%s%s; expected was %.*s", n->conf->name,
+        SPAN_ARG(h->origin), head->status, *title ? " " : "", title, SPAN_ARG(h->expected));
+}
+
+static int check_json(struct run *run, const struct flow_node *n, struct answer *a, struct error *e)
+{
+    const struct http_field *type =
+        http_field_find(a->head->fields, a->head->field_count, "content-type");
+    a->is_json = type && media_is_json(type->value);
+    if (!a->is_json || !n->body_used)
+        return 0;
+    struct error why;
+    int rc = json_parse(&a->doc, a->body, 0, &why);
+    if (rc == -ENOMEM)
+        return error_set(e, rc, why.type, "%s", why.sentence);
+    if (rc) {
+        a->doc = NULL;
+        return error_set(e, -EPROTO, "upstream-json",
+            "node '%s': %.*s answered with what is no JSON, although its type says so: %s",
+            n->conf->name, SPAN_ARG(n->http.origin), why.sentence);
+    }
+    if (!n->body_entered) {
+        json_free(a->doc); /* it was only to be seen whether it is JSON */
+        a->doc = NULL;
+    }
+    return 0;
+}
+
+/* What the client says, in the words of who asked. */
+static int failed(const struct flow_node *n, int rc, struct error *e)
+{
+    if (rc == -ECANCELED)
+        return rc;
+    if (rc == -ENOMEM || rc == -ENOBUFS) {
+        error_prefix(e, "node '%s'", n->conf->name);
+        return rc;
+    }
+    if (rc != -ETIMEDOUT) {
+        struct error why = *e;
+        return error_set(
+            e, -EPROTO, "upstream-failed", "node '%s': %s", n->conf->name, why.sentence);
+    }
+    if (coro_poll()) { /* this node's deadline, or the route's: said by who set it */
+        error_clear(e);
+        return rc;
+    }
+    struct error why = *e;
+    return error_set(e, rc, "upstream-timeout", "node '%s': %s", n->conf->name, why.sentence);
+}
+
+static __attribute__((noinline)) int call(struct run *run, const struct flow_node *n,
+    const struct http_ask *ask, struct answer *out, struct error *e)
+{
+    struct http_answer answer;
+    error_clear(e);
+    int rc = http_call(run->context->client, ask, run->data.arena, &answer, e);
+    if (rc)
+        return failed(n, rc, e);
+    out->head = answer.head;
+    out->body = answer.body;
+    rc = check_status(n, answer.head, e);
+    return rc ? rc : check_json(run, n, out, e);
+}
+
+/* ---- Several at once ---- */
+
+struct one_of_many {
+    struct run *run;
+    const struct flow_node *node;
+    const struct http_ask *ask;
+    struct answer *answer;
+    const struct error **why; /* the first failure's; shared */
+};
+
+static int ask_one(void *arg)
+{
+    const struct one_of_many *one = arg;
+    struct error e;
+    int rc = call(one->run, one->node, one->ask, one->answer, &e);
+    if (rc && rc != -ECANCELED && e.code && !*one->why)
+        *one->why = run_keep(one->run, &e);
+    return rc;
+}
+
+static int ask_all(struct run *run, const struct flow_node *n, const struct http_ask *ask,
+    struct value *out, const struct error **why)
+{
+    struct one_of_many *list = arena_alloc(run->data.arena, out->count * sizeof *list);
+    if (!list)
+        return -ENOMEM;
+    GROUP(all, GROUP_FAIL_FAST);
+    int rc = 0;
+    for (unsigned i = 0; rc == 0 && i < out->count; i++) {
+        list[i] = (struct one_of_many){
+            .run = run, .node = n, .ask = ask, .answer = &out->answers[i], .why = why};
+        rc = group_spawn(&all, n->conf->name, ask_one, &list[i]);
+    }
+    return rc ? rc : group_wait(&all);
+}
+
+/* ---- Running ---- */
+
+static int ask_as_told(struct run *run, const struct flow_node *n, const struct http_ask *ask,
+    struct value *out, const struct error **why)
+{
+    if (out->count > 1)
+        return ask_all(run, n, ask, out, why);
+    struct error e;
+    int rc = call(run, n, ask, &out->answers[0], &e);
+    if (rc && e.code)
+        *why = run_keep(run, &e);
+    return rc;
+}
+
+/* A frame of its own, which is gone while the call waits. */
+static __attribute__((noinline)) int prepare(
+    struct run *run, const struct flow_node *n, struct asking *a, const struct error **why)
+{
+    struct error e;
+    int rc = make_ask(run, n, a, &e);
+    if (rc) {
+        error_prefix(&e, "node '%s'", n->conf->name);
+        *why = run_keep(run, &e);
+    }
+    return rc;
+}
+
+static int run_http(
+    struct run *run, const struct flow_node *n, struct value *out, const struct error **why)
+{
+    bool list = n->conf->http.times_given;
+    unsigned count = list ? n->conf->http.times : 1;
+    struct answer *answers = arena_zalloc(run->data.arena, count * sizeof *answers);
+    if (!answers)
+        return -ENOMEM;
+    *out = (struct value){
+        .kind = list ? VALUE_ANSWERS : VALUE_ANSWER, .count = count, .answers = answers};
+    struct asking a = {0};
+    bytes_init(&a.target, TEMPLATE_TEXT_MAX);
+    int rc = prepare(run, n, &a, why);
+    if (rc == 0)
+        rc = ask_as_told(run, n, &a.ask, out, why);
+    content_parts_release(&a.parts);
+    bytes_release(&a.target);
+    return rc;
+}
+
+const struct node_kind node_http = {.compile = compile, .run = run_http};

@@ -1,0 +1,62 @@
+/*
+ * reference.h: "$node.user.body.items[0].name": what a reference in a template names. Pure.
+ *
+ *     reference = "$" path | "$(" path ")"
+ *     path      = name { "." name | "[" digits "]" | "[" '"' text '"' "]" }
+ *     name      = letters, digits, "_" and "-", not "-" at either end
+ *
+ * Without parentheses a reference is as long as it can be: a "." or "-" that no name follows is
+ * text again. Parsing also checks that what is named exists, and that its parts can, as far as
+ * that is known before anything ran: a sleep's value is null, an http node's has status, headers
+ * and body.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "conf/config.h"
+
+enum reference_root {
+    REFERENCE_BODY,
+    REFERENCE_PATH,
+    REFERENCE_QUERY,
+    REFERENCE_HEADER,
+    REFERENCE_NODE,
+    REFERENCE_REQUEST
+};
+
+enum reference_request { REQUEST_ID, REQUEST_METHOD, REQUEST_PATH };
+
+struct reference_step {
+    const char *name; /* NULL: an index */
+    uint32_t index;
+};
+
+struct reference {
+    enum reference_root root;
+    struct span text;    /* as it was written, for sentences */
+    const char *name;    /* of a parameter, or a header field in lower case */
+    unsigned index;      /* which node; or an enum reference_request */
+    unsigned step_count; /* into the body, or the node's value */
+    const struct reference_step *steps;
+};
+
+#define REFERENCE_STEPS_MAX 32
+
+/* What there is to refer to. */
+struct reference_scope {
+    const char *const *params; /* of the route's pattern */
+    unsigned param_count;
+    const struct conf_flow_node *nodes;
+    const char *const *node_names; /* theirs */
+    unsigned node_count;
+};
+
+/* Whether a reference begins with this byte after a "$"; "$$" is a dollar, all else a mistake. */
+bool reference_begins(char c);
+
+/* `text` begins with the "$"; `*used` is how much of it is the reference. What is kept goes to the
+ * arena. 0; -EINVAL with a sentence; -ENOMEM. */
+int reference_parse(struct reference *out, struct span text, size_t *used,
+    const struct reference_scope *scope, struct arena *arena, struct error *e)
+    __attribute__((warn_unused_result));

@@ -1,0 +1,399 @@
+/*
+ * run.c: one request: nodes as soon as what they need is there, then the reply.
+ *
+ * While only one node can run, it runs on the request's own coroutine: a request that waits for
+ * one thing costs no second stack. Where several can, each gets a child in a group; the child goes
+ * on with what its node was the last to be needed for. So groups stand in each other, a failure
+ * cancels all the rest on its way up, and nobody runs that nobody waits for.
+ */
+#include "flow/internal.h"
+
+#include <errno.h>
+
+static const struct error no_memory = {
+    .code = -ENOMEM, .type = "out-of-memory", .sentence = "no memory to answer the request"};
+
+const struct error *run_keep(struct run *run, const struct error *e)
+{
+    struct error *copy = arena_alloc(run->data.arena, sizeof *copy);
+    if (!copy)
+        return &no_memory;
+    *copy = *e;
+    return copy;
+}
+
+int run_make_json(struct run *run, const struct template *t, bool parse, struct value *out,
+    const struct error **why)
+{
+    struct bytes text;
+    struct error e;
+    bytes_init(&text, TEMPLATE_TEXT_MAX);
+    int rc = template_render(t, &run->data, &text, &e);
+    char *copy = rc ? NULL : arena_copy(run->data.arena, bytes_span(&text));
+    struct span json = {.ptr = copy, .len = text.len};
+    bytes_release(&text);
+    if (rc == 0 && !copy)
+        rc = error_set(&e, -ENOMEM, no_memory.type, "%s", no_memory.sentence);
+    *out = (struct value){.kind = VALUE_RAW, .text = json};
+    if (rc == 0 && parse)
+        rc = json_parse(&out->doc, json, 0, &e);
+    if (rc) {
+        *out = (struct value){0};
+        *why = run_keep(run, &e);
+    }
+    return rc;
+}
+
+/* ---- A node ---- */
+
+static int use_fallback(struct run *run, const struct flow_node *n, const struct error **why)
+{
+    struct value *out = &run->data.nodes[n->index];
+    value_release(out);
+    *why = NULL;
+    return n->fallback.first ? run_make_json(run, &n->fallback, n->entered, out, why) : 0;
+}
+
+static int run_within(
+    struct run *run, const struct flow_node *n, struct value *out, const struct error **why)
+{
+    if (n->conf->deadline <= 0)
+        return n->kind->run(run, n, out, why);
+    CORO_DEADLINE(deadline_after(world_now(run->context->world), n->conf->deadline));
+    return n->kind->run(run, n, out, why);
+}
+
+/* `whole`: by the route's deadline; then `n` may be NULL. */
+static __attribute__((noinline)) const struct error *too_late(
+    struct run *run, const struct flow_node *n, bool whole)
+{
+    struct error e;
+    long long ms = (whole ? run->flow->route->deadline : n->conf->deadline) / NS_PER_MS;
+    if (!whole)
+        error_set(&e, -ETIMEDOUT, "deadline",
+            "node '%s' had no value within its deadline of %lld ms", n->conf->name, ms);
+    else
+        error_set(&e, -ETIMEDOUT, "deadline",
+            "the request was not answered within the route's deadline of %lld ms%s%s%s", ms,
+            n ? "; it waited for node '" : "", n ? n->conf->name : "", n ? "'" : "");
+    return run_keep(run, &e);
+}
+
+/* Why the node failed, for who asked; NULL: nobody asks any more. */
+static const struct error *reason(
+    struct run *run, const struct flow_node *n, int rc, const struct error *why)
+{
+    if (rc == -ECANCELED)
+        return NULL;
+    if (why)
+        return why;
+    if (rc == -ETIMEDOUT)
+        return too_late(run, n, false);
+    return &no_memory;
+}
+
+static void observe(struct run *run, const struct flow_node *n, int64_t began, int rc)
+{
+    const struct flow_context *c = run->context;
+    c->observe(
+        c->observe_ctx, run->flow->route->name, n->conf->name, world_now(c->world) - began, rc);
+}
+
+/* Its value is there after 0. Otherwise the run has failed: with a reason, unless it was
+ * cancelled. */
+static int run_node(struct run *run, const struct flow_node *n)
+{
+    const struct error *why = NULL;
+    bool observed = run->context->observe;
+    int64_t began = observed ? world_now(run->context->world) : 0;
+    int rc = run_within(run, n, &run->data.nodes[n->index], &why);
+    if (observed)
+        observe(run, n, began, rc);
+    if (rc == 0)
+        return 0;
+    if (coro_cancelled(coro_self()))
+        return -ECANCELED;
+    if (coro_poll()) { /* the route's own deadline: no default helps */
+        why = too_late(run, n, true);
+        rc = -ETIMEDOUT;
+    } else if (n->conf->optional) {
+        rc = use_fallback(run, n, &why);
+    }
+    if (rc && !run->failure)
+        run->failure = reason(run, n, rc, why);
+    return rc;
+}
+
+/* ---- Order ---- */
+
+/* Those that this one was the last to be waited for. */
+static struct node_state *now_ready(struct run *run, const struct flow_node *n)
+{
+    struct node_state *first = NULL;
+    struct node_state **last = &first;
+    for (unsigned i = 0; i < n->needed_by_count; i++) {
+        struct node_state *s = &run->nodes[n->needed_by[i]];
+        if (--s->waiting > 0)
+            continue;
+        s->next = NULL;
+        *last = s;
+        last = &s->next;
+    }
+    return first;
+}
+
+static int run_ready(struct run *run, struct node_state *ready);
+
+static const struct flow_node *node_of(const struct node_state *s)
+{
+    return &s->run->flow->nodes[s - s->run->nodes];
+}
+
+static int run_child(void *arg)
+{
+    struct node_state *s = arg;
+    return run_ready(s->run, s);
+}
+
+static __attribute__((noinline)) int run_together(struct run *run, struct node_state *ready)
+{
+    GROUP(together, GROUP_FAIL_FAST);
+    int rc = 0;
+    while (rc == 0 && ready) {
+        struct node_state *s = ready;
+        ready = s->next;
+        s->next = NULL;
+        rc = group_spawn(&together, node_of(s)->conf->name, run_child, s);
+    }
+    return rc ? rc : group_wait(&together);
+}
+
+static int run_ready(struct run *run, struct node_state *ready)
+{
+    while (ready) {
+        if (ready->next)
+            return run_together(run, ready);
+        const struct flow_node *n = node_of(ready);
+        int rc = run_node(run, n);
+        if (rc)
+            return rc;
+        ready = now_ready(run, n);
+    }
+    return 0;
+}
+
+static int run_nodes(struct run *run)
+{
+    const struct flow *f = run->flow;
+    struct node_state *first = NULL;
+    struct node_state **last = &first;
+    for (unsigned i = 0; i < f->node_count; i++) {
+        struct node_state *s = &run->nodes[i];
+        *s = (struct node_state){.run = run, .waiting = f->nodes[i].need_count};
+        if (s->waiting == 0) {
+            *last = s;
+            last = &s->next;
+        }
+    }
+    return run_ready(run, first);
+}
+
+/* ---- The request's body ---- */
+
+static int refuse(struct run *run, int status, int code, const char *type, const char *sentence)
+{
+    struct error e;
+    run->refusal = status;
+    error_set(&e, code, type, "%s", sentence);
+    run->failure = run_keep(run, &e);
+    return code;
+}
+
+static int body_failed(struct run *run, int rc)
+{
+    switch (rc) {
+    case -ECANCELED:
+    case -ECONNRESET:
+        return -ECANCELED;
+    case -EMSGSIZE:
+        return refuse(run, 413, rc, "content-too-large", "the request's body is too large");
+    case -EBADMSG:
+        return refuse(run, 400, rc, "bad-request", "the request's body is malformed");
+    case -ETIMEDOUT:
+        if (coro_poll() == 0)
+            return refuse(run, 408, rc, "request-timeout", "the request's body came too slowly");
+        run->failure = too_late(run, NULL, true);
+        return rc;
+    default:
+        return rc;
+    }
+}
+
+static __attribute__((noinline)) int parse_body(struct run *run, struct span text)
+{
+    struct error e;
+    struct json *doc;
+    int rc = json_parse(&doc, text, 0, &e);
+    if (rc) {
+        if (rc != -ENOMEM)
+            error_prefix(&e, "the request's body is no JSON");
+        if (rc == -EMSGSIZE) /* too deep: a body that is too large would not have come so far */
+            e.code = -EINVAL;
+        run->failure = run_keep(run, &e);
+        return rc;
+    }
+    run->data.body = (struct value){.kind = VALUE_RAW, .text = text};
+    if (run->flow->body_entered)
+        run->data.body.doc = doc;
+    else
+        json_free(doc);
+    return 0;
+}
+
+static int read_body(struct run *run)
+{
+    struct http_request *r = run->request;
+    const struct http_field *type =
+        http_field_find(r->head->fields, r->head->field_count, "content-type");
+    if (r->head->framing == HTTP1_NO_BODY)
+        return 0;
+    if (type && !media_is_json(type->value))
+        return refuse(run, 415, -EINVAL, "unsupported-media-type",
+            "the request's body must be JSON: application/json, or a type that ends in +json");
+    struct span text;
+    int rc = http_request_body(r, &text);
+    if (rc)
+        return body_failed(run, rc);
+    return text.len > 0 ? parse_body(run, text) : 0;
+}
+
+/* ---- The reply ---- */
+
+static int find_status(struct run *run, int *status, struct error *e)
+{
+    struct value v;
+    int64_t number;
+    *status = run->flow->status;
+    if (*status)
+        return 0;
+    const struct reference *r = template_whole(&run->flow->status_template);
+    int rc = value_of(&v, r, &run->data, e);
+    if (rc)
+        return rc;
+    if (value_integer(&v, &number) && number >= 200 && number <= 599) {
+        *status = (int)number;
+        return 0;
+    }
+    return error_set(e, r->root == REFERENCE_NODE ? -EPROTO : -EINVAL, "invalid-status",
+        "the reply's status is to be %.*s, and that is none from 200 to 599", SPAN_ARG(r->text));
+}
+
+/* What is left to fail is a field that the server refuses: any other failure is the connection's,
+ * and nobody is there to hear of it. */
+static int send_reply(
+    struct run *run, int status, const struct content_parts *parts, struct error *e)
+{
+    int rc = http_reply(run->request, status, parts->fields, parts->field_count, parts->body);
+    if (rc != -EINVAL)
+        return 0;
+    run->refusal = 500;
+    return error_set(e, rc, "invalid-header", "the reply has a header field that cannot be sent");
+}
+
+static __attribute__((noinline)) int answer(struct run *run)
+{
+    struct content_parts parts = {0};
+    struct error e;
+    int status;
+    int rc = find_status(run, &status, &e);
+    if (rc == 0)
+        rc = content_render(&run->flow->reply, 0, &run->data, &parts, &e);
+    if (rc == 0)
+        rc = send_reply(run, status, &parts, &e);
+    if (rc)
+        run->failure = run_keep(run, &e);
+    content_parts_release(&parts);
+    return rc;
+}
+
+static __attribute__((noinline)) void answer_failure(struct run *run, int rc)
+{
+    const struct error *e = run->failure ? run->failure : &no_memory;
+    if (run->refusal)
+        rc = http_reply_status(run->request, run->refusal, NULL, 0, e->sentence);
+    else
+        rc = http_reply_problem(run->request, e);
+    (void)rc; /* nobody is there to hear of it */
+}
+
+/* ---- The whole ---- */
+
+static struct run *new_run(const struct flow *f, const struct flow_context *context,
+    struct http_request *r, const struct flow_param *params, unsigned param_count)
+{
+    struct run *run = arena_zalloc(
+        r->arena, sizeof *run + f->node_count * (sizeof *run->nodes + sizeof *run->data.nodes));
+    if (!run)
+        return NULL;
+    run->flow = f;
+    run->context = context;
+    run->request = r;
+    run->data = (struct flow_data){
+        .head = r->head,
+        .params = params,
+        .param_count = param_count,
+        .id = span_of(r->id),
+        .arena = r->arena,
+        .nodes = (struct value *)(void *)(run + 1),
+    };
+    run->nodes = (struct node_state *)(void *)(run->data.nodes + f->node_count);
+    return run;
+}
+
+/* Body and nodes, by the route's deadline, within which the reply need not be written. */
+static int gather(struct run *run)
+{
+    const struct flow *f = run->flow;
+    if (!f->uses_body && f->node_count == 0)
+        return 0;
+    CORO_DEADLINE(deadline_after(world_now(run->context->world),
+        f->route->deadline > 0 ? f->route->deadline : DEADLINE_NEVER));
+    int rc = f->uses_body ? read_body(run) : 0;
+    if (rc == 0)
+        rc = run_nodes(run);
+    if (rc == -ETIMEDOUT && !run->failure)
+        run->failure = too_late(run, NULL, true);
+    return rc;
+}
+
+static __attribute__((noinline)) void run_whole(const struct flow *f,
+    const struct flow_context *context, struct http_request *r, const struct flow_param *params,
+    unsigned param_count)
+{
+    struct run *run = new_run(f, context, r, params, param_count);
+    if (!run) {
+        int rc = http_reply_problem(r, &no_memory);
+        (void)rc; /* nobody is there to hear of it */
+        return;
+    }
+    int rc = gather(run);
+    if (rc == 0)
+        rc = answer(run);
+    if (rc && rc != -ECANCELED && !coro_cancelled(coro_self()))
+        answer_failure(run, rc);
+    value_release(&run->data.body);
+    for (unsigned i = 0; i < f->node_count; i++)
+        value_release(&run->data.nodes[i]);
+}
+
+void flow_run(const struct flow *f, const struct flow_context *context, struct http_request *r,
+    const struct flow_param *params, unsigned param_count)
+{
+    r->body_max = f->route->body;
+    if (!f->is_static) {
+        run_whole(f, context, r, params, param_count);
+        return;
+    }
+    int rc = http_reply(r, f->status, f->fields, f->field_count, f->body);
+    (void)rc; /* nobody is there to hear of it: the fields were checked when they were compiled */
+}

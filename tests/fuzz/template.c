@@ -1,0 +1,169 @@
+/*
+ * template.c: any text as a template (up to the first newline), and anything as the data (the
+ * rest): what comes out as JSON can be read as JSON, a header field gets no control bytes, and a
+ * URL no more parts than the template has.
+ */
+#include "flow/template.h"
+#include "base/bug.h"
+#include "base/mem.h"
+
+#include <errno.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { JSON_NODE, TEXT_NODE, MANY_NODE, SLEEP_NODE, MADE_NODE, NODES };
+
+static const char *const node_names[NODES] = {"json", "text", "many", "sleep", "made"};
+static const char *const param_names[] = {"id"};
+static const struct conf_flow_node conf_nodes[NODES] = {
+    {.name = "json", .kind = CONF_NODE_HTTP},
+    {.name = "text", .kind = CONF_NODE_HTTP},
+    {.name = "many", .kind = CONF_NODE_HTTP, .http = {.times = 2, .times_given = true}},
+    {.name = "sleep", .kind = CONF_NODE_SLEEP},
+    {.name = "made", .kind = CONF_NODE_REPLY},
+};
+
+struct scene {
+    struct arena arena;
+    struct conf_errors *errors;
+    struct http_field field;
+    struct http1_head head;
+    struct flow_param param;
+    struct answer answers[2];
+    struct value nodes[NODES];
+    struct json *doc;
+    struct flow_data data;
+};
+
+/* What is no JSON comes as text: as a parameter, a query, a field, the body of a reply. */
+static void set(struct scene *s, struct span data)
+{
+    *s = (struct scene){.field = {.name = SPAN("X-Any"), .value = data}};
+    arena_init(&s->arena, 64 << 20);
+    s->head = (struct http1_head){.status = 200,
+        .method_name = SPAN("GET"),
+        .path = SPAN("/"),
+        .query = data,
+        .fields = &s->field,
+        .field_count = 1};
+    s->param = (struct flow_param){.name = SPAN("id"), .value = data};
+    bool json = json_parse(&s->doc, data, 0, NULL) == 0;
+    s->answers[0] = (struct answer){
+        .head = &s->head, .body = data, .is_json = json, .doc = json ? s->doc : NULL};
+    s->answers[1] = (struct answer){.head = &s->head, .body = data};
+    s->nodes[JSON_NODE] = (struct value){.kind = VALUE_ANSWER, .count = 1, .answers = s->answers};
+    s->nodes[TEXT_NODE] =
+        (struct value){.kind = VALUE_ANSWER, .count = 1, .answers = s->answers + 1};
+    s->nodes[MANY_NODE] = (struct value){.kind = VALUE_ANSWERS, .count = 2, .answers = s->answers};
+    if (json)
+        s->nodes[MADE_NODE] = (struct value){.kind = VALUE_RAW, .text = data};
+    s->data = (struct flow_data){.head = &s->head,
+        .params = &s->param,
+        .param_count = 1,
+        .id = SPAN("id"),
+        .nodes = s->nodes,
+        .arena = &s->arena};
+    if (json)
+        s->data.body = (struct value){.kind = VALUE_RAW, .text = data, .doc = s->doc};
+    s->errors = conf_errors_new();
+    check(s->errors, "no memory");
+}
+
+static void clear(struct scene *s)
+{
+    json_free(s->doc);
+    conf_errors_free(s->errors);
+    arena_release(&s->arena);
+}
+
+static void check_json(struct span out)
+{
+    struct json *doc;
+    int rc = json_parse(&doc, out, out.len + 1, NULL);
+    check(rc == 0 || rc == -EMSGSIZE, "a template became what is no JSON: %.*s", SPAN_ARG(out));
+    if (rc == 0)
+        json_free(doc);
+}
+
+static bool literals_fit(const struct template *t, bool (*fits)(struct span s))
+{
+    for (const struct template_piece *p = t->first; p; p = p->next)
+        if (!fits(p->literal))
+            return false;
+    return true;
+}
+
+static bool is_visible(struct span s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.ptr[i] <= ' ' || s.ptr[i] > '~')
+            return false;
+    return true;
+}
+
+static size_t count_separators(struct span s)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < s.len; i++)
+        count += memchr("/?#&=:@;", s.ptr[i], 8) != NULL;
+    return count;
+}
+
+static void check_url(const struct template *t, struct span out)
+{
+    size_t literal = 0;
+    for (const struct template_piece *p = t->first; p; p = p->next)
+        literal += count_separators(p->literal);
+    check(count_separators(out) == literal, "a URL has parts that its template has not: %.*s",
+        SPAN_ARG(out));
+    check(!literals_fit(t, is_visible) || is_visible(out), "a URL has bytes that are not visible");
+}
+
+static void check_form(struct scene *s, struct span text, enum template_form form)
+{
+    struct template t;
+    struct bytes out;
+    struct error e;
+    const struct conf_node node = {
+        .kind = CONF_SCALAR, .mark = {.file = "f"}, .text = text, .quoted = true};
+    const struct template_site site = {.arena = &s->arena,
+        .errors = s->errors,
+        .scope = {.params = param_names,
+            .param_count = 1,
+            .nodes = conf_nodes,
+            .node_names = node_names,
+            .node_count = NODES}};
+    unsigned before = conf_errors_count(s->errors);
+    int rc = template_compile(&t, &node, form, &site);
+    check((rc == -EINVAL) == (conf_errors_count(s->errors) > before), "a mistake is not told");
+    if (rc)
+        return;
+    bytes_init(&out, 64 << 20);
+    rc = template_render(&t, &s->data, &out, &e);
+    check(rc == 0 || e.sentence[0], "a failure without a sentence");
+    if (rc == 0 && form == TEMPLATE_JSON)
+        check_json(bytes_span(&out));
+    if (rc == 0 && form == TEMPLATE_FIELD && literals_fit(&t, http_value_valid))
+        check(http_value_valid(bytes_span(&out)), "a header field has a control byte");
+    if (rc == 0 && form == TEMPLATE_URL)
+        check_url(&t, bytes_span(&out));
+    bytes_release(&out);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    const char *line = (const char *)data;
+    const char *end = size ? memchr(line, '\n', size) : NULL;
+    size_t len = end ? (size_t)(end - line) : size;
+    char *template = mem_zalloc(len + 1);
+    check(template, "no memory");
+    if (len > 0)
+        memcpy(template, line, len);
+    struct scene s;
+    set(&s, end ? (struct span){.ptr = end + 1, .len = size - len - 1} : SPAN("{\"a\":[1,\"b\"]}"));
+    for (int form = TEMPLATE_JSON; form <= TEMPLATE_FIELD; form++)
+        check_form(&s, (struct span){.ptr = template, .len = len}, (enum template_form)form);
+    clear(&s);
+    mem_free(template);
+    return 0;
+}
