@@ -81,7 +81,7 @@ class TidyTest(unittest.TestCase):
         self.assert_found([("src/http/a.c", 2, "include")], files)
 
     def test_only_includers(self):
-        for header, home in [("uv.h", "src/world/uv"), ("yyjson.h", "src/data"), ("cyaml/cyaml.h", "src/conf"),
+        for header, home in [("uv.h", "src/world/uv"), ("yyjson.h", "src/data"), ("yaml.h", "src/conf"),
                              ("zmq.h", "src/batch"), ("llhttp.h", "src/http")]:
             with self.subTest(header):
                 self.assert_code(home + "/a.c", f"#include <{header}>")

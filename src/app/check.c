@@ -1,0 +1,134 @@
+/*
+ * check.c: every check of a configuration that needs more than its text.
+ *
+ * Flows are compiled and thrown away: compiling is the check, and a second one beside it would one
+ * day say something else.
+ */
+#include "app/check.h"
+
+#include "flow/flow.h"
+#include "http/router.h"
+#include "world/address.h"
+#include "world/world.h"
+
+#include <errno.h>
+
+/* ---- Addresses ---- */
+
+/* Whether two sockets would be the same, which they never are while the port is any free one. */
+static bool same_address(const struct address *a, const struct address *b)
+{
+    char left[ADDRESS_TEXT_MAX];
+    char right[ADDRESS_TEXT_MAX];
+    return address_port(a) != 0 && strcmp(address_print(a, left), address_print(b, right)) == 0;
+}
+
+static bool parse(
+    struct address *at, const char *text, const struct conf_mark *mark, struct conf_errors *errors)
+{
+    struct error e;
+    if (address_parse(at, text, &e) == 0)
+        return true;
+    conf_error(errors, mark, "%s", e.sentence);
+    return false;
+}
+
+/* Says so if an earlier entry has the address, too. */
+static void find_twin(const struct config *c, unsigned nth, struct conf_errors *errors)
+{
+    struct address at;
+    struct address other;
+    if (!parse(&at, c->listen[nth].address, &c->listen[nth].mark, errors))
+        return;
+    for (unsigned i = 0; i < nth; i++) {
+        if (address_parse(&other, c->listen[i].address, NULL) || !same_address(&at, &other))
+            continue;
+        conf_error(errors, &c->listen[nth].mark,
+            "listens on %s twice, here and in line %u; remove one of them", c->listen[nth].address,
+            c->listen[i].mark.line);
+        return;
+    }
+}
+
+static void check_admin(const struct config *c, struct conf_errors *errors)
+{
+    /* The admin's address is a plain text of the configuration, without a mark of its own. */
+    struct conf_mark mark = {
+        .file = c->listen_count ? c->listen[0].mark.file : "configuration", .line = 1, .column = 1};
+    struct address admin;
+    struct address other;
+    struct error e;
+    if (!c->admin)
+        return;
+    if (address_parse(&admin, c->admin, &e)) {
+        conf_error(errors, &mark, "admin: %s", e.sentence);
+        return;
+    }
+    for (unsigned i = 0; i < c->listen_count; i++) {
+        if (address_parse(&other, c->listen[i].address, NULL) == 0 && same_address(&admin, &other))
+            conf_error(errors, &c->listen[i].mark,
+                "listens on %s, which is the admin's address; choose another for one of them, or "
+                "say 'admin: off'",
+                c->listen[i].address);
+    }
+}
+
+static void check_addresses(const struct config *c, struct conf_errors *errors)
+{
+    if (c->listen_count >= SPAWN_LISTENERS_MAX)
+        conf_error(errors, &c->listen[SPAWN_LISTENERS_MAX - 1].mark,
+            "%u addresses to listen on, but at most %u can be", c->listen_count,
+            SPAWN_LISTENERS_MAX - 1);
+    for (unsigned i = 0; i < c->listen_count; i++)
+        find_twin(c, i, errors);
+    check_admin(c, errors);
+}
+
+/* ---- Routes ---- */
+
+static int check_route(struct router *router, struct conf_route *route, struct conf_errors *errors)
+{
+    struct error e;
+    void *other = NULL;
+    int rc = router_add(router, span_of(route->method), span_of(route->pattern), route, &other, &e);
+    if (rc == -ENOMEM)
+        return rc;
+    if (rc == -EEXIST && other) {
+        const struct conf_route *first = other;
+        conf_error(errors, &route->route_mark, "%s (line %u)", e.sentence, first->route_mark.line);
+    } else if (rc) {
+        conf_error(errors, &route->route_mark, "%s", e.sentence);
+    }
+    /* A malformed pattern has no parameters that references could be checked against. */
+    if (rc && rc != -EEXIST)
+        return 0;
+
+    struct flow *flow;
+    rc = flow_compile(&flow, route, errors);
+    if (rc == 0)
+        flow_free(flow);
+    return rc == -ENOMEM ? rc : 0;
+}
+
+static int check_routes(const struct config *c, struct conf_errors *errors)
+{
+    static const uint64_t no_secret[2] = {0, 0}; /* nobody chooses names to collide with his own */
+    struct router *router;
+    int rc = router_new(&router, no_secret);
+    if (rc)
+        return rc;
+    for (unsigned i = 0; i < c->route_count && rc == 0; i++)
+        rc = check_route(router, &c->routes[i], errors);
+    router_free(router);
+    return rc;
+}
+
+int app_check(const struct conf *conf, struct conf_errors *errors)
+{
+    const struct config *c = conf_config(conf);
+    check_addresses(c, errors);
+    int rc = check_routes(c, errors);
+    if (rc)
+        return rc;
+    return conf_errors_count(errors) ? -EINVAL : 0;
+}

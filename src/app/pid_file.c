@@ -1,0 +1,36 @@
+/*
+ * pid_file.c: written once we serve, removed at the end.
+ */
+#include "app/pid_file.h"
+
+#include "base/error.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+void pid_file_write(struct world *w, const char *path, int pid)
+{
+    struct file *f;
+    char text[16];
+    if (!path)
+        return;
+    int len = snprintf(text, sizeof(text), "%d\n", pid);
+    int rc = world_open(w, path, O_WRONLY | O_CREAT | O_TRUNC, 0644, &f);
+    if (rc == 0) {
+        rc = file_write(f, text, (size_t)len, 0);
+        file_close(f);
+    }
+    if (rc)
+        log_error(world_log(w), "cannot write the pid file %s: %s", path, error_text(rc));
+}
+
+void pid_file_remove(struct world *w, const char *path)
+{
+    if (!path)
+        return;
+    int rc = world_unlink(w, path);
+    if (rc && rc != -ENOENT)
+        log_warn(world_log(w), "cannot remove the pid file %s: %s", path, error_text(rc));
+}

@@ -1,0 +1,218 @@
+/*
+ * plan.c: from a file to what a supervisor does about it.
+ */
+#include "app/plan.h"
+
+#include "app/check.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define TEXT_MAX (16u << 20) /* of a configuration, written out */
+
+/* ---- Reading ---- */
+
+int plan_read(struct conf **out, const struct plan_source *source, struct conf_errors *errors)
+{
+    const struct overrides *o = source->overrides;
+    struct conf *conf;
+    int rc = conf_load(&conf, source->path, source->files, errors);
+    if (rc)
+        return rc;
+    rc = app_check(conf, errors);
+    /* Checked before: places are those in the file. */
+    if (rc == 0 && o && (o->listen || o->log_level || o->log_format)) {
+        rc = override_conf(&conf, o, errors);
+        if (rc == 0)
+            rc = app_check(conf, errors);
+    }
+    if (rc)
+        conf_free(conf);
+    else
+        *out = conf;
+    return rc;
+}
+
+/* ---- Sockets ---- */
+
+/* Those that an init gave stand for the addresses that are theirs; and for all of `listen` if they
+ * are at none of them. */
+static bool given_replace_all(const struct sockets *sockets, const struct config *c)
+{
+    bool any = false;
+    list_each (link, &sockets->sets)
+        any |= list_entry(link, struct socket_set, link)->role == SOCKET_GIVEN;
+    for (unsigned i = 0; i < c->listen_count && any; i++) {
+        struct address at;
+        if (address_parse(&at, c->listen[i].address, NULL) == 0 &&
+            sockets_find(sockets, SOCKET_GIVEN, &at))
+            return false;
+    }
+    return any;
+}
+
+static void take_all_given(struct plan *p, const struct sockets *sockets)
+{
+    list_each (link, &sockets->sets) {
+        struct socket_set *set = list_entry(link, struct socket_set, link);
+        if (set->role != SOCKET_GIVEN || p->set_count == SPAWN_LISTENERS_MAX)
+            continue;
+        socket_set_use(set);
+        p->sets[p->set_count++] = set;
+    }
+}
+
+static int take(struct plan *p, struct sockets *sockets, const struct conf_listen *listen,
+    unsigned count_max, struct error *e)
+{
+    struct socket_wish wish = {
+        .role = SOCKET_LISTEN, .backlog = (int)listen->backlog, .count_max = count_max};
+    int rc = address_parse(&wish.at, listen->address, e);
+    if (rc)
+        return rc;
+    struct socket_set *given = sockets_find(sockets, SOCKET_GIVEN, &wish.at);
+    if (given) {
+        socket_set_use(given);
+        p->sets[p->set_count] = given;
+    } else {
+        rc = sockets_get(sockets, &wish, &p->sets[p->set_count], e);
+    }
+    p->set_count += rc == 0;
+    return rc;
+}
+
+/* How many sockets a process inherits is limited. What is open already counts as it is; each
+ * address that is to come gets at least one. */
+static unsigned sockets_left(const struct plan *p, unsigned addresses_left)
+{
+    unsigned used = 1; /* the admin's */
+    for (unsigned i = 0; i < p->set_count; i++)
+        used += p->sets[i]->count;
+    used += addresses_left - 1;
+    return used < SPAWN_LISTENERS_MAX ? SPAWN_LISTENERS_MAX - used : 0;
+}
+
+static int take_admin(struct plan *p, struct sockets *sockets, struct error *e)
+{
+    const struct config *c = plan_config(p);
+    struct socket_wish wish = {.role = SOCKET_ADMIN, .count_max = 1};
+    if (!c->admin)
+        return 0;
+    int rc = address_parse(&wish.at, c->admin, e);
+    if (rc == 0)
+        rc = sockets_get(sockets, &wish, &p->admin, e);
+    if (rc == -EADDRINUSE)
+        rc = error_set(e, rc, "bind",
+            "admin: another process listens on %s; choose another address, or say 'admin: off'",
+            c->admin);
+    else if (rc)
+        error_prefix(e, "admin");
+    return rc;
+}
+
+static int take_sockets(struct plan *p, struct sockets *sockets, struct error *e)
+{
+    const struct config *c = plan_config(p);
+    int rc = 0;
+    if (sockets->each == 0)
+        sockets->each = c->threads ? c->threads : world_cores(sockets->world);
+    if (given_replace_all(sockets, c))
+        take_all_given(p, sockets);
+    else
+        for (unsigned i = 0; i < c->listen_count && rc == 0; i++)
+            rc = take(p, sockets, &c->listen[i], sockets_left(p, c->listen_count - i), e);
+    if (rc == 0)
+        rc = take_admin(p, sockets, e);
+    unsigned all = p->admin != NULL;
+    for (unsigned i = 0; i < p->set_count; i++)
+        all += p->sets[i]->count;
+    if (rc == 0 && all > SPAWN_LISTENERS_MAX)
+        rc = error_set(e, -E2BIG, "sockets",
+            "%u sockets, more than the %u that a server can be given; with fewer addresses, or "
+            "after a restart, they will do",
+            all, SPAWN_LISTENERS_MAX);
+    return rc;
+}
+
+/* ---- Plans ---- */
+
+void plan_use(struct plan *p)
+{
+    p->users++;
+}
+
+void plan_drop(struct plan *p)
+{
+    if (--p->users > 0)
+        return;
+    for (unsigned i = 0; i < p->set_count; i++)
+        socket_set_drop(p->sets[i]);
+    if (p->admin)
+        socket_set_drop(p->admin);
+    bytes_release(&p->text);
+    conf_free(p->conf);
+    mem_free(p);
+}
+
+static void log_lines(struct log *log, struct span text)
+{
+    while (text.len > 0) {
+        const char *end = memchr(text.ptr, '\n', text.len);
+        size_t len = end ? (size_t)(end - text.ptr) : text.len;
+        log_error(log, "%.*s", (int)len, text.ptr);
+        len += end != NULL;
+        text.ptr += len;
+        text.len -= len;
+    }
+}
+
+static void log_errors(struct log *log, const struct conf_errors *errors)
+{
+    struct bytes text;
+    bytes_init(&text, TEXT_MAX);
+    if (conf_errors_write(errors, &text) == 0)
+        log_lines(log, bytes_span(&text));
+    else
+        log_error(log, "no memory to say what is wrong with the configuration");
+    bytes_release(&text);
+}
+
+static int read_logged(struct conf **out, const struct plan_source *source, struct log *log)
+{
+    struct conf_errors *errors = conf_errors_new();
+    int rc = errors ? plan_read(out, source, errors) : -ENOMEM;
+    if (rc && errors && conf_errors_count(errors))
+        log_errors(log, errors);
+    else if (rc)
+        log_error(log, "cannot load %s: %s", source->path, error_text(rc));
+    conf_errors_free(errors);
+    return rc;
+}
+
+int plan_make(
+    struct plan **out, const struct plan_source *source, struct sockets *sockets, struct log *log)
+{
+    struct plan *p = mem_zalloc(sizeof(*p));
+    if (!p)
+        return -ENOMEM;
+    p->users = 1;
+    bytes_init(&p->text, TEXT_MAX);
+    int rc = read_logged(&p->conf, source, log);
+    if (rc) {
+        mem_free(p);
+        return rc;
+    }
+    struct error e;
+    error_clear(&e);
+    rc = conf_write(p->conf, &p->text);
+    if (rc == 0)
+        rc = take_sockets(p, sockets, &e);
+    if (rc) {
+        log_error(log, "%s", e.code ? e.sentence : error_text(rc));
+        plan_drop(p);
+        return rc == -EINVAL ? -EIO : rc;
+    }
+    *out = p;
+    return 0;
+}

@@ -1,0 +1,246 @@
+/*
+ * server_process.c: starting a server, talking with it, and waiting for its end.
+ */
+#include "app/server_process.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A dead server's last words are in the stream already. */
+#define LAST_WORDS_NS (1 * NS_PER_S)
+/* The stream holds a line unless the server has not read for long. */
+#define TELL_NS       (100 * NS_PER_MS)
+
+/* ---- What it is told ---- */
+
+static int append_listener(struct bytes *out, const struct socket_set *set)
+{
+    struct address at;
+    char text[ADDRESS_TEXT_MAX];
+    listener_address(set->listeners[0], &at);
+    return bytes_printf(out, "listener %s %u\n", address_print(&at, text), set->count);
+}
+
+/* What follows the configuration. */
+static int append_sockets(struct bytes *out, const struct plan *plan)
+{
+    int rc = 0;
+    for (unsigned i = 0; i < plan->set_count && rc == 0; i++)
+        rc = append_listener(out, plan->sets[i]);
+    return rc ? rc : bytes_printf(out, "admin %d\ngo\n", plan->admin != NULL);
+}
+
+static int tell_beginning(const struct server_process *p)
+{
+    const struct plan *plan = p->plan;
+    struct bytes head;
+    struct bytes tail;
+    bytes_init(&head, 64);
+    bytes_init(&tail, 64 + SPAWN_LISTENERS_MAX * (ADDRESS_TEXT_MAX + 32));
+    int rc = bytes_printf(&head, "config %zu\n", plan->text.len);
+    if (rc == 0)
+        rc = append_sockets(&tail, plan);
+    struct iovec parts[] = {
+        {head.ptr, head.len}, {plan->text.ptr, plan->text.len}, {tail.ptr, tail.len}};
+    if (rc == 0)
+        rc = stream_write(p->control, parts, 3);
+    bytes_release(&tail);
+    bytes_release(&head);
+    return rc;
+}
+
+void server_process_tell(struct server_process *p, const char *line)
+{
+    CORO_DEADLINE(deadline_after(world_now(p->world), TELL_NS));
+    struct bytes copy;
+    bytes_init(&copy, 64);
+    int rc = bytes_append_span(&copy, span_of(line));
+    if (rc == 0)
+        rc = stream_write(p->control, &(struct iovec){copy.ptr, copy.len}, 1);
+    bytes_release(&copy);
+    /* A server that is dead will be seen to be; one that does not listen is killed in time. */
+    if (rc && rc != -EPIPE && rc != -ECONNRESET)
+        log_warn(world_log(p->world), "cannot tell server %d anything: %s", p->pid, error_text(rc));
+}
+
+void server_process_kill(struct server_process *p)
+{
+    p->killed = true;
+    p->until = DEADLINE_NEVER;
+    int rc = child_signal(p->child, SIGKILL);
+    (void)rc; /* it has ended already */
+}
+
+/* ---- What it says ---- */
+
+static void hear_line(struct server_process *p)
+{
+    static const char failed[] = "failed ";
+    if (strcmp(p->line, "ready") == 0)
+        p->ready = true;
+    else if (strncmp(p->line, failed, sizeof(failed) - 1) == 0)
+        snprintf(p->failure, sizeof(p->failure), "%s", p->line + sizeof(failed) - 1);
+    else
+        log_warn(
+            world_log(p->world), "server %d says what nobody understands: '%s'", p->pid, p->line);
+    p->wake(p->ctx);
+}
+
+/* A line that is too long is cut. */
+static void hear(struct server_process *p, const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] != '\n') {
+            if (p->line_len < sizeof(p->line) - 1)
+                p->line[p->line_len++] = text[i];
+            continue;
+        }
+        p->line[p->line_len] = '\0';
+        hear_line(p);
+        p->line_len = 0;
+    }
+}
+
+static int talk(void *arg)
+{
+    struct server_process *p = arg;
+    int rc = p->plan ? tell_beginning(p) : 0;
+    while (rc == 0) {
+        char text[256];
+        ssize_t got = stream_read(p->control, text, sizeof(text));
+        if (got <= 0)
+            return (int)got;
+        hear(p, text, (size_t)got);
+    }
+    return rc;
+}
+
+/* Talks until the end of the process. */
+static int attend(void *arg)
+{
+    struct server_process *p = arg;
+    GROUP(talking, GROUP_INDEPENDENT);
+    int rc = group_spawn(&talking, "server-control", talk, p);
+    if (rc)
+        server_process_kill(p); /* nobody would hear it */
+    rc = child_wait(p->child, &p->exit);
+    if (rc == 0) {
+        CORO_DEADLINE(deadline_after(world_now(p->world), LAST_WORDS_NS));
+        int late = group_wait(&talking);
+        (void)late; /* a stranger may hold the stream: never mind */
+    }
+    p->ended = true;
+    p->wake(p->ctx);
+    return rc;
+}
+
+const char *server_process_end(const struct server_process *p, char text[64])
+{
+    const char *name = sigabbrev_np(p->exit.signal);
+    if (p->exit.signal && name)
+        snprintf(text, 64, "was killed by SIG%s", name);
+    else if (p->exit.signal)
+        snprintf(text, 64, "was killed by signal %d", p->exit.signal);
+    else
+        snprintf(text, 64, "ended with status %d", p->exit.status);
+    return text;
+}
+
+/* ---- Beginning and end ---- */
+
+static struct server_process *make(struct world *w, const struct server_start *start)
+{
+    struct server_process *p = mem_zalloc(sizeof(*p));
+    if (!p)
+        return NULL;
+    list_init(&p->link);
+    p->world = w;
+    p->began = world_now(w);
+    p->until = DEADLINE_NEVER;
+    p->wake = start->wake;
+    p->ctx = start->ctx;
+    return p;
+}
+
+static unsigned collect(const struct plan *plan, struct listener **listeners)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < plan->set_count; i++)
+        for (unsigned j = 0; j < plan->sets[i]->count; j++)
+            listeners[count++] = plan->sets[i]->listeners[j];
+    if (plan->admin)
+        listeners[count++] = plan->admin->listeners[0];
+    return count;
+}
+
+static int spawn(
+    struct server_process *p, const struct plan *plan, const struct server_start *start)
+{
+    struct listener *listeners[SPAWN_LISTENERS_MAX];
+    struct spawn_options options = {
+        .argv = start->argv,
+        .env_add = start->env_add,
+        .listeners = listeners,
+        .listener_count = collect(plan, listeners),
+        .standard = {&p->control},
+    };
+    return world_spawn(p->world, &options, &p->child);
+}
+
+/* Where nobody would attend it, it is not left running. */
+static int begin(struct server_process *p, struct group *group, struct server_process **out)
+{
+    p->pid = child_pid(p->child);
+    int rc = group_spawn(group, "server", attend, p);
+    if (rc)
+        return rc;
+    *out = p;
+    return 0;
+}
+
+int server_process_start(struct server_process **out, struct world *w, struct group *group,
+    struct plan *plan, const struct server_start *start)
+{
+    struct server_process *p = make(w, start);
+    if (!p)
+        return -ENOMEM;
+    int rc = spawn(p, plan, start);
+    if (rc) {
+        mem_free(p);
+        return rc;
+    }
+    plan_use(plan);
+    p->plan = plan;
+    rc = begin(p, group, out);
+    if (rc)
+        server_process_free(p);
+    return rc;
+}
+
+int server_process_adopt(struct server_process **out, struct world *w, struct group *group,
+    struct child *child, struct stream *control, const struct server_start *start)
+{
+    struct server_process *p = make(w, start);
+    if (!p)
+        return -ENOMEM;
+    p->child = child;
+    p->control = control;
+    int rc = begin(p, group, out);
+    if (rc)
+        mem_free(p);
+    return rc;
+}
+
+void server_process_free(struct server_process *p)
+{
+    list_del(&p->link);
+    child_close(p->child);
+    stream_close(p->control);
+    if (p->plan)
+        plan_drop(p->plan);
+    mem_free(p);
+}

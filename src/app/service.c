@@ -1,0 +1,110 @@
+/*
+ * service.c: see service.h.
+ */
+#include "app/service.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+
+static int add_route(struct service *s, const struct conf_route *conf, struct conf_errors *errors)
+{
+    struct service_route *route = &s->routes[s->route_count];
+    *route = (struct service_route){
+        .conf = conf, .index = s->route_count, .waits = conf->node_count > 0};
+    struct error e;
+    void *other;
+    int rc =
+        router_add(s->router, span_of(conf->method), span_of(conf->pattern), route, &other, &e);
+    if (rc) {
+        conf_error(errors, &conf->route_mark, "%s", e.sentence);
+        return rc;
+    }
+    rc = flow_compile(&route->flow, conf, errors);
+    if (rc == 0)
+        s->route_count++;
+    return rc;
+}
+
+int service_new(struct service **out, const struct config *config, const uint64_t seed[2],
+    struct conf_errors *errors)
+{
+    struct service *s = mem_zalloc(sizeof(*s));
+    if (!s)
+        return -ENOMEM;
+    s->routes = mem_zalloc((config->route_count + 1) * sizeof(*s->routes));
+    int rc = s->routes ? router_new(&s->router, seed) : -ENOMEM;
+    for (unsigned i = 0; i < config->route_count && rc == 0; i++)
+        rc = add_route(s, &config->routes[i], errors);
+    if (rc) {
+        service_free(s);
+        return rc == -ENOMEM ? rc : -EINVAL;
+    }
+    *out = s;
+    return 0;
+}
+
+void service_free(struct service *s)
+{
+    if (!s)
+        return;
+    for (unsigned i = 0; i < s->route_count; i++)
+        flow_free(s->routes[i].flow);
+    if (s->router)
+        router_free(s->router);
+    mem_free(s->routes);
+    mem_free(s);
+}
+
+/* ---- Requests ---- */
+
+/* A reply that cannot be given has told the connection so. */
+static void say(struct http_request *r, int status, const struct http_field *fields, unsigned count,
+    const char *sentence)
+{
+    if (http_reply_status(r, status, fields, count, sentence) != 0)
+        r->label = SPAN("(lost)");
+}
+
+static void answer_without_route(struct http_request *r, int rc, struct span allow)
+{
+    const struct http1_head *head = r->head;
+    struct http_field allowed = {SPAN("Allow"), allow};
+    r->label = SPAN("(none)");
+    if (head->method == HTTP_OPTIONS && (rc == -EPERM || span_equal(head->path, SPAN("*")))) {
+        rc = http_reply(r, 204, &allowed, rc == -EPERM ? 1 : 0, SPAN(""));
+        return;
+    }
+    if (rc == -EPERM)
+        say(r, 405, &allowed, 1, "the route does not have this method");
+    else if (rc == -ENOENT)
+        say(r, 404, NULL, 0, "no route has this path");
+    else if (rc == -ENOMEM)
+        say(r, 503, NULL, 0, "there is no memory for this request now");
+    else
+        say(r, 400, NULL, 0, "the path is malformed");
+}
+
+void service_answer(
+    const struct service *s, const struct flow_context *context, struct http_request *r)
+{
+    const struct http1_head *head = r->head;
+    struct router_match match;
+    struct span allow = {NULL, 0};
+    int rc = router_find(
+        s->router, head->method, head->method_name, head->path, r->arena, &match, &allow);
+    if (rc) {
+        answer_without_route(r, rc, allow);
+        return;
+    }
+    const struct service_route *route = match.value;
+    r->mark = match.value;
+    r->label = span_of(route->conf->name);
+    r->body_max = route->conf->body;
+    if (route->waits && http_request_flush(r) != 0)
+        return;
+    struct flow_param params[ROUTER_PARAMS_MAX];
+    for (unsigned i = 0; i < match.param_count; i++)
+        params[i] = (struct flow_param){match.params[i].name, match.params[i].value};
+    flow_run(route->flow, context, r, params, match.param_count);
+}

@@ -1,0 +1,36 @@
+/*
+ * service.h: what a configuration's routes become: a router and compiled flows, and how a request
+ * finds its flow.
+ *
+ * Made once, at the server's start; then all I/O threads read it.
+ */
+#pragma once
+
+#include "conf/config.h"
+#include "flow/flow.h"
+#include "http/router.h"
+
+struct service_route {
+    const struct conf_route *conf;
+    struct flow *flow;
+    unsigned index; /* in service.routes: for metrics */
+    bool waits;     /* its flow may wait before it answers */
+};
+
+struct service {
+    struct router *router;
+    struct service_route *routes;
+    unsigned route_count;
+};
+
+/* `seed` keys the router's hashes. The configuration must live as long. 0; -EINVAL and `errors`
+ * says why; -ENOMEM. */
+int service_new(struct service **out, const struct config *config, const uint64_t seed[2],
+    struct conf_errors *errors) __attribute__((warn_unused_result));
+/* NULL is nothing to free. */
+void service_free(struct service *s);
+
+/* Answers the request. Its label becomes the route's name, and its mark the struct service_route.
+ */
+void service_answer(
+    const struct service *s, const struct flow_context *context, struct http_request *r);

@@ -1,0 +1,589 @@
+/*
+ * supervisor.c: a state machine, level-triggered: each turn looks at what is, and does what is to
+ * be done about it.
+ *
+ * Coroutines only note what has happened (a signal came, a server is ready, a server has ended) and
+ * wake the one that decides. So no two decisions run at once, and none is taken on stale news.
+ *
+ *      start ──▶ next ── ready ──▶ serving ── a newer one is ready ──▶ drains ── ended
+ *                 │                   │
+ *        failed, late, died        died: next, at once or after a while
+ *
+ * At most one server is `next`; at most one is `serving`; the others in the list drain.
+ */
+#include "app/supervisor.h"
+
+#include "app/pid_file.h"
+#include "coro/group.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#define READY_NS         (10 * NS_PER_S) /* a server that is not ready after is killed */
+#define BACKOFF_FIRST_NS (100 * NS_PER_MS)
+#define BACKOFF_LAST_NS  (5 * NS_PER_S)
+#define LIVED_WELL_NS    (10 * NS_PER_S) /* who lived that long did not die in a loop */
+#define DRAIN_EXTRA_NS   (1 * NS_PER_S)  /* after timeouts.drain, for the server to end by itself */
+#define CHECK_NS         (10 * NS_PER_S)
+
+enum upgrade { UPGRADE_NONE, UPGRADE_WANTED, UPGRADE_CHECKING, UPGRADE_SANE, UPGRADE_REFUSED };
+
+struct supervisor {
+    struct world *world;
+    struct log *log;
+    const struct supervisor_options *options;
+    struct group *group; /* of all coroutines but the deciding one */
+    struct coro *self;
+    struct signals *signals;
+    bool waits;   /* the deciding coroutine is parked for news */
+    bool changed; /* there is news */
+
+    struct list servers; /* through server_process.link: all of them */
+    struct server_process *next;
+    struct server_process *serving;
+    struct plan *good; /* by which the last server became ready; NULL: none has yet */
+
+    unsigned crashes; /* in a row */
+    int64_t restart_at;
+    int64_t ping_at;
+
+    /* What signals ask for. */
+    unsigned stops;
+    bool reload_wanted;
+    enum upgrade upgrade;
+
+    bool ready_once;
+    bool stopping;
+    bool done;
+    enum exit_status status;
+};
+
+/* ---- News ---- */
+
+static void wake(void *ctx)
+{
+    struct supervisor *s = ctx;
+    s->changed = true;
+    if (s->waits)
+        coro_wake(s->self, 0);
+}
+
+static int listen_to_signals(void *arg)
+{
+    struct supervisor *s = arg;
+    for (;;) {
+        int number = signals_next(s->signals);
+        if (number < 0)
+            return number;
+        if (number == SIGHUP)
+            s->reload_wanted = true;
+        else if (number != SIGUSR2)
+            s->stops++;
+        else if (s->upgrade == UPGRADE_NONE)
+            s->upgrade = UPGRADE_WANTED;
+        wake(s);
+    }
+}
+
+static void notify(struct supervisor *s, const char *state)
+{
+    if (s->options->notify)
+        s->options->notify(s->options->ctx, state);
+}
+
+static void notify_reloading(struct supervisor *s)
+{
+    char state[64];
+    snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%lld",
+        (long long)(world_now(s->world) / NS_PER_US));
+    notify(s, state);
+}
+
+/* ---- Servers that start ---- */
+
+static void end_with(struct supervisor *s, enum exit_status status)
+{
+    s->done = true;
+    s->status = status;
+}
+
+/* When to try again after a server died or did not start. The first time at once: whoever crashes
+ * once a day should not be missed. */
+static void back_off(struct supervisor *s, int64_t lived_ns)
+{
+    if (lived_ns >= LIVED_WELL_NS)
+        s->crashes = 0;
+    int64_t delay = 0;
+    if (s->crashes > 0) {
+        unsigned doublings = s->crashes - 1 < 6 ? s->crashes - 1 : 6;
+        delay = deadline_sooner(BACKOFF_FIRST_NS << doublings, BACKOFF_LAST_NS);
+    }
+    s->crashes++;
+    s->restart_at = deadline_after(world_now(s->world), delay);
+    if (delay)
+        log_warn(s->log, "the next server starts in %lld ms", (long long)(delay / NS_PER_MS));
+}
+
+static int start_server(struct supervisor *s, struct plan *plan)
+{
+    struct server_start start = {
+        .argv = s->options->server_argv, .env_add = s->options->server_env, .wake = wake, .ctx = s};
+    int rc = server_process_start(&s->next, s->world, s->group, plan, &start);
+    if (rc) {
+        s->next = NULL;
+        log_error(s->log, "cannot start a server: %s", error_text(rc));
+        return rc;
+    }
+    struct server_process *p = s->next;
+    list_push_back(&s->servers, &p->link);
+    p->until = deadline_after(p->began, READY_NS);
+    p->drain_ns = plan_config(plan)->timeouts.drain;
+    log_debug(s->log, "server %d starts", p->pid);
+    return 0;
+}
+
+/* There is no server, and none on its way: the first, or the next after a death. */
+static void start_again(struct supervisor *s)
+{
+    struct plan *plan = s->good;
+    int rc = 0;
+    if (plan)
+        plan_use(plan);
+    else
+        rc = plan_make(&plan, &s->options->source, s->options->sockets, s->log);
+    if (rc == 0) {
+        rc = start_server(s, plan);
+        plan_drop(plan); /* the server's from here on */
+    }
+    if (rc && !s->ready_once)
+        end_with(s, rc == -EINVAL ? EXIT_STATUS_REFUSED : EXIT_STATUS_ENVIRONMENT);
+    else if (rc)
+        back_off(s, 0);
+}
+
+static unsigned servers_count(const struct supervisor *s)
+{
+    unsigned count = 0;
+    list_each (link, &s->servers)
+        count++;
+    return count;
+}
+
+static bool can_start_another(const struct supervisor *s)
+{
+    return !s->next && servers_count(s) < SUPERVISOR_SERVERS_MAX;
+}
+
+static void refuse_reload(struct supervisor *s, const char *why)
+{
+    log_error(s->log, "the reload is refused: %s; %s", why,
+        s->serving ? "the old server serves on" : "the old configuration holds");
+    notify(s, "READY=1\nSTATUS=The last reload was refused; serving as before.");
+}
+
+static void reload(struct supervisor *s)
+{
+    struct plan *plan;
+    s->reload_wanted = false;
+    log_info(s->log, "reload: reading %s", s->options->source.path);
+    notify_reloading(s);
+    int rc = plan_make(&plan, &s->options->source, s->options->sockets, s->log);
+    if (rc) {
+        refuse_reload(s, "the new configuration cannot be used");
+        return;
+    }
+    rc = start_server(s, plan);
+    plan_drop(plan);
+    if (rc)
+        refuse_reload(s, "a new server cannot be started");
+}
+
+/* ---- What servers do ---- */
+
+static void drain(struct supervisor *s, struct server_process *p)
+{
+    server_process_tell(p, "drain\n");
+    p->state = SERVER_ENDING;
+    p->until = deadline_after(world_now(s->world), deadline_after(p->drain_ns, DRAIN_EXTRA_NS));
+    /* Sockets that only it used are closed now rather than at its end: it accepts no more, so
+     * callers would wait in a queue that nobody serves. */
+    if (p->plan)
+        plan_drop(p->plan);
+    p->plan = NULL;
+}
+
+static void adopt_plan(struct supervisor *s, struct plan *plan)
+{
+    if (s->good == plan)
+        return;
+    plan_use(plan);
+    if (s->good)
+        plan_drop(s->good);
+    s->good = plan;
+    if (s->options->configured)
+        s->options->configured(s->options->ctx, plan_config(plan));
+}
+
+static void say_where(struct supervisor *s)
+{
+    for (unsigned i = 0; i < s->good->set_count; i++) {
+        struct address at;
+        char text[ADDRESS_TEXT_MAX];
+        listener_address(s->good->sets[i]->listeners[0], &at);
+        log_info(s->log, "listening on %s", address_print(&at, text));
+    }
+}
+
+static void become_ready(struct supervisor *s, struct server_process *p)
+{
+    struct server_process *old = s->serving;
+    bool changed = s->good != p->plan;
+    s->next = NULL;
+    s->serving = p;
+    p->state = SERVER_SERVING;
+    p->until = DEADLINE_NEVER;
+    if (old)
+        drain(s, old);
+    adopt_plan(s, p->plan);
+    if (changed)
+        say_where(s);
+    log_info(s->log, "server %d serves, ready after %lld ms", p->pid,
+        (long long)((world_now(s->world) - p->began) / NS_PER_MS));
+    if (!s->ready_once)
+        pid_file_write(s->world, s->options->pid_file, s->options->pid);
+    s->ready_once = true;
+    notify(s, "READY=1\nSTATUS=Serving.");
+}
+
+static const char *why_not_ready(const struct server_process *p, char *text, size_t size)
+{
+    char end[64];
+    if (p->killed)
+        snprintf(text, size, "it was not ready within %d s", (int)(READY_NS / NS_PER_S));
+    else if (p->failure[0])
+        snprintf(text, size, "%s", p->failure);
+    else
+        snprintf(text, size, "it %s before it was ready", server_process_end(p, end));
+    return text;
+}
+
+static void did_not_start(struct supervisor *s, struct server_process *p)
+{
+    char why[SERVER_LINE_MAX];
+    why_not_ready(p, why, sizeof(why));
+    bool is_reload = s->serving || (s->good && s->good != p->plan);
+    s->next = NULL;
+    if (is_reload) {
+        log_error(s->log, "the new server %d did not start: %s", p->pid, why);
+        refuse_reload(s, "its server did not start");
+        return;
+    }
+    log_error(s->log, "server %d did not start: %s", p->pid, why);
+    /* It found out and said so: trying again would not help, and nobody has been promised
+     * anything. */
+    if (!s->ready_once && p->failure[0])
+        end_with(s, EXIT_STATUS_ENVIRONMENT);
+    else
+        back_off(s, 0);
+}
+
+static void died(struct supervisor *s, struct server_process *p)
+{
+    char end[64];
+    int64_t lived = world_now(s->world) - p->began;
+    s->serving = NULL;
+    log_error(s->log, "server %d %s after %lld.%03lld s", p->pid, server_process_end(p, end),
+        (long long)(lived / NS_PER_S), (long long)(lived % NS_PER_S / NS_PER_MS));
+    back_off(s, lived);
+}
+
+static void has_drained(struct supervisor *s, const struct server_process *p)
+{
+    char end[64];
+    if (p->exit.status == 0 && p->exit.signal == 0)
+        log_info(s->log, s->stopping ? "server %d has ended" : "old server %d has drained", p->pid);
+    else if (!p->killed)
+        log_warn(s->log, "old server %d %s while it drained", p->pid, server_process_end(p, end));
+}
+
+static void hear_servers(struct supervisor *s)
+{
+    list_each_safe (link, &s->servers) {
+        struct server_process *p = list_entry(link, struct server_process, link);
+        if (!p->ended) {
+            if (p == s->next && p->ready && !s->stopping)
+                become_ready(s, p);
+            continue;
+        }
+        if (p == s->next && !s->stopping)
+            did_not_start(s, p);
+        else if (p == s->serving && !s->stopping)
+            died(s, p);
+        else
+            has_drained(s, p);
+        if (p == s->next)
+            s->next = NULL;
+        if (p == s->serving)
+            s->serving = NULL;
+        server_process_free(p);
+    }
+}
+
+/* ---- A new binary ---- */
+
+/* Whether the program that is to replace this one understands the configuration. */
+static int ask_new_binary(struct supervisor *s)
+{
+    struct spawn_options options = {.argv = s->options->check_argv};
+    struct child *child;
+    struct child_exit end;
+    CORO_DEADLINE(deadline_after(world_now(s->world), CHECK_NS));
+    int rc = world_spawn(s->world, &options, &child);
+    if (rc)
+        return rc;
+    rc = child_wait(child, &end);
+    child_close(child);
+    if (rc)
+        return rc;
+    return end.signal || end.status ? -EINVAL : 0;
+}
+
+static int check_upgrade(void *arg)
+{
+    struct supervisor *s = arg;
+    int rc = ask_new_binary(s);
+    if (rc == -EINVAL)
+        log_error(s->log, "the upgrade is refused: %s does not accept %s",
+            s->options->check_argv[0], s->options->source.path);
+    else if (rc)
+        log_error(s->log, "the upgrade is refused: cannot run %s: %s", s->options->check_argv[0],
+            error_text(rc));
+    s->upgrade = rc ? UPGRADE_REFUSED : UPGRADE_SANE;
+    wake(s);
+    return 0;
+}
+
+static void hand_over(struct supervisor *s)
+{
+    struct supervisor_handover handover = {.sockets = s->options->sockets};
+    list_each (link, &s->servers) {
+        struct server_process *p = list_entry(link, struct server_process, link);
+        handover.servers[handover.server_count++] = (struct supervisor_heir){.child = p->child,
+            .control = p->control,
+            .pid = p->pid,
+            .drain_ns = p->drain_ns,
+            .serves = p == s->serving};
+    }
+    log_info(s->log, "upgrade: %s takes over", s->options->check_argv[0]);
+    notify_reloading(s);
+    int rc = s->options->exec(s->options->ctx, &handover);
+    log_error(s->log, "the upgrade failed: cannot execute %s: %s; serving on as before",
+        s->options->check_argv[0], error_text(rc));
+    notify(s, "READY=1\nSTATUS=The last upgrade failed; serving as before.");
+}
+
+static void upgrade(struct supervisor *s)
+{
+    switch (s->upgrade) {
+    case UPGRADE_WANTED:
+        s->upgrade = UPGRADE_NONE;
+        if (!s->options->exec || !s->options->check_argv)
+            log_error(s->log, "the upgrade is refused: this process cannot be replaced");
+        else if (group_spawn(s->group, "check-upgrade", check_upgrade, s) == 0)
+            s->upgrade = UPGRADE_CHECKING;
+        else
+            log_error(s->log, "the upgrade is refused: no memory");
+        break;
+    case UPGRADE_SANE:
+        if (!can_start_another(s))
+            break; /* the new image must be able to */
+        s->upgrade = UPGRADE_NONE;
+        hand_over(s);
+        break;
+    case UPGRADE_REFUSED:
+        s->upgrade = UPGRADE_NONE;
+        break;
+    case UPGRADE_NONE:
+    case UPGRADE_CHECKING:
+        break;
+    }
+}
+
+/* ---- The end ---- */
+
+static void stop(struct supervisor *s)
+{
+    int64_t now = world_now(s->world);
+    bool first = !s->stopping;
+    if (first) {
+        s->stopping = true;
+        log_info(s->log, "stopping: requests that are being answered have until they are done");
+        notify(s, "STOPPING=1");
+    } else if (s->stops > 1) {
+        log_warn(s->log, "stopping at once, as was asked for twice");
+    }
+    list_each (link, &s->servers) {
+        struct server_process *p = list_entry(link, struct server_process, link);
+        if (p == s->next || s->stops > 1) {
+            server_process_kill(p);
+        } else if (first) {
+            server_process_tell(p, "stop\n");
+            p->state = SERVER_ENDING;
+            p->until = deadline_after(now, deadline_after(p->drain_ns, DRAIN_EXTRA_NS));
+        }
+    }
+    s->stops = s->stops > 1 ? 1 : s->stops; /* once killed is enough */
+}
+
+/* ---- Time ---- */
+
+static void enforce_deadlines(struct supervisor *s)
+{
+    int64_t now = world_now(s->world);
+    list_each (link, &s->servers) {
+        struct server_process *p = list_entry(link, struct server_process, link);
+        if (now < p->until)
+            continue;
+        log_warn(s->log, "server %d is killed: it %s", p->pid,
+            p == s->next ? "is not ready in time" : "has not ended in time");
+        server_process_kill(p);
+    }
+    if (s->options->watchdog_ns > 0 && now >= s->ping_at) {
+        notify(s, "WATCHDOG=1");
+        s->ping_at = deadline_after(now, s->options->watchdog_ns / 2);
+    }
+}
+
+static int64_t next_moment(const struct supervisor *s)
+{
+    int64_t when = s->options->watchdog_ns > 0 ? s->ping_at : DEADLINE_NEVER;
+    if (!s->stopping && !s->serving && !s->next)
+        when = deadline_sooner(when, s->restart_at);
+    list_each (link, &s->servers)
+        when = deadline_sooner(when, list_entry(link, struct server_process, link)->until);
+    return when;
+}
+
+static int wait_for_news(struct supervisor *s)
+{
+    if (s->changed)
+        return coro_poll();
+    s->waits = true;
+    int rc = coro_sleep("news", next_moment(s));
+    s->waits = false;
+    return rc;
+}
+
+/* ---- The whole ---- */
+
+static void decide(struct supervisor *s)
+{
+    if (s->stops > 0) {
+        if (!s->stopping || s->stops > 1)
+            stop(s);
+        if (list_empty(&s->servers))
+            end_with(s, EXIT_STATUS_OK);
+        return;
+    }
+    upgrade(s);
+    if (s->reload_wanted && can_start_another(s))
+        reload(s);
+    bool nobody = !s->serving && !s->next;
+    if (nobody && world_now(s->world) >= s->restart_at)
+        start_again(s);
+}
+
+static int supervise(struct supervisor *s)
+{
+    while (!s->done) {
+        s->changed = false;
+        hear_servers(s);
+        if (s->done)
+            break;
+        decide(s);
+        enforce_deadlines(s);
+        int rc = s->done ? 0 : wait_for_news(s);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+/* Servers of an earlier image: the one that serves is replaced, as by a reload. */
+static void take_heritage(struct supervisor *s)
+{
+    const struct supervisor_handover *h = s->options->heritage;
+    struct server_start start = {.wake = wake, .ctx = s};
+    for (unsigned i = 0; h && i < h->server_count; i++) {
+        const struct supervisor_heir *heir = &h->servers[i];
+        struct server_process *p;
+        int rc = server_process_adopt(&p, s->world, s->group, heir->child, heir->control, &start);
+        if (rc) {
+            log_error(s->log, "cannot go on with server %d: %s", heir->pid, error_text(rc));
+            child_close(heir->child);
+            stream_close(heir->control);
+            continue;
+        }
+        p->state = heir->serves ? SERVER_SERVING : SERVER_ENDING;
+        p->drain_ns = heir->drain_ns;
+        if (!heir->serves)
+            p->until = deadline_after(p->began, p->drain_ns + DRAIN_EXTRA_NS);
+        else
+            s->serving = p;
+        list_push_back(&s->servers, &p->link);
+        s->reload_wanted = s->ready_once = true;
+    }
+}
+
+static int catch_signals(struct supervisor *s)
+{
+    static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR2};
+    int rc = world_signals(s->world, numbers, sizeof(numbers) / sizeof(numbers[0]), &s->signals);
+    if (rc)
+        return rc;
+    if (s->options->catching)
+        s->options->catching(s->options->ctx, true);
+    return 0;
+}
+
+static int run_in_group(struct supervisor *s)
+{
+    GROUP(group, GROUP_INDEPENDENT);
+    s->group = &group;
+    int rc = group_spawn(&group, "signals", listen_to_signals, s);
+    if (rc)
+        return rc;
+    take_heritage(s);
+    return supervise(s);
+}
+
+int supervisor_run(struct world *w, const struct supervisor_options *options)
+{
+    struct supervisor s = {.world = w,
+        .log = world_log(w),
+        .options = options,
+        .self = coro_self(),
+        .restart_at = world_now(w),
+        .ping_at = world_now(w)};
+    list_init(&s.servers);
+    int rc = catch_signals(&s);
+    if (rc == 0) {
+        rc = run_in_group(&s);
+        if (options->catching)
+            options->catching(options->ctx, false);
+        signals_close(s.signals);
+    }
+    list_each_safe (link, &s.servers)
+        server_process_free(list_entry(link, struct server_process, link));
+    if (s.good)
+        plan_drop(s.good);
+    if (s.ready_once)
+        pid_file_remove(w, options->pid_file);
+    if (rc)
+        log_error(s.log, "the supervisor cannot go on: %s", error_text(rc));
+    else if (s.status == EXIT_STATUS_OK)
+        log_info(s.log, "stopped");
+    return rc ? EXIT_STATUS_ENVIRONMENT : (int)s.status;
+}

@@ -1,0 +1,334 @@
+/*
+ * worker.c: see worker.h.
+ */
+#include "app/worker.h"
+
+#include "base/mem.h"
+#include "base/rand.h"
+#include "coro/group.h"
+#include "meter/histogram.h"
+
+#include <errno.h>
+#include <limits.h>
+
+/* How often a client without calls is looked after at least. */
+#define SWEEP_EACH (10 * NS_PER_S)
+
+enum outcome {
+    OUTCOME_GONE,
+    OUTCOME_1XX,
+    OUTCOME_2XX,
+    OUTCOME_3XX,
+    OUTCOME_4XX,
+    OUTCOME_5XX,
+    OUTCOMES
+};
+
+/* The series of every route, and of requests that found none. */
+struct worker_metrics {
+    unsigned route_count;
+    struct route_series {
+        struct meter_series *outcomes[OUTCOMES];
+        struct meter_series *seconds;
+    } * routes; /* one more than route_count: the last is for no route */
+};
+
+/* A thread's cells of them. */
+struct route_cells {
+    struct counter *outcomes[OUTCOMES];
+    struct histogram *seconds;
+};
+
+struct order {
+    struct message message;
+    struct worker *worker;
+    int64_t idle_ns, all_ns;
+};
+
+struct worker {
+    struct worker_options options;
+    struct listener **listeners; /* the server's; then its own on the same sockets */
+    struct world *world;         /* while it runs */
+    struct http_server *server;
+    struct http_client *client;
+    struct http_server_stats server_stats;
+    struct http_client_stats client_stats;
+    struct flow_context flows;
+    struct rand rand;
+    struct access_log *access;
+    struct route_cells *cells; /* of each route, and of none */
+    unsigned route_count;
+    struct order orders[2]; /* to drain, and to hurry */
+    unsigned ordered;
+};
+
+/* ---- Metrics ---- */
+
+static const char *const outcome_names[OUTCOMES] = {"gone", "1xx", "2xx", "3xx", "4xx", "5xx"};
+
+static int register_route(struct meter_family *requests, struct meter_family *seconds,
+    struct span name, struct route_series *out)
+{
+    struct meter_label labels[2] = {{"route", name}, {"status", {NULL, 0}}};
+    for (int i = 0; i < OUTCOMES; i++) {
+        if (i == OUTCOME_1XX)
+            continue; /* no final status */
+        labels[1].value = span_of(outcome_names[i]);
+        int rc = meter_series(requests, labels, 2, &out->outcomes[i]);
+        if (rc)
+            return rc;
+    }
+    return meter_series(seconds, labels, 1, &out->seconds);
+}
+
+int worker_metrics_register(
+    struct meter *meter, const struct service *service, struct worker_metrics **out)
+{
+    struct worker_metrics *m = mem_zalloc(sizeof(*m));
+    if (!m)
+        return -ENOMEM;
+    struct meter_family *requests, *seconds;
+    int rc = meter_family(meter, METER_COUNTER, "weir_http_requests_total",
+        "Requests answered, by route and status class; 'gone': the client did not wait.",
+        &requests);
+    if (rc == 0)
+        rc = meter_family(meter, METER_HISTOGRAM, "weir_http_request_seconds",
+            "From a request's first byte to its reply's last, handed to the kernel.", &seconds);
+    m->route_count = service->route_count;
+    m->routes = mem_zalloc((m->route_count + 1) * sizeof(*m->routes));
+    if (!m->routes)
+        rc = -ENOMEM;
+    for (unsigned i = 0; i < m->route_count && rc == 0; i++)
+        rc = register_route(
+            requests, seconds, span_of(service->routes[i].conf->name), &m->routes[i]);
+    if (rc == 0)
+        rc = register_route(requests, seconds, SPAN("(none)"), &m->routes[m->route_count]);
+    if (rc) {
+        worker_metrics_free(m);
+        return rc;
+    }
+    *out = m;
+    return 0;
+}
+
+void worker_metrics_free(struct worker_metrics *m)
+{
+    if (!m)
+        return;
+    mem_free(m->routes);
+    mem_free(m);
+}
+
+static void take_cells(struct worker *k, const struct worker_metrics *m)
+{
+    for (unsigned i = 0; i <= m->route_count; i++) {
+        for (int j = 0; j < OUTCOMES; j++)
+            if (m->routes[i].outcomes[j])
+                k->cells[i].outcomes[j] = meter_counter(m->routes[i].outcomes[j], k->options.index);
+        k->cells[i].seconds = meter_histogram(m->routes[i].seconds, k->options.index);
+    }
+}
+
+/* ---- Requests ---- */
+
+static void handle(void *ctx, struct http_request *r)
+{
+    struct worker *k = ctx;
+    service_answer(k->options.service, &k->flows, r);
+}
+
+static void done(void *ctx, const struct http_request *r, int64_t now)
+{
+    struct worker *k = ctx;
+    const struct service_route *route = r->mark;
+    struct route_cells *cells = &k->cells[route ? route->index : k->route_count];
+    int outcome = r->status / 100;
+    counter_add(
+        cells->outcomes[outcome >= OUTCOME_2XX && outcome < OUTCOMES ? outcome : OUTCOME_GONE], 1);
+    histogram_record(cells->seconds, now - r->began);
+    if (k->access)
+        access_log_request(k->access, r, now);
+}
+
+/* ---- Running ---- */
+
+static int make_server(struct worker *k)
+{
+    const struct config *c = k->options.config;
+    const struct conf_timeouts *t = &c->timeouts;
+    const struct conf_limits *l = &c->limits;
+    return http_server_new(&k->server, k->world,
+        &(struct http_server_options){
+            .limits = {.line_max = l->line, .head_max = l->head, .fields_max = l->fields},
+            .body_max = l->body,
+            .requests_per_connection = l->requests_per_connection,
+            .connections_max = l->connections,
+            .headers_timeout = t->headers,
+            .body_timeout = t->body,
+            .idle_timeout = t->idle,
+            .write_timeout = t->write,
+            .linger_timeout = t->linger,
+            .body_rate = t->body_rate,
+            .date = c->date,
+            .server = c->server,
+            .handle = handle,
+            .done = done,
+            .ctx = k,
+            .stats = &k->server_stats,
+        });
+}
+
+static int make_client(struct worker *k)
+{
+    const struct conf_client *c = &k->options.config->client;
+    return http_client_new(&k->client, k->world,
+        &(struct http_client_options){
+            .idle_max = c->connections,
+            .in_use_max = c->in_use ? c->in_use : UINT_MAX,
+            .idle_timeout = c->idle,
+            .connect_timeout = c->connect,
+            .first_byte_timeout = c->first_byte,
+            .limits = {.head_max = c->reply_head},
+            .body_max = c->reply_body,
+            .stats = &k->client_stats,
+        });
+}
+
+static int share_listeners(struct worker *k)
+{
+    for (unsigned i = 0; i < k->options.listener_count; i++) {
+        int rc = world_share_listener(k->world, k->listeners[i], &k->listeners[i]);
+        if (rc) {
+            while (i > 0)
+                listener_close(k->listeners[--i]);
+            return rc;
+        }
+    }
+    return 0;
+}
+
+static int run_access_log(void *arg)
+{
+    struct worker *k = arg;
+    return access_log_run(k->access, k->world);
+}
+
+/* Closes kept connections to other servers in time, even if no call comes any more. */
+static int sweep_client(void *arg)
+{
+    struct worker *k = arg;
+    int rc = 0;
+    while (rc == 0) {
+        int64_t rarely = deadline_after(world_now(k->world), SWEEP_EACH);
+        rc = world_sleep_until(k->world, deadline_sooner(http_client_sweep(k->client), rarely));
+    }
+    return rc;
+}
+
+static int serve(struct worker *k)
+{
+    GROUP(beside, GROUP_INDEPENDENT);
+    int rc = k->access ? group_spawn(&beside, "access log", run_access_log, k) : 0;
+    if (rc == 0)
+        rc = group_spawn(&beside, "client sweep", sweep_client, k);
+    if (rc) {
+        for (unsigned i = 0; i < k->options.listener_count; i++)
+            listener_close(k->listeners[i]);
+        k->options.started(k->options.ctx, rc);
+        return rc;
+    }
+    k->options.started(k->options.ctx, 0);
+    return http_server_run(k->server, k->listeners, k->options.listener_count);
+}
+
+int worker_run(struct world *w, void *arg)
+{
+    struct worker *k = arg;
+    k->world = w;
+    uint64_t seed;
+    world_random(w, &seed, sizeof(seed));
+    rand_init(&k->rand, seed);
+    int rc = make_server(k);
+    if (rc == 0)
+        rc = make_client(k);
+    k->flows = (struct flow_context){.world = w, .client = k->client, .rand = &k->rand};
+    if (rc == 0)
+        rc = share_listeners(k);
+    if (rc == 0)
+        rc = serve(k);
+    else
+        k->options.started(k->options.ctx, rc);
+    http_client_free(k->client);
+    http_server_free(k->server);
+    k->server = NULL;
+    access_log_close(k->access);
+    return rc;
+}
+
+/* ---- Orders ---- */
+
+static void on_order(struct message *m)
+{
+    struct order *o = container_of(m, struct order, message);
+    struct worker *k = o->worker;
+    if (!k->server)
+        return; /* it has ended already */
+    int64_t until = deadline_after(world_now(k->world), o->all_ns);
+    http_server_drain(k->server, o->idle_ns, until);
+}
+
+void worker_drain(struct worker *k, int64_t idle_ns, int64_t all_ns)
+{
+    if (k->ordered == 2)
+        return;
+    struct order *o = &k->orders[k->ordered++];
+    *o = (struct order){
+        .message.deliver = on_order, .worker = k, .idle_ns = idle_ns, .all_ns = all_ns};
+    world_post(k->world, &o->message);
+}
+
+/* ---- Life ---- */
+
+int worker_new(
+    struct worker **out, const struct worker_options *options, const struct worker_metrics *metrics)
+{
+    struct worker *k = mem_zalloc(sizeof(*k));
+    if (!k)
+        return -ENOMEM;
+    k->options = *options;
+    k->route_count = metrics->route_count;
+    k->cells = mem_zalloc((metrics->route_count + 1) * sizeof(*k->cells));
+    k->listeners = mem_zalloc((options->listener_count + 1) * sizeof(struct listener *));
+    int rc = k->cells && k->listeners ? 0 : -ENOMEM;
+    if (rc == 0 && options->access)
+        rc = access_log_new(&k->access, options->access);
+    if (rc) {
+        worker_free(k);
+        return rc;
+    }
+    take_cells(k, metrics);
+    for (unsigned i = 0; i < options->listener_count; i++)
+        k->listeners[i] = options->listeners[i];
+    *out = k;
+    return 0;
+}
+
+void worker_free(struct worker *k)
+{
+    if (!k)
+        return;
+    access_log_free(k->access);
+    mem_free(k->cells);
+    mem_free(k->listeners);
+    mem_free(k);
+}
+
+const struct http_server_stats *worker_server_stats(const struct worker *k)
+{
+    return &k->server_stats;
+}
+
+const struct http_client_stats *worker_client_stats(const struct worker *k)
+{
+    return &k->client_stats;
+}

@@ -1,0 +1,51 @@
+/*
+ * worker.h: one I/O thread of a server: its connections, its client, its flows under way, its
+ * figures.
+ *
+ * Workers share the service and the configuration, which do not change, and nothing else. Each
+ * runs in a world of its own; the server talks to it by messages.
+ */
+#pragma once
+
+#include "app/access.h"
+#include "app/service.h"
+#include "meter/meter.h"
+#include "world/world.h"
+
+struct worker_metrics; /* worker.c */
+
+struct worker_options {
+    unsigned index;
+    const struct config *config;
+    const struct service *service;
+    struct meter *meter;
+    struct access_writer *access; /* NULL: no access log */
+    /* The listeners that it shares: the server's, open until the worker
+     * has started; the array is copied. */
+    struct listener *const *listeners;
+    unsigned listener_count;
+    /* Called on the worker's thread: it accepts (rc 0), or never will (rc). */
+    void (*started)(void *ctx, int rc);
+    void *ctx;
+};
+
+struct worker;
+
+/* What all workers together are asked for, registered before the first is made. */
+int worker_metrics_register(struct meter *meter, const struct service *service,
+    struct worker_metrics **out) __attribute__((warn_unused_result));
+void worker_metrics_free(struct worker_metrics *metrics);
+
+int worker_new(struct worker **out, const struct worker_options *options,
+    const struct worker_metrics *metrics) __attribute__((warn_unused_result));
+/* After it has ended, and the access log's writer with it. NULL is nothing to free. */
+void worker_free(struct worker *k);
+
+/* Serves until it has drained. A thread's main function: `arg` is the worker. */
+int worker_run(struct world *w, void *arg) __attribute__((warn_unused_result));
+/* From any thread, once it has started: no new connections; idle ones have `idle_ns` more,
+ * requests `all_ns`. Its world must live. May be said twice. */
+void worker_drain(struct worker *k, int64_t idle_ns, int64_t all_ns);
+
+const struct http_server_stats *worker_server_stats(const struct worker *k);
+const struct http_client_stats *worker_client_stats(const struct worker *k);

@@ -1,0 +1,142 @@
+/*
+ * arguments.c: options and operands, in the order that people type them.
+ *
+ * Written out because getopt keeps its place in globals, and does not say what else could have been
+ * meant.
+ */
+#include "cli/cli.h"
+
+#include "conf/node.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define OPTIONS_MAX 16
+
+int complain(enum exit_status status, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("weir: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    return (int)status;
+}
+
+struct parser {
+    const char *verb;
+    const struct option *options;
+    size_t option_count;
+    int argc;
+    char **argv;
+    int at;
+};
+
+static const struct option *find_name(const struct parser *p, struct span name)
+{
+    for (size_t i = 0; i < p->option_count; i++)
+        if (span_equal(name, span_of(p->options[i].name)))
+            return &p->options[i];
+    return NULL;
+}
+
+static const struct option *find_letter(const struct parser *p, char letter)
+{
+    for (size_t i = 0; i < p->option_count; i++)
+        if (p->options[i].letter == letter)
+            return &p->options[i];
+    return NULL;
+}
+
+static int unknown(const struct parser *p, struct span name)
+{
+    const char *names[OPTIONS_MAX];
+    size_t count = 0;
+    for (; count < p->option_count && count < OPTIONS_MAX; count++)
+        names[count] = p->options[count].name;
+    const char *near = conf_nearest(name, names, count);
+    if (near)
+        complain(EXIT_STATUS_USAGE, "'%s' has no option '--%.*s'; did you mean '--%s'?", p->verb,
+            SPAN_ARG(name), near);
+    else
+        complain(EXIT_STATUS_USAGE, "'%s' has no option '--%.*s'; see 'weir help %s'", p->verb,
+            SPAN_ARG(name), p->verb);
+    return -1;
+}
+
+/* `value` is what stands behind the '=' or the letter, or NULL. */
+static int apply(struct parser *p, const struct option *o, const char *value)
+{
+    if (!o->value) {
+        if (value) {
+            complain(EXIT_STATUS_USAGE, "'--%s' takes no value", o->name);
+            return -1;
+        }
+        *o->flag = true;
+        return 0;
+    }
+    if (!value && p->at < p->argc)
+        value = p->argv[p->at++];
+    if (!value || !*value) {
+        complain(EXIT_STATUS_USAGE, "'--%s' needs a value; see 'weir help %s'", o->name, p->verb);
+        return -1;
+    }
+    *o->value = value;
+    return 0;
+}
+
+static int parse_option(struct parser *p, const char *argument)
+{
+    if (argument[1] != '-') {
+        const struct option *o = find_letter(p, argument[1]);
+        if (!o) {
+            complain(EXIT_STATUS_USAGE, "'%s' has no option '-%c'; see 'weir help %s'", p->verb,
+                argument[1], p->verb);
+            return -1;
+        }
+        return apply(p, o, argument[2] ? argument + 2 : NULL);
+    }
+    const char *equals = strchr(argument, '=');
+    struct span name = {
+        argument + 2, equals ? (size_t)(equals - argument) - 2 : strlen(argument) - 2};
+    const struct option *o = find_name(p, name);
+    return o ? apply(p, o, equals ? equals + 1 : NULL) : unknown(p, name);
+}
+
+int parse_arguments(const char *verb, const struct option *options, size_t option_count, int argc,
+    char **argv, const char **operands, int operands_max)
+{
+    struct parser p = {verb, options, option_count, argc, argv, 0};
+    bool only_operands = false;
+    int count = 0;
+    while (p.at < argc) {
+        const char *argument = argv[p.at++];
+        if (!only_operands && strcmp(argument, "--") == 0) {
+            only_operands = true;
+        } else if (!only_operands && argument[0] == '-' && argument[1]) {
+            if (parse_option(&p, argument))
+                return -1;
+        } else if (count == operands_max) {
+            complain(EXIT_STATUS_USAGE, "'%s' is too much; see 'weir help %s'", argument, verb);
+            return -1;
+        } else {
+            operands[count++] = argument;
+        }
+    }
+    return count;
+}
+
+const char *config_path(
+    const char *verb, const char *option, const char *const *operands, int operand_count)
+{
+    if (option && operand_count > 0) {
+        complain(EXIT_STATUS_USAGE, "'%s' takes one configuration, not '%s' and '%s'", verb, option,
+            operands[0]);
+        return NULL;
+    }
+    if (operand_count > 0)
+        return operands[0];
+    return option ? option : CONFIG_DEFAULT;
+}

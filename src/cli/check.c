@@ -1,0 +1,120 @@
+/*
+ * check.c: weir check: everything that is wrong with a configuration, at once.
+ */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define PRINTED_MAX (64u << 20)
+
+struct check {
+    const char *path;
+    bool print;
+    bool quiet;
+};
+
+static const char *plural(unsigned count)
+{
+    return count == 1 ? "" : "s";
+}
+
+static int print_bytes(int rc, struct bytes *text, FILE *to)
+{
+    if (rc == 0)
+        fwrite(text->ptr, 1, text->len, to);
+    bytes_release(text);
+    return rc ? complain(EXIT_STATUS_ENVIRONMENT, "%s", error_text(rc)) : EXIT_STATUS_OK;
+}
+
+static int say_good(const struct check *c, const struct conf *conf)
+{
+    const struct config *config = conf_config(conf);
+    if (c->print) {
+        struct bytes text;
+        bytes_init(&text, PRINTED_MAX);
+        return print_bytes(conf_print(conf, &text), &text, stdout);
+    }
+    if (!c->quiet)
+        printf("%s: ok: %u route%s, %u listener%s\n", c->path, config->route_count,
+            plural(config->route_count), config->listen_count, plural(config->listen_count));
+    return EXIT_STATUS_OK;
+}
+
+static int say_bad(const struct check *c, const struct conf_errors *errors, int rc)
+{
+    struct bytes text;
+    if (!conf_errors_count(errors))
+        return complain(EXIT_STATUS_ENVIRONMENT, "cannot load %s: %s", c->path, error_text(rc));
+    bytes_init(&text, PRINTED_MAX);
+    int status = print_bytes(conf_errors_write(errors, &text), &text, stderr);
+    return status ? status : EXIT_STATUS_REFUSED;
+}
+
+static int check_file(struct world *w, void *arg)
+{
+    const struct check *c = arg;
+    struct conf_source files = real_source(w);
+    struct plan_source source = {.path = c->path, .files = &files};
+    struct conf_errors *errors = conf_errors_new();
+    struct conf *conf;
+    if (!errors)
+        return complain(EXIT_STATUS_ENVIRONMENT, "%s", error_text(-ENOMEM));
+    int rc = plan_read(&conf, &source, errors);
+    int status = rc ? say_bad(c, errors, rc) : say_good(c, conf);
+    if (rc == 0)
+        conf_free(conf);
+    conf_errors_free(errors);
+    return status;
+}
+
+static int print_schema(void)
+{
+    struct bytes text;
+    bytes_init(&text, PRINTED_MAX);
+    return print_bytes(conf_schema_write(&text), &text, stdout);
+}
+
+static int run(int argc, char **argv)
+{
+    struct check c = {0};
+    const char *config = NULL;
+    const char *operands[1];
+    bool schema = false;
+    const struct option options[] = {
+        {.letter = 'c', .name = "config", .value = &config},
+        {.letter = 'q', .name = "quiet", .flag = &c.quiet},
+        {.name = "print", .flag = &c.print},
+        {.name = "schema", .flag = &schema},
+    };
+    int count = parse_arguments(
+        "check", options, sizeof(options) / sizeof(options[0]), argc, argv, operands, 1);
+    if (count < 0)
+        return EXIT_STATUS_USAGE;
+    c.path = config_path("check", config, operands, count);
+    if (!c.path)
+        return EXIT_STATUS_USAGE;
+    return schema ? print_schema() : run_in_world(NULL, check_file, &c);
+}
+
+const struct verb verb_check = {
+    .name = "check",
+    .summary = "say what is wrong with a configuration",
+    .help =
+        "usage: weir check [--print] [--quiet] [FILE]\n"
+        "       weir check --schema\n"
+        "\n"
+        "Reads the configuration FILE (weir.yaml) and what it includes, and says on standard\n"
+        "error all that is wrong with it, a line a mistake: where, what, and what to do. Nothing\n"
+        "is opened or bound.\n"
+        "\n"
+        "    -c, --config FILE  the same as FILE\n"
+        "    --print            print the configuration with every default filled in; what came\n"
+        "                       from ${...} is shown as ***\n"
+        "    -q, --quiet        say nothing if all is well\n"
+        "    --schema           print the JSON Schema of configuration files, for editors\n"
+        "\n"
+        "Exit status: 0 all is well; 1 something is wrong; 2 the command line is wrong; 3 the\n"
+        "machine says no.\n",
+    .run = run,
+};

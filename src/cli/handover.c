@@ -1,0 +1,237 @@
+/*
+ * handover.c: WEIR_UPGRADE, line by line:
+ *
+ *     PID                                who it is for: an exec keeps it, a stranger has another
+ *     socket ROLE COUNT FD... ADDRESS
+ *     server PID FD DRAIN_NS SERVES      its control stream, and 1 or 0
+ */
+#include "cli/handover.h"
+
+#include "base/mem.h"
+#include "world/uv/uv_world.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define VARIABLE "WEIR_UPGRADE"
+#define TEXT_MAX (64 * 1024)
+
+/* ---- To leave it ---- */
+
+static int keep_open(int fd, bool open)
+{
+    return fcntl(fd, F_SETFD, open ? 0 : FD_CLOEXEC) == 0 ? 0 : -errno;
+}
+
+static int keep_all_open(const struct supervisor_handover *h, bool open)
+{
+    int rc = 0;
+    list_each (link, &h->sockets->sets) {
+        const struct socket_set *set = list_entry(link, struct socket_set, link);
+        for (unsigned i = 0; i < set->count && rc == 0; i++)
+            rc = keep_open(uv_world_listener_fd(set->listeners[i]), open);
+    }
+    for (unsigned i = 0; i < h->server_count && rc == 0; i++)
+        rc = keep_open(uv_world_stream_fd(h->servers[i].control), open);
+    return rc;
+}
+
+static int describe_set(struct bytes *out, const struct socket_set *set)
+{
+    int rc = bytes_printf(out, "socket %d %u", (int)set->role, set->count);
+    for (unsigned i = 0; i < set->count && rc == 0; i++)
+        rc = bytes_printf(out, " %d", uv_world_listener_fd(set->listeners[i]));
+    return rc ? rc : bytes_printf(out, " %s\n", set->asked);
+}
+
+static int describe(struct bytes *out, const struct supervisor_handover *h)
+{
+    int rc = bytes_printf(out, "%d\n", (int)getpid());
+    list_each (link, &h->sockets->sets)
+        if (rc == 0)
+            rc = describe_set(out, list_entry(link, struct socket_set, link));
+    for (unsigned i = 0; i < h->server_count && rc == 0; i++) {
+        const struct supervisor_heir *heir = &h->servers[i];
+        rc = bytes_printf(out, "server %d %d %lld %d\n", heir->pid,
+            uv_world_stream_fd(heir->control), (long long)heir->drain_ns, heir->serves);
+    }
+    return rc ? rc : bytes_append_byte(out, '\0');
+}
+
+void hold_signals(bool hold)
+{
+    static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR2};
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+        sigaddset(&set, numbers[i]);
+    sigprocmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
+int handover_exec(const struct supervisor_handover *handover, const char *program, char **argv)
+{
+    struct bytes text;
+    bytes_init(&text, TEXT_MAX);
+    int rc = describe(&text, handover);
+    if (rc == 0)
+        rc = keep_all_open(handover, true);
+    if (rc == 0 && setenv(VARIABLE, text.ptr, 1) != 0)
+        rc = -errno;
+    bytes_release(&text);
+    if (rc == 0) {
+        hold_signals(true);
+        execv(program, argv);
+        rc = -errno;
+        hold_signals(false);
+    }
+    unsetenv(VARIABLE);
+    int again = keep_all_open(handover, false);
+    return rc ? rc : again;
+}
+
+/* ---- To take it ---- */
+
+/* The next number of the line, or -1. */
+static long long next_number(char **rest)
+{
+    char *word = strtok_r(NULL, " ", rest);
+    char *end;
+    if (!word)
+        return -1;
+    errno = 0;
+    long long n = strtoll(word, &end, 10);
+    return errno || *end || n < 0 ? -1 : n;
+}
+
+static int take_socket(struct world *w, struct supervisor_handover *h, char **rest)
+{
+    long long role = next_number(rest);
+    long long count = next_number(rest);
+    int fds[SPAWN_LISTENERS_MAX];
+    if (role < SOCKET_LISTEN || role > SOCKET_GIVEN || count < 1 || count > SPAWN_LISTENERS_MAX)
+        return -EINVAL;
+    for (long long i = 0; i < count; i++)
+        fds[i] = (int)next_number(rest);
+    for (long long i = 0; i < count; i++) {
+        struct listener *l;
+        int rc = keep_open(fds[i], false);
+        if (rc == 0)
+            rc = uv_world_adopt_listener(w, fds[i], &l);
+        if (rc)
+            return rc;
+        rc = sockets_add(h->sockets, (enum socket_role)role, *rest, l);
+        if (rc) {
+            listener_close(l);
+            return rc;
+        }
+    }
+    return 0;
+}
+
+static int take_server(struct world *w, struct supervisor_handover *h, char **rest)
+{
+    long long pid = next_number(rest);
+    long long fd = next_number(rest);
+    long long drain_ns = next_number(rest);
+    long long serves = next_number(rest);
+    if (pid <= 0 || fd < 0 || drain_ns < 0 || serves < 0 ||
+        h->server_count == SUPERVISOR_SERVERS_MAX)
+        return -EINVAL;
+    struct supervisor_heir *heir = &h->servers[h->server_count];
+    *heir = (struct supervisor_heir){.pid = (int)pid, .drain_ns = drain_ns, .serves = serves != 0};
+    int rc = keep_open((int)fd, false);
+    if (rc == 0)
+        rc = uv_world_adopt_stream(w, (int)fd, &heir->control);
+    if (rc)
+        return rc;
+    rc = uv_world_adopt_child(w, (int)pid, &heir->child);
+    if (rc) {
+        stream_close(heir->control);
+        return rc == -ECHILD || rc == -ESRCH ? 0 : rc; /* it died meanwhile */
+    }
+    h->server_count++;
+    return 0;
+}
+
+static int take_line(struct world *w, struct supervisor_handover *h, char *line)
+{
+    char *rest;
+    const char *word = strtok_r(line, " ", &rest);
+    if (word && strcmp(word, "socket") == 0)
+        return take_socket(w, h, &rest);
+    if (word && strcmp(word, "server") == 0)
+        return take_server(w, h, &rest);
+    return -EINVAL;
+}
+
+static int take_text(struct world *w, struct supervisor_handover *h, char *text)
+{
+    char *rest;
+    const char *pid = strtok_r(text, "\n", &rest);
+    char ours[16];
+    snprintf(ours, sizeof(ours), "%d", (int)getpid());
+    if (!pid || strcmp(pid, ours) != 0)
+        return 0; /* another's */
+    int rc = 0;
+    for (char *line; rc == 0 && (line = strtok_r(NULL, "\n", &rest));)
+        rc = take_line(w, h, line);
+    return rc;
+}
+
+int handover_take(struct world *w, struct supervisor_handover *handover, struct error *e)
+{
+    const char *found = getenv(VARIABLE);
+    if (!found)
+        return 0;
+    char *text = mem_strdup(found);
+    unsetenv(VARIABLE);
+    int rc = text ? take_text(w, handover, text) : -ENOMEM;
+    mem_free(text);
+    if (rc)
+        return error_set(
+            e, rc, "upgrade", "cannot take over from the earlier program: %s", error_text(rc));
+    return 0;
+}
+
+static int take_given(struct world *w, struct sockets *sockets, unsigned index)
+{
+    struct listener *l;
+    struct address at;
+    char text[ADDRESS_TEXT_MAX];
+    int rc = world_inherited_listener(w, index, &l);
+    if (rc)
+        return rc;
+    listener_address(l, &at);
+    rc = sockets_add(sockets, SOCKET_GIVEN, address_print(&at, text), l);
+    if (rc)
+        listener_close(l);
+    return rc;
+}
+
+int handover_take_given(struct world *w, struct sockets *sockets, struct error *e)
+{
+    const char *pid = getenv("LISTEN_PID");
+    const char *fds = getenv("LISTEN_FDS");
+    long count = 0;
+    if (pid && fds && strtol(pid, NULL, 10) == getpid())
+        count = strtol(fds, NULL, 10);
+    unsetenv("LISTEN_PID");
+    unsetenv("LISTEN_FDS");
+    unsetenv("LISTEN_FDNAMES");
+    if (count < 0 || count >= SPAWN_LISTENERS_MAX)
+        return error_set(e, -EINVAL, "sockets",
+            "LISTEN_FDS says %ld sockets, but at most %d can be", count, SPAWN_LISTENERS_MAX - 1);
+    for (unsigned i = 0; i < (unsigned)count; i++) {
+        int rc = take_given(w, sockets, i);
+        if (rc)
+            return error_set(e, rc, "sockets",
+                "descriptor %u, which LISTEN_FDS speaks of, is no listening socket: %s", 3 + i,
+                error_text(rc));
+    }
+    return 0;
+}

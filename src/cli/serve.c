@@ -1,0 +1,253 @@
+/*
+ * serve.c: weir serve: the supervisor, and, called with --server by the supervisor, the server.
+ */
+#include "cli/cli.h"
+
+#include "app/server.h"
+#include "cli/handover.h"
+#include "conf/node.h"
+#include "coro/coro.h"
+#include "world/uv/uv_world.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+/* The image that runs, even when its file has been replaced meanwhile: a server is never of another
+ * version than its supervisor. */
+#define THIS_IMAGE "/proc/self/exe"
+
+struct serve {
+    const char *config;
+    const char *pid_file;
+    const char *listen;
+    const char *log_level;
+    const char *log_format;
+    bool server;
+    struct log log;
+    const char *notify_socket;
+    char program[4096]; /* where a newer one would be */
+    char **argv;        /* of the whole process, "serve" being argv[1] */
+    char listen_full[ADDRESS_TEXT_MAX];
+};
+
+/* ---- The log ---- */
+
+static const char *const levels[] = {
+    [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
+static const char *const formats[] = {
+    [CONF_LOG_AUTO] = "auto", [CONF_LOG_TEXT] = "text", [CONF_LOG_JSON] = "json"};
+
+/* The index of the word, or -1, and it has been told. */
+static int find_word(const char *option, const char *word, const char *const *words, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(words[i], word) == 0)
+            return (int)i;
+    const char *near = conf_nearest(span_of(word), words, count);
+    complain(EXIT_STATUS_USAGE, "'--%s %s' is unknown; %s%s", option, word,
+        near ? "did you mean " : "see 'weir help serve'", near ? near : "");
+    return -1;
+}
+
+static void set_log(struct log *log, enum log_level level, enum conf_log_format format)
+{
+    log->level = level;
+    log->json = format == CONF_LOG_JSON || (format == CONF_LOG_AUTO && !isatty(STDERR_FILENO));
+}
+
+static bool open_log(struct serve *s)
+{
+    int level = LOG_INFO;
+    int format = CONF_LOG_AUTO;
+    if (s->log_level)
+        level = find_word("log-level", s->log_level, levels, 4);
+    if (level >= 0 && s->log_format)
+        format = find_word("log-format", s->log_format, formats, 3);
+    if (level < 0 || format < 0)
+        return false;
+    stderr_log_init(&s->log, (enum log_level)level);
+    set_log(&s->log, (enum log_level)level, (enum conf_log_format)format);
+    return true;
+}
+
+/* ---- The server ---- */
+
+static int serve_requests(struct world *w, void *arg)
+{
+    struct serve *s = arg;
+    struct stream *control;
+    int rc = world_inherited_stream(w, STDIN_FILENO, &control);
+    if (rc)
+        return complain(EXIT_STATUS_USAGE, "--server is for the supervisor, not for people");
+    rc = server_run(w, &(struct server_options){.control = control, .log = &s->log});
+    stream_close(control);
+    return rc < 0 ? EXIT_STATUS_ENVIRONMENT : rc;
+}
+
+/* ---- What only a real process can do ---- */
+
+static void notify(void *ctx, const char *state)
+{
+    const struct serve *s = ctx;
+    if (!s->notify_socket)
+        return;
+    int rc = uv_notify(s->notify_socket, state);
+    if (rc)
+        log_debug(&s->log, "cannot notify %s: %s", s->notify_socket, error_text(rc));
+}
+
+static void configured(void *ctx, const struct config *config)
+{
+    struct serve *s = ctx;
+    set_log(&s->log, config->log.level, config->log.format);
+}
+
+static void catching(void *ctx, bool on)
+{
+    hold_signals(!on);
+}
+
+static int exec_newer(void *ctx, const struct supervisor_handover *handover)
+{
+    struct serve *s = ctx;
+    return handover_exec(handover, s->program, s->argv);
+}
+
+/* systemd wants to hear WATCHDOG=1 that often from this process. */
+static int64_t watchdog_ns(void)
+{
+    const char *usec = getenv("WATCHDOG_USEC");
+    const char *pid = getenv("WATCHDOG_PID");
+    if (!usec || (pid && strtol(pid, NULL, 10) != getpid()))
+        return 0;
+    long long n = strtoll(usec, NULL, 10);
+    return n > 0 && n < 3600 * INT64_C(1000000) ? n * NS_PER_US : 0;
+}
+
+/* ---- The supervisor ---- */
+
+static int supervise(struct world *w, struct serve *s, struct supervisor_handover *heritage)
+{
+    const char *const server_argv[] = {THIS_IMAGE, "serve", "--server", NULL};
+    const char *const check_argv[] = {s->program, "check", "--quiet", "--", s->config, NULL};
+    struct overrides overrides = {
+        .listen = s->listen, .log_level = s->log_level, .log_format = s->log_format};
+    struct conf_source files = real_source(w);
+    struct supervisor_options options = {
+        .source = {.path = s->config, .files = &files, .overrides = &overrides},
+        .sockets = heritage->sockets,
+        .heritage = heritage,
+        .server_argv = server_argv,
+        .check_argv = check_argv,
+        .pid_file = s->pid_file,
+        .pid = (int)getpid(),
+        .watchdog_ns = watchdog_ns(),
+        .notify = notify,
+        .configured = configured,
+        .catching = catching,
+        .exec = exec_newer,
+        .ctx = s,
+    };
+    return supervisor_run(w, &options);
+}
+
+static int serve_until_signal(struct world *w, void *arg)
+{
+    struct serve *s = arg;
+    struct sockets sockets;
+    struct supervisor_handover heritage = {.sockets = &sockets};
+    struct error e;
+    sockets_init(&sockets, w);
+    int rc = handover_take(w, &heritage, &e);
+    if (rc == 0)
+        rc = handover_take_given(w, &sockets, &e);
+    int status =
+        rc ? complain(EXIT_STATUS_ENVIRONMENT, "%s", e.sentence) : supervise(w, s, &heritage);
+    sockets_release(&sockets);
+    return status;
+}
+
+/* ---- The command line ---- */
+
+/* A bare port is one of this machine, as in the configuration. */
+static bool complete_listen(struct serve *s)
+{
+    struct address at;
+    struct error e;
+    if (!s->listen)
+        return true;
+    bool bare = s->listen[strspn(s->listen, "0123456789")] == '\0';
+    snprintf(s->listen_full, sizeof(s->listen_full), "%s%s", bare ? "127.0.0.1:" : "", s->listen);
+    if (address_parse(&at, s->listen_full, &e)) {
+        complain(EXIT_STATUS_USAGE, "--listen: %s", e.sentence);
+        return false;
+    }
+    s->listen = s->listen_full;
+    return true;
+}
+
+static void find_program(struct serve *s)
+{
+    ssize_t len = readlink(THIS_IMAGE, s->program, sizeof(s->program) - 1);
+    s->program[len > 0 ? len : 0] = '\0';
+}
+
+static int run(int argc, char **argv)
+{
+    /* The verb's arguments are the last of the process's. */
+    struct serve s = {.argv = argv - 2, .notify_socket = getenv("NOTIFY_SOCKET")};
+    const char *operands[1];
+    const struct option options[] = {
+        {.letter = 'c', .name = "config", .value = &s.config},
+        {.letter = 'l', .name = "listen", .value = &s.listen},
+        {.name = "log-level", .value = &s.log_level},
+        {.name = "log-format", .value = &s.log_format},
+        {.name = "pid", .value = &s.pid_file},
+        {.name = "server", .flag = &s.server},
+    };
+    int count = parse_arguments(
+        "serve", options, sizeof(options) / sizeof(options[0]), argc, argv, operands, 1);
+    if (count < 0 || !open_log(&s) || !complete_listen(&s))
+        return EXIT_STATUS_USAGE;
+    s.config = config_path("serve", s.config, operands, count);
+    if (!s.config)
+        return EXIT_STATUS_USAGE;
+    int rc = coro_catch_overflow();
+    if (rc)
+        return complain(
+            EXIT_STATUS_ENVIRONMENT, "cannot watch for stack overflows: %s", error_text(rc));
+    prctl(PR_SET_NAME, s.server ? "weir-server" : "weir");
+    if (s.server)
+        return run_in_world(&s.log, serve_requests, &s);
+    find_program(&s);
+    return run_in_world(&s.log, serve_until_signal, &s);
+}
+
+const struct verb verb_serve = {
+    .name = "serve",
+    .summary = "answer requests as the configuration says",
+    .help =
+        "usage: weir serve [OPTION]... [FILE]\n"
+        "\n"
+        "Answers requests as the configuration FILE (weir.yaml) says, in the foreground, until a\n"
+        "signal ends it.\n"
+        "\n"
+        "    -c, --config FILE    the same as FILE\n"
+        "    -l, --listen ADDR    listen there and nowhere else: 8080, *:80, [::1]:80,\n"
+        "                         unix:/run/weir.sock; with port 0 the log says which was free\n"
+        "        --log-level L    error, warn, info or debug\n"
+        "        --log-format F   text, json, or auto: text on a terminal\n"
+        "        --pid FILE       write the process's number there once it serves\n"
+        "\n"
+        "Signals: SIGHUP reads the configuration anew; SIGUSR2 replaces the program by the one\n"
+        "that is installed now; neither loses a request. SIGTERM and SIGINT let requests that\n"
+        "are being answered finish, and end it; a second one ends it at once.\n"
+        "\n"
+        "Exit status: 0 ended by a signal; 1 the configuration is bad; 2 the command line is\n"
+        "wrong; 3 the machine says no (an address in use, ...).\n",
+    .run = run,
+};

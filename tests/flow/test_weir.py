@@ -1,0 +1,541 @@
+"""The whole program: its command line, and what a supervisor promises, with real processes and real signals."""
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+
+import sys
+
+import pytest
+
+from conftest import until
+from weir_process import CONFIG, WEIR, Load, Weir, run
+
+
+@pytest.fixture
+def start(tmp_path):
+    started = []
+
+    def start_one(*arguments, **options):
+        if "config" not in options:
+            options["config"] = CONFIG.format(version=1)
+        started.append(Weir(tmp_path, *arguments, **options))
+        return started[-1]
+
+    yield start_one
+    try:
+        for weir in started:
+            if weir.process.returncode is None:
+                weir.stop()
+    finally:
+        for weir in started:
+            weir.kill()
+
+
+@pytest.fixture
+def weir(start):
+    return start()
+
+
+# ---- The command line ----
+
+
+@pytest.mark.parametrize("arguments, hint", [
+    ([], "usage: weir"),
+    (["srve"], "did you mean 'serve'?"),
+    (["chek", "x"], "did you mean 'check'?"),
+    (["sing"], "see 'weir help'"),
+    (["help", "chekc"], "did you mean 'check'?"),
+    (["serve", "--lisen", "80"], "did you mean '--listen'?"),
+    (["serve", "-x"], "no option '-x'"),
+    (["serve", "--listen"], "needs a value"),
+    (["serve", "--listen", "nowhere:x"], "--listen: "),
+    (["serve", "--log-level", "inf"], "did you mean info"),
+    (["serve", "a.yaml", "b.yaml"], "'b.yaml' is too much"),
+    (["serve", "-c", "a.yaml", "b.yaml"], "one configuration"),
+    (["serve", "--server"], "for the supervisor"),
+    (["check", "--print=yes"], "takes no value"),
+    (["version", "now"], "too much"),
+])
+def test_wrong_calls_are_refused_with_status_2(arguments, hint):
+    r = run(*arguments, stdin=open("/dev/null"))
+    assert (r.returncode, r.stdout) == (2, "")
+    assert hint in r.stderr
+
+
+@pytest.mark.parametrize("arguments", [["help"], ["--help"], ["help", "serve"], ["serve", "--help"], ["check", "-h"]])
+def test_help_goes_to_standard_output(arguments):
+    r = run(*arguments)
+    assert (r.returncode, r.stderr) == (0, "")
+    assert r.stdout.startswith("usage: weir")
+
+
+def test_version():
+    r = run("version")
+    assert r.returncode == 0 and re.match(r"weir \d+\.\d+\.\d+\n", r.stdout)
+    assert run("--version").stdout == r.stdout
+
+
+@pytest.mark.parametrize("arguments", [["version"], ["help"], ["check", "--schema"]])
+def test_output_that_cannot_be_written_is_an_error(arguments):
+    with open("/dev/full", "w") as full:
+        r = subprocess.run([WEIR, *arguments], stdout=full, stderr=-1, text=True)
+    assert r.returncode == 3
+    assert "cannot write to standard output: no space left" in r.stderr
+
+
+def test_a_reader_that_has_gone_is_an_error():
+    reader, writer = os.pipe()
+    os.close(reader)
+    r = subprocess.run([WEIR, "check", "--schema"], stdout=writer, stderr=-1, text=True)
+    os.close(writer)
+    assert r.returncode == 3
+    assert "cannot write to standard output" in r.stderr
+
+
+# ---- weir check ----
+
+
+def test_check_says_all_errors_at_once(tmp_path):
+    (tmp_path / "weir.yaml").write_text(
+        "lisen: 80\n"
+        "admin: 127.0.0.1:80\n"
+        "listen: [127.0.0.1:80, '*:81', '[::]:81']\n"
+        "routes:\n"
+        "  - {route: GET /a, reply: $path.nope}\n"
+        "  - {route: 'GET /b/{x}', reply: $path.x}\n"
+        "  - {route: 'GET /b/{y}', reply: $path.y}\n")
+    r = run("check", cwd=tmp_path)
+    assert r.returncode == 1 and r.stdout == ""
+    assert "weir.yaml:1:1: " in r.stderr and "did you mean 'listen'?" in r.stderr
+    (tmp_path / "weir.yaml").write_text((tmp_path / "weir.yaml").read_text().replace("lisen: 80\n", ""))
+    r = run("check", "weir.yaml", cwd=tmp_path)
+    assert r.returncode == 1 and r.stdout == ""
+    lines = r.stderr.splitlines()
+    assert [line.split(":")[1] for line in lines] == ["2", "2", "4", "6"], r.stderr
+    assert "admin's address" in lines[0] and "twice" in lines[1] and "nope" in lines[2] and "/b/{x}" in lines[3]
+
+
+def test_check_says_that_all_is_well(tmp_path):
+    (tmp_path / "a.yaml").write_text(CONFIG.format(version=1))
+    r = run("check", "a.yaml", cwd=tmp_path)
+    assert (r.returncode, r.stdout, r.stderr) == (0, "a.yaml: ok: 2 routes, 1 listener\n", "")
+    r = run("check", "--quiet", "a.yaml", cwd=tmp_path)
+    assert (r.returncode, r.stdout, r.stderr) == (0, "", "")
+
+
+def test_check_prints_what_it_understood_and_accepts_that_again(tmp_path):
+    (tmp_path / "weir.yaml").write_text(CONFIG.format(version=1))
+    first = run("check", "--print", cwd=tmp_path)
+    assert first.returncode == 0 and "idle: 75s" in first.stdout
+    (tmp_path / "weir.yaml").write_text(first.stdout)
+    assert run("check", "--print", cwd=tmp_path).stdout == first.stdout
+
+
+def test_check_prints_a_schema():
+    schema = json.loads(run("check", "--schema").stdout)
+    assert schema["$schema"].startswith("https://json-schema.org/draft/2020-12")
+
+
+def test_a_configuration_that_is_not_there_is_refused(tmp_path):
+    for verb in ["check", "serve"]:
+        r = run(verb, "nowhere.yaml", cwd=tmp_path)
+        assert r.returncode == 1 and "nowhere.yaml" in r.stderr
+
+
+# ---- weir init ----
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def test_what_init_writes_runs_at_once(tmp_path, start):
+    r = run("init", "hello", cwd=tmp_path)
+    assert (r.returncode, r.stderr) == (0, "") and "weir serve" in r.stdout
+    project = tmp_path / "hello"
+    assert sorted(os.listdir(project)) == ["README.md", "weir.yaml"]
+    assert run("check", cwd=project).stdout == "weir.yaml: ok: 5 routes, 1 listener\n"
+
+    port = str(free_port())  # its routes call each other
+    weir = start(config=(project / "weir.yaml").read_text().replace("8080", port) + "\nadmin: off\n")
+    assert weir.get("/") == (200, '{"hello":"world"}')
+    assert json.loads(weir.get("/hello/ann?from=home")[1]) == {"greeting": "Good day, ann!", "from": "home"}
+    assert json.loads(weir.get("/both/ann")[1]) == {"greeting": "Good day, ann!", "waited": "100 ms"}
+
+
+def test_init_overwrites_nothing(tmp_path):
+    (tmp_path / "README.md").write_text("mine")
+    r = run("init", cwd=tmp_path)
+    assert r.returncode == 1 and "README.md exists" in r.stderr
+    assert os.listdir(tmp_path) == ["README.md"] and (tmp_path / "README.md").read_text() == "mine"
+
+
+def test_init_says_why_it_cannot(tmp_path):
+    r = run("init", "no/such/place", cwd=tmp_path)
+    assert r.returncode == 3 and "no/such/place" in r.stderr
+
+
+# ---- Start and stop ----
+
+
+def test_an_address_in_use_is_said(start, weir, tmp_path):
+    other = tmp_path / "other.yaml"
+    other.write_text(CONFIG.format(version=1))
+    r = run("serve", "--listen", weir.address, "--log-format", "text", str(other))
+    assert r.returncode == 3
+    assert "cannot listen on %s: address already in use" % weir.address in r.stderr
+
+
+def test_an_admin_address_in_use_is_said(start, weir, tmp_path):
+    other = tmp_path / "other.yaml"
+    other.write_text(CONFIG.format(version=1).replace("admin: off", "admin: " + weir.address))
+    r = run("serve", "--log-format", "text", str(other))
+    assert r.returncode == 3 and "'admin: off'" in r.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_a_request_that_is_being_answered_is_finished_before_the_end(weir, number):
+    with socket.create_connection(("127.0.0.1", weir.port), timeout=30) as s:
+        s.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert weir.get("/")[0] == 200  # so the one before has surely been accepted, by one of two threads or soon
+        until(lambda: len(connections_of(weir)) > 0)
+        weir.send(number)
+        data = s.recv(4096)
+        assert data.startswith(b"HTTP/1.1 200 ") and data.endswith(b'{"slow":true}')
+    weir.stop(number)
+
+
+def connections_of(weir):
+    """Descriptors of the server that are established TCP connections."""
+    pid = weir.servers()[-1]
+    with open("/proc/%d/net/tcp" % pid) as table:
+        port = "%04X" % weir.port
+        open_ones = {line.split()[9] for line in table if line.split()[1].endswith(":" + port) and line.split()[3] == "01"}
+    found = []
+    for fd in os.listdir("/proc/%d/fd" % pid):
+        try:
+            target = os.readlink("/proc/%d/fd/%s" % (pid, fd))
+        except FileNotFoundError:
+            continue
+        if target.startswith("socket:[") and target[8:-1] in open_ones:
+            found.append(fd)
+    return found
+
+
+def test_a_second_signal_ends_it_at_once(start):
+    weir = start(config=CONFIG.format(version=1).replace("700ms", "50s"))
+    with socket.create_connection(("127.0.0.1", weir.port), timeout=30) as s:
+        s.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+        until(lambda: len(connections_of(weir)) > 0)
+        weir.send(signal.SIGTERM)
+        weir.wait_for_log("stopping: ")
+        assert weir.process.poll() is None
+        weir.stop()
+        assert "stopping at once" in weir.log()
+
+
+def test_the_pid_file_is_there_while_it_serves(start, tmp_path):
+    path = tmp_path / "weir.pid"
+    weir = start("--pid", str(path))
+    until(path.exists)
+    until(lambda: path.read_text() == "%d\n" % weir.pid)
+    weir.stop()
+    assert not path.exists()
+
+
+def test_options_win_over_the_configuration(start, tmp_path):
+    path = tmp_path / "weir.sock"
+    weir = start("--listen", "unix:%s" % path, "--log-level", "warn", wait=False)
+    until(path.exists)
+    assert ask_unix(path) == b'{"version":1}'
+    weir.stop()
+    assert weir.log() == ""  # nothing to warn of
+    assert not path.exists()
+
+
+def ask_unix(path):
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(30)
+        s.connect(str(path))
+        s.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        data = b""
+        while part := s.recv(4096):
+            data += part
+    return data.split(b"\r\n\r\n", 1)[1]
+
+
+# ---- Crash ----
+
+
+def test_no_connection_is_refused_when_servers_are_killed_under_load(weir):
+    with Load(weir.port) as load:
+        for kills in range(1, 6):
+            load.wait_for_more()
+            os.kill(weir.servers()[-1], signal.SIGKILL)
+            weir.wait_for_server(kills + 1)
+        load.wait_for_more()
+    assert load.refused == 0
+    # What a killed server had begun is lost with it: at most one a client and kill.
+    assert len(load.failures) <= 5 * len(load.threads), load.failures
+    assert weir.log().count("was killed by SIGKILL after ") == 5
+    assert weir.get("/")[0] == 200
+
+
+def has_ended(pid):
+    """Whether it is gone, or is a zombie that nobody here reaps."""
+    try:
+        with open("/proc/%d/stat" % pid) as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def test_a_server_whose_supervisor_is_gone_ends(start):
+    weir = start()
+    server = weir.servers()[-1]
+    weir.process.kill()
+    weir.process.wait()
+    until(lambda: has_ended(server))
+
+
+# ---- Reload ----
+
+
+def test_a_reload_under_load_loses_no_request(weir):
+    with Load(weir.port) as load:
+        for version in range(2, 6):
+            load.wait_for_more()
+            weir.config.write_text(CONFIG.format(version=version))
+            weir.send(signal.SIGHUP)
+            weir.wait_for_server(version)
+            assert weir.get("/") == (200, '{"version":%d}' % version)
+        load.wait_for_more()
+    assert (load.refused, load.failures) == (0, [])
+    until(lambda: weir.log().count("has drained") == 4, 30)
+
+
+def test_a_bad_reload_is_refused_and_the_old_serves_on(weir):
+    weir.config.write_text(CONFIG.format(version=2) + "lisen: 80\n")
+    weir.send(signal.SIGHUP)
+    weir.wait_for_log("the reload is refused")
+    assert "did you mean 'listen'?" in weir.log()
+    assert weir.get("/") == (200, '{"version":1}')
+    os.kill(weir.servers()[-1], signal.SIGKILL)
+    weir.wait_for_server(2)
+    assert weir.get("/") == (200, '{"version":1}')
+
+
+def test_a_request_in_flight_is_answered_by_the_old_server(weir):
+    with socket.create_connection(("127.0.0.1", weir.port), timeout=30) as s:
+        s.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+        until(lambda: len(connections_of(weir)) > 0)
+        weir.send(signal.SIGHUP)
+        weir.wait_for_server(2)
+        assert s.recv(4096).endswith(b'{"slow":true}')
+
+
+def test_listeners_come_and_go_with_reloads(weir):
+    first, second = weir.port, free_port()
+    weir.config.write_text(CONFIG.format(version=2).replace("listen: ", "listen: [127.0.0.1:%d, " % second)
+                           .replace("127.0.0.1:0\n", "127.0.0.1:0]\n"))
+    weir.send(signal.SIGHUP)
+    weir.wait_for_server(2)
+    for port in [first, second]:
+        with socket.create_connection(("127.0.0.1", port), timeout=10):
+            pass
+    weir.config.write_text(CONFIG.format(version=3))
+    weir.send(signal.SIGHUP)
+    weir.wait_for_server(3)
+    until(lambda: weir.log().count("has drained") == 2)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", second), timeout=10)
+    assert weir.get("/") == (200, '{"version":3}')
+
+
+# ---- Upgrade ----
+
+
+@pytest.fixture
+def program(tmp_path):
+    """A weir of our own, which can be replaced."""
+    path = tmp_path / "weir"
+    shutil.copy(WEIR, path)
+    return path
+
+
+def install(path, text_or_file):
+    new = path.with_suffix(".new")
+    if os.path.exists(text_or_file):
+        shutil.copy(text_or_file, new)
+    else:
+        new.write_text(text_or_file)
+        new.chmod(0o755)
+    os.rename(new, path)
+
+
+def test_upgrades_under_load_lose_no_request_and_keep_the_pid(start, program):
+    weir = start(program=program)
+    with Load(weir.port) as load:
+        for round_ in range(1, 4):
+            load.wait_for_more()
+            install(program, WEIR)
+            weir.send(signal.SIGUSR2)
+            weir.wait_for_server(round_ + 1)
+            assert os.stat("/proc/%d/exe" % weir.pid).st_ino == os.stat(program).st_ino
+            until(lambda: weir.log().count("has drained") == round_, 30)
+        load.wait_for_more()
+    assert (load.refused, load.failures) == (0, [])
+    assert weir.process.poll() is None
+    os.kill(weir.servers()[-1], signal.SIGKILL)  # the new image looks after its servers as the old did
+    weir.wait_for_server(5)
+    assert weir.get("/")[0] == 200
+
+
+def test_a_server_of_the_earlier_image_that_dies_is_replaced(start, program):
+    weir = start(program=program)
+    weir.config.write_text(CONFIG.format(version=2))
+    weir.send(signal.SIGUSR2)
+    os.kill(weir.servers()[-1], signal.SIGKILL)
+    weir.wait_for_server(2)
+    until(lambda: weir.get("/") == (200, '{"version":2}'), 30)
+
+
+def test_an_upgrade_to_a_program_that_refuses_the_configuration_changes_nothing(start, program):
+    weir = start(program=program)
+    install(program, "#!/bin/sh\nexit 1\n")
+    weir.send(signal.SIGUSR2)
+    weir.wait_for_log("the upgrade is refused")
+    assert weir.get("/")[0] == 200
+    os.unlink(program)
+    weir.send(signal.SIGUSR2)
+    weir.wait_for_log("cannot run ")
+    os.kill(weir.servers()[-1], signal.SIGKILL)  # and the program that runs does not need its file
+    weir.wait_for_server(2)
+    assert weir.get("/")[0] == 200
+
+
+def test_an_upgrade_that_cannot_be_executed_changes_nothing(start, program):
+    weir = start(program=program)
+    # Accepts the configuration once, and is gone when it is to be executed.
+    install(program, '#!/bin/sh\nrm "$0"\n')
+    weir.send(signal.SIGUSR2)
+    weir.wait_for_log("the upgrade failed")
+    assert weir.get("/")[0] == 200
+    weir.send(signal.SIGHUP)
+    weir.wait_for_server(2)
+    assert weir.get("/")[0] == 200
+
+
+def test_a_unix_socket_is_removed_at_the_end_after_an_upgrade_too(start, program, tmp_path):
+    path = tmp_path / "weir.sock"
+    weir = start("--listen", "unix:%s" % path, program=program)
+    weir.send(signal.SIGUSR2)
+    weir.wait_for_server(2)
+    assert ask_unix(path) == b'{"version":1}'
+    weir.stop()
+    assert not path.exists()
+
+
+# ---- An init ----
+
+
+class Init:
+    """Where systemd would listen."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(path))
+        self.socket.settimeout(30)
+
+    def hear(self):
+        return dict(line.split("=", 1) for line in self.socket.recv(4096).decode().splitlines())
+
+
+def test_an_init_is_told_what_happens(start, tmp_path):
+    init = Init(tmp_path / "notify")
+    weir = start(environment={"NOTIFY_SOCKET": str(tmp_path / "notify")})
+    assert init.hear()["READY"] == "1"
+    weir.send(signal.SIGHUP)
+    reloading = init.hear()
+    assert reloading["RELOADING"] == "1" and int(reloading["MONOTONIC_USEC"]) > 0
+    assert init.hear()["READY"] == "1"
+    weir.send(signal.SIGUSR2)
+    assert init.hear()["RELOADING"] == "1"  # by the old image
+    assert init.hear()["RELOADING"] == "1"  # by the new one
+    assert init.hear()["READY"] == "1"
+    weir.stop()
+    assert init.hear()["STOPPING"] == "1"
+    init.socket.close()
+
+
+def test_the_watchdog_of_an_init_is_fed(start, tmp_path):
+    init = Init(tmp_path / "notify")
+    start(environment={"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "200000"})
+    heard = [init.hear() for _ in range(5)]
+    assert sum("WATCHDOG" in message for message in heard) >= 4
+
+
+ACTIVATE = """
+import os, sys
+os.environ["LISTEN_PID"] = str(os.getpid())
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def start_activated(start, sockets, **options):
+    def to_three():
+        fds = [os.dup(s.fileno()) for s in sockets]
+        for i, fd in enumerate(fds):
+            os.dup2(fd, 3 + i)
+
+    return start(launcher=[sys.executable, "-c", ACTIVATE], environment={"LISTEN_FDS": str(len(sockets))},
+                 preexec_fn=to_three, close_fds=False, **options)
+
+
+def test_a_socket_of_an_init_is_used(start):
+    with socket.socket() as given:
+        given.bind(("127.0.0.1", 0))
+        given.listen()
+        weir = start_activated(start, [given])
+        assert weir.port == given.getsockname()[1]  # in place of `listen`, which has another
+        assert weir.get("/") == (200, '{"version":1}')
+        weir.config.write_text(CONFIG.format(version=2))
+        weir.send(signal.SIGHUP)
+        weir.wait_for_server(2)
+        assert weir.get("/") == (200, '{"version":2}')
+        weir.send(signal.SIGUSR2)
+        weir.wait_for_server(3)
+        assert weir.get("/") == (200, '{"version":2}')
+        weir.stop()
+        given.settimeout(0)
+        with socket.create_connection(given.getsockname(), timeout=10):
+            given.accept()[0].close()  # and it is still open
+
+
+def test_a_socket_of_an_init_is_used_for_the_address_that_is_its_own(start):
+    with socket.socket() as given:
+        given.bind(("127.0.0.1", 0))
+        given.listen()
+        port = given.getsockname()[1]
+        config = CONFIG.format(version=1).replace("listen: 127.0.0.1:0", "listen: [127.0.0.1:%d, 127.0.0.1:0]" % port)
+        weir = start_activated(start, [given], config=config)
+        addresses = re.findall(r"listening on (\S+)", weir.log())
+        assert len(addresses) == 2 and addresses[0] == "127.0.0.1:%d" % port
+        assert weir.get("/")[0] == 200
+
+
+def test_a_descriptor_of_an_init_that_does_not_listen_is_said(tmp_path):
+    with socket.socket() as not_listening:
+        config = tmp_path / "weir.yaml"
+        config.write_text(CONFIG.format(version=1))
+        fd = os.dup(not_listening.fileno())
+        r = run("-c", ACTIVATE, WEIR, "serve", str(config), program=sys.executable,
+                env={**os.environ, "LISTEN_FDS": "1"}, preexec_fn=lambda: os.dup2(fd, 3), close_fds=False)
+        os.close(fd)
+    assert r.returncode == 3 and "no listening socket" in r.stderr
