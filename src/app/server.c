@@ -282,7 +282,7 @@ static void drain_workers(struct server *s, int64_t idle_ns)
     s->admin.ready = false;
     for (unsigned i = 0; i < s->worker_count; i++)
         if (s->posts[i].started.deliver && s->posts[i].started_rc == 0)
-            worker_drain(s->workers[i], idle_ns, s->config->timeouts.drain);
+            worker_drain(s->workers[i], s->world, idle_ns, s->config->timeouts.drain);
     if (s->admin_server)
         http_server_drain(s->admin_server, 0, world_now(s->world) + ADMIN_DRAIN_NS);
     if (s->waiter)

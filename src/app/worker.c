@@ -267,18 +267,24 @@ int worker_run(struct world *w, void *arg)
 
 /* ---- Orders ---- */
 
+static void drain(struct worker *k, int64_t idle_ns, int64_t all_ns)
+{
+    if (k->server) /* else it has ended already */
+        http_server_drain(k->server, idle_ns, deadline_after(world_now(k->world), all_ns));
+}
+
 static void on_order(struct message *m)
 {
     struct order *o = container_of(m, struct order, message);
-    struct worker *k = o->worker;
-    if (!k->server)
-        return; /* it has ended already */
-    int64_t until = deadline_after(world_now(k->world), o->all_ns);
-    http_server_drain(k->server, o->idle_ns, until);
+    drain(o->worker, o->idle_ns, o->all_ns);
 }
 
-void worker_drain(struct worker *k, int64_t idle_ns, int64_t all_ns)
+void worker_drain(struct worker *k, struct world *from, int64_t idle_ns, int64_t all_ns)
 {
+    if (k->world == from) {
+        drain(k, idle_ns, all_ns);
+        return;
+    }
     if (k->ordered == 2)
         return;
     struct order *o = &k->orders[k->ordered++];

@@ -43,9 +43,9 @@ void worker_free(struct worker *k);
 
 /* Serves until it has drained. A thread's main function: `arg` is the worker. */
 int worker_run(struct world *w, void *arg) __attribute__((warn_unused_result));
-/* From any thread, once it has started: no new connections; idle ones have `idle_ns` more,
- * requests `all_ns`. Its world must live. May be said twice. */
-void worker_drain(struct worker *k, int64_t idle_ns, int64_t all_ns);
+/* From the thread of the world `from`, once it has started: no new connections; idle ones have
+ * `idle_ns` more, requests `all_ns`. Its world must live. May be said twice. */
+void worker_drain(struct worker *k, struct world *from, int64_t idle_ns, int64_t all_ns);
 
 const struct http_server_stats *worker_server_stats(const struct worker *k);
 const struct http_client_stats *worker_client_stats(const struct worker *k);

@@ -153,6 +153,8 @@ static struct context *next_context(struct sched *s)
     s->budget--;
     s->running = take_ready(s);
     s->running->state = CORO_RUNNING;
+    if (s->ready_count > 0)
+        switch_expect(&(*ready_place(s, 0))->context);
     return &s->running->context;
 }
 

@@ -17,13 +17,28 @@ struct defer {
     void *arg;
 };
 
-/* Stands at the top of its own stack: one page holds it and the frames of a shallow wait. */
+/* Stands at the top of its own stack: one page holds it and the frames of a shallow wait. What a
+ * wait and its end touch comes first: with many coroutines each line of memory costs a miss. */
 struct coro {
     struct context context;
-    struct stack stack;
     struct sched *sched;
-    const char *name;
     const char *why; /* what it waits for, while parked */
+    int64_t deadline;
+    int64_t wake_at;        /* while parked: when the wait ends by itself */
+    int64_t alarm_at;       /* the alarm's key, while it is linked */
+    struct heap_link alarm; /* in sched.alarms: see coro_park */
+    int result;             /* of the wait that has ended */
+    enum coro_state state;
+    unsigned refused; /* waits since it was cancelled */
+    unsigned shields; /* CORO_SHIELDs it is inside of */
+    bool cancelled;
+    bool doomed;    /* cancelled in spite of shields */
+    bool deaf;      /* parked where cancellation must not wake it: joining its children */
+    bool sleeping;  /* wake_at is a sleep's end, not the deadline */
+    bool timed_out; /* made ready by its alarm with -ETIMEDOUT */
+
+    struct stack stack;
+    const char *name;
     coro_fn *fn;
     void *arg;
     struct list everyone; /* in sched.everyone */
@@ -34,19 +49,6 @@ struct coro {
     unsigned defer_count;
     unsigned defer_size;
     struct defer few_defers[4];
-    struct heap_link alarm; /* in sched.alarms: see coro_park */
-    int64_t alarm_at;       /* the alarm's key, while it is linked */
-    int64_t deadline;
-    int64_t wake_at; /* while parked: when the wait ends by itself */
-    int result;      /* of the wait that has ended */
-    enum coro_state state;
-    unsigned refused; /* waits since it was cancelled */
-    unsigned shields; /* CORO_SHIELDs it is inside of */
-    bool cancelled;
-    bool doomed;    /* cancelled in spite of shields */
-    bool deaf;      /* parked where cancellation must not wake it: joining its children */
-    bool sleeping;  /* wake_at is a sleep's end, not the deadline */
-    bool timed_out; /* made ready by its alarm with -ETIMEDOUT */
 };
 
 struct sched {
