@@ -228,11 +228,15 @@ static void adopt_plan(struct supervisor *s, struct plan *plan)
 
 static void say_where(struct supervisor *s)
 {
+    struct address at;
+    char text[ADDRESS_TEXT_MAX];
     for (unsigned i = 0; i < s->good->set_count; i++) {
-        struct address at;
-        char text[ADDRESS_TEXT_MAX];
         listener_address(s->good->sets[i]->listeners[0], &at);
         log_info(s->log, "listening on %s", address_print(&at, text));
+    }
+    if (s->good->admin) {
+        listener_address(s->good->admin->listeners[0], &at);
+        log_info(s->log, "admin pages on %s", address_print(&at, text));
     }
 }
 

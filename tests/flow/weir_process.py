@@ -68,7 +68,7 @@ class Weir:
 
     @property
     def address(self):
-        return re.findall(r"listening on (\S+)", self.log())[-1]
+        return re.findall(r'listening on ([^\s"]+)', self.log())[-1]
 
     @property
     def port(self):

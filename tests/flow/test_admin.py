@@ -1,0 +1,156 @@
+"""What those who run a weir see of it: the admin pages, metrics, the logs."""
+import http.client
+import json
+import os
+import re
+import subprocess
+
+import pytest
+
+from conftest import until
+from weir_process import Weir
+
+CONFIG = """
+listen: 127.0.0.1:0
+admin: 127.0.0.1:0
+threads: 2
+timeouts: {drain: 10s, linger: 100ms}
+routes:
+  - {route: GET /, reply: {hello: world}}
+  - {route: "GET /hello/{name}", reply: {hello: $path.name}}
+  - {route: GET /key, nodes: {up: {http: {url: "http://127.0.0.1:9/", headers: {authorization: "Bearer ${WEIR_TEST_KEY}"}}}},
+     reply: $node.up.body}
+"""
+SECRET = "a-secret-that-nobody-sees"
+
+
+@pytest.fixture
+def weir(tmp_path):
+    weir = Weir(tmp_path, config=CONFIG, environment={"WEIR_TEST_KEY": SECRET})
+    try:
+        yield weir
+        if weir.process.returncode is None:
+            weir.stop()
+    finally:
+        weir.kill()
+
+
+def admin_port(weir):
+    return int(re.findall(r"admin pages on 127\.0\.0\.1:(\d+)", weir.log())[-1])
+
+
+def ask(port, path, method="GET", **fields):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request(method, path, headers=fields)
+        reply = connection.getresponse()
+        return reply.status, reply.read().decode(), dict(reply.getheaders())
+    finally:
+        connection.close()
+
+
+def test_live_and_ready(weir):
+    port = admin_port(weir)
+    assert ask(port, "/livez")[:2] == (200, "live\n")
+    assert ask(port, "/readyz")[:2] == (200, "ready\n")
+    assert ask(port, "/nothing")[0] == 404
+    status, _, fields = ask(port, "/livez", method="POST")
+    assert (status, fields["Allow"]) == (405, "GET, HEAD")
+
+
+def test_the_configuration_is_shown_without_its_secrets(weir):
+    status, text, fields = ask(admin_port(weir), "/config")
+    assert status == 200 and fields["Content-Type"] == "application/json"
+    config = json.loads(text)
+    assert config["threads"] == 2 and config["timeouts"]["idle"] == "75s"
+    assert SECRET not in text and "***" in text
+
+
+def test_metrics_count_what_happened(weir):
+    parser = pytest.importorskip("prometheus_client.parser")
+    for i in range(20):
+        assert ask(weir.port, "/hello/x%d" % i)[0] == 200
+    assert ask(weir.port, "/nowhere")[0] == 404
+
+    def samples():
+        _, text, fields = ask(admin_port(weir), "/metrics")
+        assert fields["Content-Type"].startswith("text/plain; version=0.0.4")
+        return {(s.name, tuple(sorted(s.labels.items()))): s.value
+                for family in parser.text_string_to_metric_families(text) for s in family.samples}
+
+    # A client has its answer a moment before the request is counted.
+    route = ("route", "GET /hello/{name}")
+    until(lambda: samples()["weir_http_requests_total", (route, ("status", "2xx"))] == 20)
+    found = samples()
+    assert found["weir_http_requests_total", (("route", "(none)"), ("status", "4xx"))] == 1
+    assert found["weir_http_request_seconds_count", (route,)] == 20
+    assert found["weir_http_request_seconds_bucket", (("le", "+Inf"), route)] == 20
+    assert found["weir_connections_total", ()] == 21
+
+
+def test_a_failed_upstream_tells_no_secret(weir):
+    status, text, _ = ask(weir.port, "/key")
+    assert status == 502 and SECRET not in text
+    assert SECRET not in weir.log()
+
+
+def test_requests_are_logged_with_their_ids(weir):
+    assert ask(weir.port, "/hello/a%20b?c=d", **{"X-Request-Id": "my-id-7"})[2]["X-Request-Id"] == "my-id-7"
+    weir.wait_for_log("my-id-7")
+    line = [line for line in weir.log().splitlines() if "my-id-7" in line][0]
+    assert re.match(r'\d{4}-\d\d-\d\dT[\d:.]+Z access 200 GET /hello/\{name\} "/hello/a%20b\?c=d" '
+                    r"\d+\.\d{3} ms 15 bytes 127\.0\.0\.1:\d+ my-id-7$", line), line
+
+
+def test_made_ids_differ(weir):
+    ids = {ask(weir.port, "/")[2]["X-Request-Id"] for _ in range(50)}
+    assert len(ids) == 50
+
+
+def test_an_insane_id_is_not_taken_over(weir):
+    assert ask(weir.port, "/", **{"X-Request-Id": 'a"b'})[2]["X-Request-Id"] != 'a"b'
+    assert ask(weir.port, "/", **{"X-Request-Id": "a" * 65})[2]["X-Request-Id"] != "a" * 65
+
+
+def test_json_lines(tmp_path):
+    weir = Weir(tmp_path, "--log-format", "json", config=CONFIG, environment={"WEIR_TEST_KEY": SECRET}, wait=False)
+    try:
+        until(lambda: "serves" in weir.log())
+        assert ask(weir.port, '/hello/"quoted"', **{"X-Request-Id": "json-1"})[0] == 200
+        weir.wait_for_log("json-1")
+        lines = [json.loads(line) for line in weir.log().splitlines()]
+        access = [line for line in lines if line.get("id") == "json-1"][0]
+        assert access["status"] == 200 and access["route"] == "GET /hello/{name}"
+        assert access["target"] == '/hello/"quoted"' and access["method"] == "GET"
+        assert all("time" in line and "level" in line for line in lines)
+        weir.stop()
+    finally:
+        weir.kill()
+
+
+def test_a_log_that_nobody_reads_holds_no_request_up(tmp_path):
+    """More lines than a pipe holds: they are dropped, and the next ones say how many."""
+    config = tmp_path / "weir.yaml"
+    config.write_text(CONFIG)
+    read_end, write_end = os.pipe()
+    weir = subprocess.Popen([os.environ["WEIR"], "serve", str(config)], stderr=write_end, start_new_session=True,
+                            env={**os.environ, "WEIR_TEST_KEY": SECRET})
+    os.close(write_end)
+    try:
+        log = os.fdopen(read_end, "rb", buffering=0)
+        said = b""
+        while b"serves" not in said:
+            said += log.read(65536)
+        port = int(re.search(rb"listening on 127.0.0.1:(\d+)", said)[1])
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        for i in range(12000):  # some 2 MB of lines
+            connection.request("GET", "/hello/" + "x" * 40)
+            assert connection.getresponse().read()
+        connection.close()
+        said = b""
+        while b"the access log lost" not in said:  # it writes on once somebody reads
+            said = (said + log.read(65536))[-200000:]
+            ask(port, "/")
+    finally:
+        os.killpg(weir.pid, 9)
+        weir.wait()
