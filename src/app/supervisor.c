@@ -22,6 +22,7 @@
 #include <string.h>
 
 #define READY_NS         (10 * NS_PER_S) /* a server that is not ready after is killed */
+#define AT_ONCE_MAX      10              /* restarts in a row of servers that served */
 #define BACKOFF_FIRST_NS (100 * NS_PER_MS)
 #define BACKOFF_LAST_NS  (5 * NS_PER_S)
 #define LIVED_WELL_NS    (10 * NS_PER_S) /* who lived that long did not die in a loop */
@@ -109,15 +110,17 @@ static void end_with(struct supervisor *s, enum exit_status status)
     s->status = status;
 }
 
-/* When to try again after a server died or did not start. The first time at once: whoever crashes
- * once a day should not be missed. */
-static void back_off(struct supervisor *s, int64_t lived_ns)
+/* When to try again after a server died or did not start. One that served is replaced at once,
+ * several times in a row: each death was perhaps one bad request's. One that did not even start
+ * will hardly do so the next time, either. */
+static void back_off(struct supervisor *s, int64_t lived_ns, bool served)
 {
     if (lived_ns >= LIVED_WELL_NS)
         s->crashes = 0;
+    unsigned at_once = served ? AT_ONCE_MAX : 1;
     int64_t delay = 0;
-    if (s->crashes > 0) {
-        unsigned doublings = s->crashes - 1 < 6 ? s->crashes - 1 : 6;
+    if (s->crashes >= at_once) {
+        unsigned doublings = s->crashes - at_once < 6 ? s->crashes - at_once : 6;
         delay = deadline_sooner(BACKOFF_FIRST_NS << doublings, BACKOFF_LAST_NS);
     }
     s->crashes++;
@@ -160,7 +163,7 @@ static void start_again(struct supervisor *s)
     if (rc && !s->ready_once)
         end_with(s, rc == -EINVAL ? EXIT_STATUS_REFUSED : EXIT_STATUS_ENVIRONMENT);
     else if (rc)
-        back_off(s, 0);
+        back_off(s, 0, false);
 }
 
 static unsigned servers_count(const struct supervisor *s)
@@ -290,7 +293,7 @@ static void did_not_start(struct supervisor *s, struct server_process *p)
     if (!s->ready_once && p->failure[0])
         end_with(s, EXIT_STATUS_ENVIRONMENT);
     else
-        back_off(s, 0);
+        back_off(s, 0, false);
 }
 
 static void died(struct supervisor *s, struct server_process *p)
@@ -300,7 +303,7 @@ static void died(struct supervisor *s, struct server_process *p)
     s->serving = NULL;
     log_error(s->log, "server %d %s after %lld.%03lld s", p->pid, server_process_end(p, end),
         (long long)(lived / NS_PER_S), (long long)(lived % NS_PER_S / NS_PER_MS));
-    back_off(s, lived);
+    back_off(s, lived, true);
 }
 
 static void has_drained(struct supervisor *s, const struct server_process *p)

@@ -92,6 +92,18 @@ static int set(int fd, int level, int option, int value)
     return setsockopt(fd, level, option, &value, sizeof(value)) == 0 ? 0 : -errno;
 }
 
+/* What the kernel takes of a connection beyond what it can send now. Without a bound it takes
+ * megabytes for each reader that does not read, and copies them in one call, while everybody else
+ * waits. */
+#define UNSENT_MAX (128 * 1024)
+
+/* What connections inherit from their listener saves each of them the system calls. */
+static int set_for_connections(int fd)
+{
+    int rc = set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    return rc ? rc : set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_MAX);
+}
+
 static int set_options(int fd, const struct address *at, bool shared_port)
 {
     if (at->any.sa_family == AF_UNIX)
@@ -102,10 +114,7 @@ static int set_options(int fd, const struct address *at, bool shared_port)
     /* Every address means IPv4's, too; one IPv6 address is only itself. */
     if (rc == 0 && at->any.sa_family == AF_INET6)
         rc = set(fd, IPPROTO_IPV6, IPV6_V6ONLY, !IN6_IS_ADDR_UNSPECIFIED(&at->in6.sin6_addr));
-    /* Connections inherit it, which saves each a system call. */
-    if (rc == 0)
-        rc = set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    return rc;
+    return rc ? rc : set_for_connections(fd);
 }
 
 static int open_socket(const struct address *at, const struct listen_options *options)
@@ -208,7 +217,7 @@ static int prepare_foreign(int fd)
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
         return -errno;
-    int rc = set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    int rc = set_for_connections(fd);
     return rc == -EOPNOTSUPP ? 0 : rc; /* a Unix socket */
 }
 

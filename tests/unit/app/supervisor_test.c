@@ -200,7 +200,8 @@ static int wait_two_minutes(struct rig *r)
 
 static void a_crash_loop_is_slowed_down_and_a_good_life_forgiven(void **state)
 {
-    static const int64_t delays[] = {0, 100, 200, 400, 800, 1600, 3200, 5000, 5000};
+    static const int64_t delays[] = {
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 100, 200, 400, 800, 1600, 3200, 5000, 5000};
     enum { DELAYS = sizeof delays / sizeof delays[0] };
     struct rig *r = rig_new(GOOD);
     for (int i = 0; i < DELAYS; i++)
@@ -211,7 +212,7 @@ static void a_crash_loop_is_slowed_down_and_a_good_life_forgiven(void **state)
     for (int i = 0; i < DELAYS; i++)
         assert_about(r->spawned[i + 1].at - r->spawned[i].ended_at, delays[i] * MS);
     assert_about(r->spawned[DELAYS + 1].at - r->spawned[DELAYS].ended_at, 0);
-    assert_about(r->spawned[DELAYS + 2].at - r->spawned[DELAYS + 1].ended_at, 100 * MS);
+    assert_about(r->spawned[DELAYS + 2].at - r->spawned[DELAYS + 1].ended_at, 0);
     assert_int_equal(r->spawn_count, DELAYS + 3);
     assert_true(logged(r, "was killed by SIGKILL after 0.0"));
     assert_true(logged(r, "ended with status 3 after 0.0"));
