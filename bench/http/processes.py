@@ -70,3 +70,10 @@ def resident_kinds(pid):
     """{"RssAnon": bytes, "RssFile": ...}: memory of its own, and pages of files that others may share."""
     with open("/proc/%d/status" % pid) as status:
         return {name: int(kb) * 1024 for name, kb in re.findall(r"(Rss\w+|VmRSS):\s+(\d+) kB", status.read())}
+
+
+def kernel_socket_bytes():
+    """What the kernel holds for all TCP sockets of this machine: queues that nobody's resident memory shows."""
+    with open("/proc/net/sockstat") as stat:
+        pages = int(re.search(r"^TCP:.* mem (\d+)", stat.read(), re.M).group(1))
+    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -37,6 +37,7 @@ BARS = {
     "idle: after a sleep": figures.Bar("<=", 8 * 1024, "bytes"),
     "slow: p99": figures.Bar("<=", 1.5, "x"),
     "slow: memory": figures.Bar("<=", 128, "MB"),  # 64 KB a slow connection: a reply that never changes is not copied
+    "slow: kernel memory": figures.Bar("<=", 512, "MB"),  # 256 KB each; left alone, the kernel queues 2 MB each
     "start: time": figures.Bar("<=", 50, "ms"),
     "start: server": figures.Bar("<=", 8, "MB"),
     "start: supervisor": figures.Bar("<=", 8, "MB"),

@@ -306,7 +306,7 @@ static int compile_all(struct compiler *c)
     compiler_note(c, compile_reply(c));
     if (f->route->sequential)
         chain_nodes(f);
-    if (c->rc == 0)
+    if (c->rc != -ENOMEM) /* what is wrong besides is no reason to keep a cycle for later */
         compiler_note(c, check_order(c));
     if (c->rc == 0)
         compiler_note(c, link_nodes(f));

@@ -60,6 +60,9 @@ static const struct row table[] = {
     /* Order. */
     {"nodes: {a: {reply: $node.b}, b: {reply: $node.a}}",
         AT(3, 13) "nodes a → b → a need each other\n"},
+    {"nodes: {a: {reply: $node.b}, b: {reply: $node.a}}\n    reply: $node.c",
+        AT(3, 13) "nodes a → b → a need each other\n" AT(
+            4, 12) "$node.c: there is no node 'c'\n"},
     {"nodes: {x: {reply: $node.a}, a: {reply: '$node.b'}, b: {reply: '<$node.c>'}, c: {reply: "
      "[$node.a]}}",
         AT(3, 34) "nodes a → b → c → a need each other\n"},
