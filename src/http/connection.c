@@ -198,9 +198,8 @@ static bool answer(struct http_connection *c)
         refuse(c, 503, no_memory);
         return false;
     }
-    stream_cancel_on_end(c->stream, c->coro);
     s->options.handle(s->options.ctx, r);
-    stream_cancel_on_end(c->stream, NULL);
+    reply_unwatch(c);
     if (c->reply == REPLY_NONE && !coro_cancelled(c->coro) && !c->broken &&
         http_reply_status(r, 500, NULL, 0, "nothing answered this request") != 0)
         c->close_after = true;

@@ -59,6 +59,7 @@ struct http_connection {
     bool body_failed; /* and never will be */
     bool continued;   /* 100 Continue has been sent */
     bool chunking;    /* the streamed reply is chunked */
+    bool watched;     /* the client's leaving cancels the coroutine */
     enum reply_stage reply;
     int64_t reply_left;  /* of a streamed reply with a length */
     int64_t body_began;  /* when the body was first waited for, without the handler's time between
@@ -127,6 +128,12 @@ int connection_keep(struct http_connection *c) __attribute__((warn_unused_result
 
 /* ---- request.c ---- */
 
+/* Whether the client may be holding its body back until it is told to go on. */
+static inline bool request_awaits_word(const struct http_connection *c)
+{
+    return c->request.head->expect_continue && !c->continued && c->view.len == 0 &&
+           c->request.received == 0;
+}
 /* Reads what is left of the body, if that is not much: whether it came to its end. */
 bool request_skip_body(struct http_connection *c);
 
@@ -134,6 +141,13 @@ bool request_skip_body(struct http_connection *c);
 
 /* Sends what is gathered. */
 int reply_flush(struct http_connection *c) __attribute__((warn_unused_result));
+/* The client's leaving does not matter, or not any more. */
+static inline void reply_unwatch(struct http_connection *c)
+{
+    if (c->watched)
+        stream_cancel_on_end(c->stream, NULL);
+    c->watched = false;
+}
 
 /* ---- server.c ---- */
 

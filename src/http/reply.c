@@ -75,7 +75,13 @@ int reply_flush(struct http_connection *c)
 
 int http_request_flush(struct http_request *r)
 {
-    return r->connection->work.out.len > 0 ? reply_flush(r->connection) : 0;
+    struct http_connection *c = r->connection;
+    int rc = c->work.out.len > 0 ? reply_flush(c) : 0;
+    if (rc == 0 && c->reply == REPLY_NONE) {
+        c->watched = true;
+        stream_cancel_on_end(c->stream, c->coro);
+    }
+    return rc;
 }
 
 /* After something was gathered: sends it, unless more requests are here, whose replies may go
@@ -153,17 +159,17 @@ static bool has_body(const struct http_connection *c, int status)
 }
 
 /* Whether the connection can go on after this reply is known now: of a body that nobody has read,
- * only so much is read after. */
-static void settle_end(struct http_connection *c)
+ * only so much is read after. While a reply is streamed, its handler may read on. */
+static void settle_end(struct http_connection *c, bool whole)
 {
     const struct http1_head *head = c->request.head;
     if (c->server->draining || c->body_failed)
         c->close_after = true;
     if (c->body_done || head->framing == HTTP1_NO_BODY)
         return;
-    if (head->framing == HTTP1_LENGTH && head->length - c->request.received > SKIP_MAX)
+    if (whole && head->framing == HTTP1_LENGTH && head->length - c->request.received > SKIP_MAX)
         c->close_after = true;
-    if (head->expect_continue && !c->continued && c->view.len == 0)
+    if (request_awaits_word(c))
         c->close_after = true;
 }
 
@@ -174,8 +180,7 @@ static int write_head(struct http_connection *c, int status, const struct http_f
     struct http_server *s = c->server;
     struct bytes *out = &c->work.out;
     size_t before = out->len;
-    stream_cancel_on_end(c->stream, NULL);
-    settle_end(c);
+    reply_unwatch(c);
     /* For the Date and for the deadline of what is sent next: the handler may have waited long. */
     c->now = world_now(s->world);
     if (c->now >= s->stamp_until)
@@ -214,6 +219,7 @@ int http_reply(struct http_request *r, int status, const struct http_field *fiel
     check(status >= 200 && status <= 599, "%d is no final status", status);
     if (c->broken)
         return -EPIPE;
+    settle_end(c, true);
     int rc = write_head(c, status, fields, count, (int64_t)body.len);
     if (rc)
         return rc;
@@ -286,6 +292,7 @@ int http_reply_begin(struct http_request *r, int status, const struct http_field
     c->chunking = endless && r->head->minor >= 1;
     if (endless && !c->chunking)
         c->close_after = true;
+    settle_end(c, false);
     int rc = write_head(c, status, fields, count, length);
     if (rc) {
         c->chunking = false;

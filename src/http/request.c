@@ -33,8 +33,7 @@ static int64_t body_deadline(struct http_connection *c)
 /* The client may wait for our word before it sends. */
 static int say_continue(struct http_connection *c)
 {
-    if (!c->request.head->expect_continue || c->continued || c->view.len > 0 ||
-        c->reply != REPLY_NONE)
+    if (!request_awaits_word(c) || c->reply != REPLY_NONE)
         return 0;
     c->continued = true;
     return bytes_append_span(&c->work.out, SPAN(CONTINUE));
@@ -135,7 +134,7 @@ bool request_skip_body(struct http_connection *c)
 {
     struct http_request *r = &c->request;
     /* A client that was not told to go on may never send it. */
-    if (c->body_failed || (r->head->expect_continue && !c->continued && c->view.len == 0))
+    if (c->body_failed || request_awaits_word(c))
         return false;
     uint64_t left = r->head->framing == HTTP1_LENGTH ? r->head->length - r->received : 0;
     if (left > SKIP_MAX)

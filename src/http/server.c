@@ -227,6 +227,7 @@ int http_server_run(struct http_server *s, struct listener *const *listeners, un
     if (!s->acceptors)
         return -ENOMEM;
     s->acceptor_count = count;
+    s->accepting = 0;
     s->runner = coro_self();
     int rc = run(s);
     for (unsigned i = 0; i < count; i++)

@@ -8,9 +8,10 @@
  * is answered with a 500 problem.
  *
  * The request, its fields and its arena end when the handler returns. If the client goes away
- * while the handler waits for something else, the coroutine is cancelled: its waits are
- * -ECANCELED, and the handler returns. (A client that shuts down its sending side is taken for
- * gone, as by nginx and Go.)
+ * while the handler waits for something else, which it has announced by http_request_flush, the
+ * coroutine is cancelled: its waits are -ECANCELED, and the handler returns. (A client that shuts
+ * down its sending side is then taken for gone, as by nginx and Go; a handler that does not wait
+ * answers it.)
  */
 #pragma once
 
@@ -109,8 +110,9 @@ ssize_t http_request_read(struct http_request *r, struct span *piece)
 int http_request_body(struct http_request *r, struct span *body)
     __attribute__((warn_unused_result));
 
-/* Sends what earlier, pipelined requests were answered with, before the handler waits. 0 or a
- * negative errno: the connection is lost. */
+/* Before the handler waits for something else than this request: sends what earlier, pipelined
+ * requests were answered with, and from now until the reply a client that goes away cancels the
+ * coroutine. 0 or a negative errno: the connection is lost. */
 int http_request_flush(struct http_request *r) __attribute__((warn_unused_result));
 
 /* All: 0, or a negative errno after which the connection is lost. Content-Length, Connection,
