@@ -10,8 +10,7 @@
 static int add_route(struct service *s, const struct conf_route *conf, struct conf_errors *errors)
 {
     struct service_route *route = &s->routes[s->route_count];
-    *route = (struct service_route){
-        .conf = conf, .index = s->route_count, .waits = conf->node_count > 0};
+    *route = (struct service_route){.conf = conf, .index = s->route_count};
     struct error e;
     void *other;
     int rc =
@@ -101,8 +100,6 @@ void service_answer(
     r->mark = match.value;
     r->label = span_of(route->conf->name);
     r->body_max = route->conf->body;
-    if (route->waits && http_request_flush(r) != 0)
-        return;
     struct flow_param params[ROUTER_PARAMS_MAX];
     for (unsigned i = 0; i < match.param_count; i++)
         params[i] = (struct flow_param){match.params[i].name, match.params[i].value};

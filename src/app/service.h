@@ -14,7 +14,6 @@ struct service_route {
     const struct conf_route *conf;
     struct flow *flow;
     unsigned index; /* in service.routes: for metrics */
-    bool waits;     /* its flow may wait before it answers */
 };
 
 struct service {

@@ -359,8 +359,8 @@ static int gather(struct run *run)
     CORO_DEADLINE(deadline_after(world_now(run->context->world),
         f->route->deadline > 0 ? f->route->deadline : DEADLINE_NEVER));
     int rc = f->uses_body ? read_body(run) : 0;
-    if (rc == 0)
-        rc = run_nodes(run);
+    if (rc == 0 && f->node_count > 0)
+        rc = http_request_waits(run->request) ? -ECANCELED : run_nodes(run);
     if (rc == -ETIMEDOUT && !run->failure)
         run->failure = too_late(run, NULL, true);
     return rc;

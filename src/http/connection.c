@@ -61,7 +61,7 @@ static ssize_t fill_own(struct http_connection *c)
 
 ssize_t connection_fill(struct http_connection *c, bool shared)
 {
-    if (c->has_work && c->work.out.len > 0) {
+    if (c->work && c->work->out.len > 0) {
         int rc = connection_keep(c);
         if (rc == 0)
             rc = reply_flush(c);
@@ -88,8 +88,8 @@ static struct span moved(struct span s, struct span from, const char *to)
 /* Copies the head that was understood in `from` into the request's arena. */
 static int own_head(struct http_connection *c, struct span from)
 {
-    struct http1_head *h = &c->parser.head;
-    struct arena *arena = &c->work.arena;
+    struct http1_head *h = &c->work->parser.head;
+    struct arena *arena = &c->work->arena;
     char *to = arena_alloc(arena, from.len);
     struct http_field *fields = arena_alloc(arena, (h->field_count + 1) * sizeof(*fields));
     if (!to || !fields)
@@ -124,7 +124,7 @@ static bool id_sane(struct span id)
 
 static void set_id(struct http_connection *c)
 {
-    struct http_request *r = &c->request;
+    struct http_request *r = &c->work->request;
     const struct http_field *given =
         http_field_find(r->head->fields, r->head->field_count, "x-request-id");
     if (given && id_sane(given->value)) {
@@ -141,9 +141,9 @@ static void set_id(struct http_connection *c)
 static void begin_request(struct http_connection *c)
 {
     const struct http_server_options *o = &c->server->options;
-    struct http_request *r = &c->request;
-    r->head = &c->parser.head;
-    r->arena = &c->work.arena;
+    struct http_request *r = &c->work->request;
+    r->head = &c->work->parser.head;
+    r->arena = &c->work->arena;
     r->peer = &c->peer;
     r->body_max = o->body_max;
     r->label = (struct span){NULL, 0};
@@ -151,9 +151,9 @@ static void begin_request(struct http_connection *c)
     r->status = 0;
     r->received = r->sent = 0;
     r->connection = c;
-    c->reply = REPLY_NONE;
-    c->body_done = c->body_failed = c->continued = false;
-    c->body_began = c->body_paused = 0;
+    c->work->reply = REPLY_NONE;
+    c->work->body_done = c->work->body_failed = c->work->continued = false;
+    c->work->body_began = c->work->body_paused = 0;
     c->silent = false;
     c->served++;
     c->close_after = !r->head->keep_alive || c->server->draining ||
@@ -177,7 +177,7 @@ static void refuse(struct http_connection *c, int status, const char *sentence)
                              : status < 500  ? HTTP_REFUSED_400
                                              : HTTP_REFUSED_OTHER],
         1);
-    struct http_request *r = &c->request;
+    struct http_request *r = &c->work->request;
     begin_request(c);
     r->head = &nothing;
     r->label = SPAN("(refused)");
@@ -193,27 +193,27 @@ static void refuse(struct http_connection *c, int status, const char *sentence)
 static bool answer(struct http_connection *c)
 {
     struct http_server *s = c->server;
-    struct http_request *r = &c->request;
+    struct http_request *r = &c->work->request;
     if (connection_keep(c) != 0) {
         refuse(c, 503, no_memory);
         return false;
     }
     s->options.handle(s->options.ctx, r);
     reply_unwatch(c);
-    if (c->reply == REPLY_NONE && !coro_cancelled(c->coro) && !c->broken &&
+    if (c->work->reply == REPLY_NONE && !coro_cancelled(c->coro) && !c->broken &&
         http_reply_status(r, 500, NULL, 0, "nothing answered this request") != 0)
         c->close_after = true;
-    if (coro_cancelled(c->coro) && (c->reply != REPLY_DONE || c->broken)) {
+    if (coro_cancelled(c->coro) && (c->work->reply != REPLY_DONE || c->broken)) {
         stat_add(&s->stats->client_gone, 1);
         c->broken = true;
     }
-    if (c->reply == REPLY_BODY)
+    if (c->work->reply == REPLY_BODY)
         c->broken = true; /* cut off, so that nobody takes it for whole */
     if (s->options.done)
         s->options.done(s->options.ctx, r, c->now);
-    if (!c->broken && c->reply == REPLY_DONE && !c->body_done && !request_skip_body(c))
+    if (!c->broken && c->work->reply == REPLY_DONE && !c->work->body_done && !request_skip_body(c))
         c->close_after = true;
-    c->silent = !r->head->keep_alive && c->body_done;
+    c->silent = !r->head->keep_alive && c->work->body_done;
     return !c->broken && !c->close_after;
 }
 
@@ -222,19 +222,19 @@ static bool answer(struct http_connection *c)
 static int read_head(struct http_connection *c, const char **why)
 {
     const struct http_server_options *o = &c->server->options;
-    CORO_DEADLINE(deadline_after(c->request.began, o->headers_timeout));
+    CORO_DEADLINE(deadline_after(c->work->request.began, o->headers_timeout));
     for (;;) {
         struct span before = c->view;
         struct span unused;
-        enum http1_event event = http1_next(&c->parser, &c->view, &unused);
+        enum http1_event event = http1_next(&c->work->parser, &c->view, &unused);
         if (event == HTTP1_HEAD) {
             size_t taken = (size_t)(c->view.ptr - before.ptr);
             *why = no_memory;
             return own_head(c, (struct span){before.ptr, taken}) == 0 ? 0 : 503;
         }
         if (event == HTTP1_BAD) {
-            *why = c->parser.fault.why;
-            return c->parser.fault.status;
+            *why = c->work->parser.fault.why;
+            return c->work->parser.fault.status;
         }
         ssize_t got = connection_fill(c, true);
         if (got == -ETIMEDOUT && !c->broken) {
@@ -254,10 +254,10 @@ static int read_head(struct http_connection *c, const char **why)
 static ssize_t await_request(struct http_connection *c)
 {
     struct http_server *s = c->server;
-    if (c->has_work) {
-        int rc = c->work.out.len > 0 ? reply_flush(c) : 0;
-        server_give_workspace(s, &c->work);
-        c->has_work = false;
+    if (c->work) {
+        int rc = c->work->out.len > 0 ? reply_flush(c) : 0;
+        server_give_work(s, c->work);
+        c->work = NULL;
         if (rc)
             return rc;
     }
@@ -270,7 +270,7 @@ static ssize_t await_request(struct http_connection *c)
     if (s->draining)
         until = deadline_sooner(until, s->drain_idle_until);
     int64_t rest_at = deadline_sooner(deadline_after(c->now, REST_AFTER), until);
-    list_push_back(&s->idle, &c->idle_link);
+    c->waiting = true;
     stat_add(&s->stats->idle, 1);
     ssize_t got;
     {
@@ -279,10 +279,12 @@ static ssize_t await_request(struct http_connection *c)
     }
     if (got == -ETIMEDOUT && rest_at < until) {
         CORO_DEADLINE(until);
+        list_push_back(&s->resting, &c->resting);
         coro_trim();
         got = connection_fill(c, true);
     }
-    list_del(&c->idle_link);
+    list_del(&c->resting);
+    c->waiting = false;
     stat_add(&s->stats->idle, -1);
     /* Closed to make room, or by a drain, at the moment at which a request came: it is not begun,
      * and its client knows that from the clean end. */
@@ -296,11 +298,12 @@ static void serve(struct http_connection *c)
     while (more) {
         if (c->view.len == 0 && await_request(c) <= 0)
             return;
-        c->now = c->request.began = world_now(c->server->world);
-        if (!c->has_work) {
-            server_take_workspace(c->server, &c->work);
-            c->has_work = true;
-        }
+        c->now = world_now(c->server->world);
+        if (!c->work)
+            c->work = server_take_work(c->server);
+        if (!c->work)
+            return; /* there is no memory to say so, either */
+        c->work->request.began = c->now;
         const char *why;
         int status = read_head(c, &why);
         if (status > 0)
@@ -311,8 +314,8 @@ static void serve(struct http_connection *c)
         set_id(c);
         stat_add(&c->server->stats->requests, 1);
         more = answer(c);
-        http1_reset(&c->parser);
-        arena_reset(&c->work.arena);
+        http1_reset(&c->work->parser);
+        arena_reset(&c->work->arena);
     }
 }
 
@@ -332,14 +335,13 @@ static void linger(struct http_connection *c)
 
 static void finish(struct http_connection *c)
 {
-    if (!c->broken && c->has_work && c->work.out.len > 0)
+    if (!c->broken && c->work && c->work->out.len > 0)
         c->broken = reply_flush(c) != 0;
     if (!c->broken && c->close_after && !(c->silent && c->view.len == 0))
         linger(c);
     stream_close(c->stream);
     bytes_release(&c->in);
-    if (c->has_work)
-        server_give_workspace(c->server, &c->work);
+    server_give_work(c->server, c->work);
     server_forget(c);
     mem_free(c);
 }
@@ -360,10 +362,12 @@ int connection_refuse(void *arg)
     struct http_connection *c = arg;
     c->coro = coro_self();
     stream_peer(c->stream, &c->peer);
-    c->now = c->request.began = world_now(c->server->world);
-    server_take_workspace(c->server, &c->work);
-    c->has_work = true;
-    refuse(c, 503, "there are too many connections now; try again later");
+    c->now = world_now(c->server->world);
+    c->work = server_take_work(c->server);
+    if (c->work) {
+        c->work->request.began = c->now;
+        refuse(c, 503, "there are too many connections now; try again later");
+    }
     finish(c);
     return 0;
 }

@@ -32,29 +32,13 @@
 
 enum reply_stage { REPLY_NONE, REPLY_BODY, REPLY_DONE };
 
-/* What a request needs while it is under way, and an idle connection does not. */
-struct workspace {
+/* What a request needs while it is under way, and an idle connection does not. Those not in use
+ * lie on a stack: the one that was used last, and is still in the near caches, is the next one's. */
+struct work {
+    struct http_request request;
+    struct http1 parser; /* between two messages, but while a request is under way */
     struct arena arena;
     struct bytes out; /* replies that have not been sent yet */
-};
-
-struct http_connection {
-    struct http_server *server;
-    struct list link;      /* in server->connections */
-    struct list idle_link; /* in server->idle, while it waits for a request */
-    struct stream *stream;
-    struct coro *coro;
-    struct address peer;
-    struct http1 parser;
-    /* What has come and is not understood yet: in the server's scratch until the coroutine waits,
-     * else in `in`. */
-    struct span view;
-    struct bytes in;
-    struct workspace work; /* valid if has_work */
-    bool has_work;
-    bool close_after; /* no request after this one */
-    bool broken;      /* nothing can be written any more */
-    bool silent;      /* the client asked for the end and has sent all it had to say */
     bool body_done;   /* the request has been read to its end */
     bool body_failed; /* and never will be */
     bool continued;   /* 100 Continue has been sent */
@@ -65,9 +49,26 @@ struct http_connection {
     int64_t body_began;  /* when the body was first waited for, without the handler's time between
                             two waits; 0: not yet */
     int64_t body_paused; /* since when the handler has kept the body waiting; 0: it has not */
-    int64_t now;         /* the clock's last reading on this connection's way */
+};
+
+struct http_connection {
+    struct http_server *server;
+    struct stream *stream;
+    struct coro *coro;
+    struct work *work; /* NULL: no request is under way */
+    /* What has come and is not understood yet: in the server's scratch until the coroutine waits,
+     * else in `in`. */
+    struct span view;
+    struct bytes in;
+    int64_t now; /* the clock's last reading on this connection's way */
     unsigned served;
-    struct http_request request;
+    bool waiting;        /* for a request, and not told to end */
+    bool close_after;    /* no request after this one */
+    bool broken;         /* nothing can be written any more */
+    bool silent;         /* the client asked for the end and has sent all it had to say */
+    struct list link;    /* in server->connections */
+    struct list resting; /* in server->resting */
+    struct address peer;
 };
 
 struct http_server {
@@ -76,7 +77,7 @@ struct http_server {
     struct http_server_stats *stats; /* the caller's, or own_stats */
     struct http_server_stats own_stats;
     struct list connections;
-    struct list idle;    /* the longest idle first */
+    struct list resting; /* connections that have been idle for a while, the longest first */
     struct coro *runner; /* in http_server_run, parked */
     struct acceptor *acceptors;
     unsigned acceptor_count;
@@ -88,7 +89,7 @@ struct http_server {
     struct rand ids;
     char *scratch;
     struct http_field *table;
-    struct workspace spare[SPARE_MAX];
+    struct work *spare[SPARE_MAX];
     unsigned spare_count;
     /* "Server: weir\r\nDate: ...\r\n", until the clock has reached stamp_until. */
     char stamp[192];
@@ -131,8 +132,8 @@ int connection_keep(struct http_connection *c) __attribute__((warn_unused_result
 /* Whether the client may be holding its body back until it is told to go on. */
 static inline bool request_awaits_word(const struct http_connection *c)
 {
-    return c->request.head->expect_continue && !c->continued && c->view.len == 0 &&
-           c->request.received == 0;
+    return c->work->request.head->expect_continue && !c->work->continued && c->view.len == 0 &&
+           c->work->request.received == 0;
 }
 /* Reads what is left of the body, if that is not much: whether it came to its end. */
 bool request_skip_body(struct http_connection *c);
@@ -144,15 +145,16 @@ int reply_flush(struct http_connection *c) __attribute__((warn_unused_result));
 /* The client's leaving does not matter, or not any more. */
 static inline void reply_unwatch(struct http_connection *c)
 {
-    if (c->watched)
+    if (c->work->watched)
         stream_cancel_on_end(c->stream, NULL);
-    c->watched = false;
+    c->work->watched = false;
 }
 
 /* ---- server.c ---- */
 
-/* Memory for a request. */
-void server_take_workspace(struct http_server *s, struct workspace *work);
-void server_give_workspace(struct http_server *s, struct workspace *work);
+/* What a request needs, or NULL if there is no memory. */
+struct work *server_take_work(struct http_server *s) __attribute__((warn_unused_result));
+/* NULL is nothing to give back. */
+void server_give_work(struct http_server *s, struct work *work);
 /* A connection has been closed and is about to be freed. */
 void server_forget(struct http_connection *c);

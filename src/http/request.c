@@ -17,31 +17,31 @@ static int64_t body_deadline(struct http_connection *c)
 {
     const struct http_server_options *o = &c->server->options;
     c->now = world_now(c->server->world);
-    if (c->body_began == 0)
-        c->body_began = c->now;
-    if (c->body_paused != 0)
-        c->body_began += c->now - c->body_paused;
-    c->body_paused = 0;
+    if (c->work->body_began == 0)
+        c->work->body_began = c->now;
+    if (c->work->body_paused != 0)
+        c->work->body_began += c->now - c->work->body_paused;
+    c->work->body_paused = 0;
     int64_t pause = deadline_after(c->now, o->body_timeout);
     if (o->body_rate == 0)
         return pause;
-    int64_t earned = time_for(c->request.received, o->body_rate);
-    int64_t whole = deadline_after(deadline_after(c->body_began, o->body_timeout), earned);
+    int64_t earned = time_for(c->work->request.received, o->body_rate);
+    int64_t whole = deadline_after(deadline_after(c->work->body_began, o->body_timeout), earned);
     return deadline_sooner(pause, whole);
 }
 
 /* The client may wait for our word before it sends. */
 static int say_continue(struct http_connection *c)
 {
-    if (!request_awaits_word(c) || c->reply != REPLY_NONE)
+    if (!request_awaits_word(c) || c->work->reply != REPLY_NONE)
         return 0;
-    c->continued = true;
-    return bytes_append_span(&c->work.out, SPAN(CONTINUE));
+    c->work->continued = true;
+    return bytes_append_span(&c->work->out, SPAN(CONTINUE));
 }
 
 static ssize_t failed(struct http_connection *c, int rc)
 {
-    c->body_failed = true;
+    c->work->body_failed = true;
     c->close_after = true;
     return rc;
 }
@@ -54,26 +54,26 @@ static ssize_t more(struct http_connection *c, bool shared)
     CORO_DEADLINE(body_deadline(c));
     ssize_t got = connection_fill(c, shared);
     if (!shared) /* the handler has it, and its time is not the client's */
-        c->body_paused = world_now(c->server->world);
+        c->work->body_paused = world_now(c->server->world);
     return got == 0 ? -ECONNRESET : got;
 }
 
 static ssize_t read_piece(struct http_connection *c, struct span *piece, bool shared)
 {
-    struct http_request *r = &c->request;
-    if (c->body_failed)
+    struct http_request *r = &c->work->request;
+    if (c->work->body_failed)
         return -EBADMSG;
-    if (c->body_done)
+    if (c->work->body_done)
         return 0;
     if (r->head->framing == HTTP1_LENGTH && r->head->length > r->body_max)
         return failed(c, -EMSGSIZE);
     for (;;) {
-        switch (http1_next(&c->parser, &c->view, piece)) {
+        switch (http1_next(&c->work->parser, &c->view, piece)) {
         case HTTP1_DATA:
             r->received += piece->len;
             return r->received > r->body_max ? failed(c, -EMSGSIZE) : (ssize_t)piece->len;
         case HTTP1_END:
-            c->body_done = true;
+            c->work->body_done = true;
             return 0;
         case HTTP1_MORE: {
             ssize_t got = more(c, shared);
@@ -132,9 +132,9 @@ int http_request_body(struct http_request *r, struct span *body)
 
 bool request_skip_body(struct http_connection *c)
 {
-    struct http_request *r = &c->request;
+    struct http_request *r = &c->work->request;
     /* A client that was not told to go on may never send it. */
-    if (c->body_failed || request_awaits_word(c))
+    if (c->work->body_failed || request_awaits_word(c))
         return false;
     uint64_t left = r->head->framing == HTTP1_LENGTH ? r->head->length - r->received : 0;
     if (left > SKIP_MAX)

@@ -26,26 +26,38 @@ struct acceptor {
 
 /* ---- Memory for requests ---- */
 
-void server_take_workspace(struct http_server *s, struct workspace *work)
+static void free_work(struct work *work)
 {
-    if (s->spare_count > 0) {
-        *work = s->spare[--s->spare_count];
-        return;
-    }
-    arena_init(&work->arena, s->options.arena_max);
-    bytes_init(&work->out, REPLY_HEAD_MAX);
-}
-
-void server_give_workspace(struct http_server *s, struct workspace *work)
-{
-    arena_reset(&work->arena);
-    bytes_reset(&work->out);
-    if (s->spare_count < SPARE_MAX && work->arena.used + work->out.size <= SPARE_BYTES_MAX) {
-        s->spare[s->spare_count++] = *work;
-        return;
-    }
     arena_release(&work->arena);
     bytes_release(&work->out);
+    mem_free(work);
+}
+
+struct work *server_take_work(struct http_server *s)
+{
+    if (s->spare_count > 0)
+        return s->spare[--s->spare_count];
+    struct work *work = mem_zalloc(sizeof(*work));
+    if (!work)
+        return NULL;
+    http1_init(&work->parser, HTTP1_REQUEST, &s->options.limits, s->table);
+    arena_init(&work->arena, s->options.arena_max);
+    bytes_init(&work->out, REPLY_HEAD_MAX);
+    return work;
+}
+
+void server_give_work(struct http_server *s, struct work *work)
+{
+    if (!work)
+        return;
+    if (s->spare_count == SPARE_MAX || work->arena.used + work->out.size > SPARE_BYTES_MAX) {
+        free_work(work);
+        return;
+    }
+    http1_reset(&work->parser); /* it may have been given up in the middle of a head */
+    arena_reset(&work->arena);
+    bytes_reset(&work->out);
+    s->spare[s->spare_count++] = work;
 }
 
 /* ---- Connections ---- */
@@ -65,14 +77,20 @@ static bool full(const struct http_server *s)
     return max && atomic_load_explicit(&s->stats->open, memory_order_relaxed) >= max + s->refusing;
 }
 
-/* Makes room by closing who has been silent longest. */
-static void drop_an_idle_one(struct http_server *s)
+static void end_idle(struct http_connection *c)
 {
-    if (list_empty(&s->idle))
-        return;
-    struct http_connection *c = list_first(&s->idle, struct http_connection, idle_link);
-    list_del(&c->idle_link);
+    list_del(&c->resting);
+    c->waiting = false;
     coro_cancel(c->coro);
+}
+
+/* Makes room by closing who has been idle longest: whether there was one. */
+static bool drop_a_resting_one(struct http_server *s)
+{
+    if (list_empty(&s->resting))
+        return false;
+    end_idle(list_first(&s->resting, struct http_connection, resting));
+    return true;
 }
 
 static int refuse_and_count(void *arg)
@@ -87,25 +105,17 @@ static void welcome(struct acceptor *a, struct stream *stream)
 {
     struct http_server *s = a->server;
     coro_fn *fn = connection_run;
-    if (full(s)) {
-        if (!list_empty(&s->idle))
-            drop_an_idle_one(s);
-        else
-            fn = refuse_and_count;
-    }
+    if (full(s) && !drop_a_resting_one(s))
+        fn = refuse_and_count;
     struct http_connection *c =
         fn == connection_run || s->refusing < REFUSING_MAX ? mem_alloc(sizeof(*c)) : NULL;
     if (!c) {
         stream_close(stream);
         return;
     }
-    /* Not all of it is written: what belongs to a request is when there is one. */
-    memset(c, 0, offsetof(struct http_connection, request));
-    c->server = s;
-    c->stream = stream;
+    *c = (struct http_connection){.server = s, .stream = stream};
     bytes_init(&c->in, IN_MAX(s->options.limits.head_max));
-    http1_init(&c->parser, HTTP1_REQUEST, &s->options.limits, s->table);
-    list_init(&c->idle_link);
+    list_init(&c->resting);
     list_push_back(&s->connections, &c->link);
     stat_add(&s->stats->connections, 1);
     stat_add(&s->stats->open, 1);
@@ -137,7 +147,7 @@ static int accept_all(struct acceptor *a)
             welcome(a, stream);
         } else if (rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM || rc == -ENOBUFS) {
             log_warn(world_log(s->world), "no connection can be accepted now: %s", error_text(rc));
-            drop_an_idle_one(s);
+            drop_a_resting_one(s);
             rc = world_sleep(s->world, ACCEPT_RETRY);
             if (rc)
                 return rc;
@@ -176,6 +186,15 @@ void http_server_drain(struct http_server *s, int64_t idle_grace, int64_t deadli
         coro_wake(s->runner, 0);
 }
 
+static void end_all_idle(struct http_server *s)
+{
+    list_each (link, &s->connections) {
+        struct http_connection *c = list_entry(link, struct http_connection, link);
+        if (c->waiting)
+            end_idle(c);
+    }
+}
+
 /* Waits until the last connection has ended or must. */
 static int drain(struct http_server *s)
 {
@@ -186,8 +205,8 @@ static int drain(struct http_server *s)
         if (now >= s->drain_until)
             return 0;
         bool waits_for_idle = now < s->drain_idle_until;
-        while (!waits_for_idle && !list_empty(&s->idle))
-            drop_an_idle_one(s);
+        if (!waits_for_idle)
+            end_all_idle(s);
         int64_t until =
             waits_for_idle ? deadline_sooner(s->drain_idle_until, s->drain_until) : s->drain_until;
         CORO_DEADLINE(until);
@@ -267,7 +286,7 @@ int http_server_new(
     fill_in(&s->options);
     s->stats = options->stats ? options->stats : &s->own_stats;
     list_init(&s->connections);
-    list_init(&s->idle);
+    list_init(&s->resting);
     uint64_t seed;
     world_random(w, &seed, sizeof(seed));
     rand_init(&s->ids, seed);
@@ -286,11 +305,8 @@ void http_server_free(struct http_server *s)
     if (!s)
         return;
     check(list_empty(&s->connections), "a server is freed that has connections");
-    while (s->spare_count > 0) {
-        struct workspace *work = &s->spare[--s->spare_count];
-        arena_release(&work->arena);
-        bytes_release(&work->out);
-    }
+    while (s->spare_count > 0)
+        free_work(s->spare[--s->spare_count]);
     mem_free(s->table);
     mem_free(s->scratch);
     mem_free(s);

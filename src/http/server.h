@@ -8,7 +8,7 @@
  * is answered with a 500 problem.
  *
  * The request, its fields and its arena end when the handler returns. If the client goes away
- * while the handler waits for something else, which it has announced by http_request_flush, the
+ * while the handler waits for something else, which it has announced by http_request_waits, the
  * coroutine is cancelled: its waits are -ECANCELED, and the handler returns. (A client that shuts
  * down its sending side is then taken for gone, as by nginx and Go; a handler that does not wait
  * answers it.)
@@ -67,10 +67,10 @@ struct http_server_options {
     struct http1_limits limits;
     uint64_t body_max;                /* 1 MiB */
     unsigned requests_per_connection; /* 0: no limit */
-    unsigned
-        connections_max; /* open at once on this thread; beyond, the longest idle one is closed,
-                                 and if none is idle the new one gets a 503. 0: no limit */
-    size_t arena_max;    /* of a request; 0: 64 MiB */
+    /* Open at once on this thread. Beyond, one that has been idle for a second or more is closed,
+     * the longest first; if there is none the new one gets a 503. 0: no limit. */
+    unsigned connections_max;
+    size_t arena_max; /* of a request; 0: 64 MiB */
     /* Nanoseconds; zeros take conf_timeouts' defaults. */
     int64_t headers_timeout, body_timeout, idle_timeout, write_timeout, linger_timeout;
     uint64_t body_rate; /* bytes a second */
@@ -113,7 +113,7 @@ int http_request_body(struct http_request *r, struct span *body)
 /* Before the handler waits for something else than this request: sends what earlier, pipelined
  * requests were answered with, and from now until the reply a client that goes away cancels the
  * coroutine. 0 or a negative errno: the connection is lost. */
-int http_request_flush(struct http_request *r) __attribute__((warn_unused_result));
+int http_request_waits(struct http_request *r) __attribute__((warn_unused_result));
 
 /* All: 0, or a negative errno after which the connection is lost. Content-Length, Connection,
  * Date and Server are written by the server; `fields` may not have them, nor Transfer-Encoding. A

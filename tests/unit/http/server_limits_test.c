@@ -176,8 +176,14 @@ static void too_many(struct scene *s, struct world *w)
         must_sleep(w, 10 * NS_PER_MS);
     }
     must(FIGURE(s, idle) == 3);
+    /* Nobody has been idle for long enough to be thrown out. */
+    e[3] = call_up(s);
+    must(hear(e[3]) == 503);
+    hang_up(e[3]);
+    must_sleep(w, NS_PER_S);
     say(e[0], GET("/hello")); /* so that the second is idle longest */
     must(hear(e[0]) == 200);
+    must_sleep(w, 2 * NS_PER_S);
     e[3] = call_up(s);
     say(e[3], GET("/wait?5000"));
     must(hear(e[1]) == 0);
@@ -190,7 +196,7 @@ static void too_many(struct scene *s, struct world *w)
         must(hear(e[i]) == 503 && has_line(e[i], "Connection: close"));
         must(strstr(e[i]->body, "too many connections"));
     }
-    must(FIGURE(s, open) == 6 && FIGURE(s, refused[HTTP_REFUSED_OTHER]) == 3);
+    must(FIGURE(s, open) == 6 && FIGURE(s, refused[HTTP_REFUSED_OTHER]) == 4);
     /* Those that have been refused but not left yet take nobody's place. */
     must(hear(e[0]) == 200 && hear(e[2]) == 200 && hear(e[3]) == 200);
     say(e[3], GET("/wait?5000"));

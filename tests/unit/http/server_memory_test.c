@@ -39,14 +39,14 @@ static void holds_nothing(struct scene *s, struct world *w)
     must(FIGURE(s, idle) == MANY && FIGURE(s, open) == MANY);
     list_each (link, &s->server->connections) {
         struct http_connection *c = list_entry(link, struct http_connection, link);
-        must(c->in.size == 0 && !c->has_work);
+        must(c->in.size == 0 && !c->work);
     }
     must(s->server->spare_count <= 1); /* one after the other needed it */
     for (unsigned i = 0; i < s->server->spare_count; i++) {
-        struct workspace *spare = &s->server->spare[i];
+        const struct work *spare = s->server->spare[i];
         must(spare->arena.used + spare->out.size <= SPARE_BYTES_MAX);
     }
-    _Static_assert(sizeof(struct http_connection) <= 1024, "a connection is small");
+    _Static_assert(sizeof(struct http_connection) <= 320, "a connection is small");
     /* One that waits for its handler holds its head, and no buffer; but for the one that was given
      * the spare. */
     int heavy = 0;
@@ -56,7 +56,7 @@ static void holds_nothing(struct scene *s, struct world *w)
     list_each (link, &s->server->connections) {
         struct http_connection *c = list_entry(link, struct http_connection, link);
         must(c->in.size == 0);
-        heavy += c->work.out.size > 0 || c->work.arena.used > (size_t)4 * 1024;
+        heavy += c->work->out.size > 0 || c->work->arena.used > (size_t)4 * 1024;
     }
     must(heavy <= 1);
     for (int i = 0; i < MANY; i++) {

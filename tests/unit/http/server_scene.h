@@ -126,7 +126,7 @@ static inline void handle_stream(struct scene *s, struct http_request *r, bool p
 
 static inline void handle_wait(struct scene *s, struct http_request *r, bool flush)
 {
-    if (flush && note(s, http_request_flush(r)))
+    if (flush && note(s, http_request_waits(r)))
         return;
     int rc = world_sleep(s->server_world, query_number(r) * NS_PER_MS);
     if (rc == -ECANCELED) {
