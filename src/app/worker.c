@@ -167,7 +167,7 @@ static int make_server(struct worker *k)
             .body_timeout = t->body,
             .idle_timeout = t->idle,
             .write_timeout = t->write,
-            .linger_timeout = t->linger,
+            .linger_timeout = t->linger ? t->linger : 1, /* zero would be the default */
             .body_rate = t->body_rate,
             .date = c->date,
             .server = c->server,

@@ -131,7 +131,9 @@ static inline int answer(void *arg)
 static inline int die(void *arg)
 {
     struct stand_in *s = arg;
-    must_sleep(s->w, s->does->dies_after);
+    int rc = world_sleep(s->w, s->does->dies_after);
+    if (rc)
+        return rc; /* it was told to end before */
     s->said->ended_at = sim_now(s->rig->sim);
     if (s->does->dies_status == 0)
         sim_signal(sim_self(s->w), SIGKILL);
