@@ -63,13 +63,18 @@ static int describe(struct bytes *out, const struct supervisor_handover *h)
     return rc ? rc : bytes_append_byte(out, '\0');
 }
 
-void hold_signals(bool hold)
+static void set_of_handled(sigset_t *set)
 {
     static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR2};
-    sigset_t set;
-    sigemptyset(&set);
+    sigemptyset(set);
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-        sigaddset(&set, numbers[i]);
+        sigaddset(set, numbers[i]);
+}
+
+void hold_signals(bool hold)
+{
+    sigset_t set;
+    set_of_handled(&set);
     sigprocmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
 }
 
@@ -84,10 +89,14 @@ int handover_exec(const struct supervisor_handover *handover, const char *progra
         rc = -errno;
     bytes_release(&text);
     if (rc == 0) {
-        hold_signals(true);
+        /* The new image inherits the mask, whatever this one's thread has blocked besides. */
+        sigset_t held;
+        sigset_t before;
+        set_of_handled(&held);
+        sigprocmask(SIG_SETMASK, &held, &before);
         execv(program, argv);
         rc = -errno;
-        hold_signals(false);
+        sigprocmask(SIG_SETMASK, &before, NULL);
     }
     unsetenv(VARIABLE);
     int again = keep_all_open(handover, false);
