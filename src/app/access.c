@@ -34,7 +34,7 @@ struct access_writer {
 };
 
 struct access_log {
-    struct world *world; /* while it runs */
+    struct world *world; /* its thread's, once it is open */
     struct access_writer *writer;
     struct batch *batch; /* being filled; NULL: none */
     struct coro *idle;   /* access_log_run, while there is nothing to hand over */
@@ -240,9 +240,13 @@ int access_log_new(struct access_log **out, struct access_writer *writer)
     return 0;
 }
 
-int access_log_run(struct access_log *log, struct world *w)
+void access_log_open(struct access_log *log, struct world *w)
 {
     log->world = w;
+}
+
+int access_log_run(struct access_log *log)
+{
     int rc = 0;
     while (rc == 0) {
         if (!log->batch) {

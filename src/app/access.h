@@ -31,8 +31,10 @@ void access_writer_stop(struct access_writer *writer);
 /* Before its thread runs. */
 int access_log_new(struct access_log **out, struct access_writer *writer)
     __attribute__((warn_unused_result));
+/* On its thread, before the first request. */
+void access_log_open(struct access_log *log, struct world *w);
 /* Hands over now and then, as a coroutine of its thread, until it is cancelled. */
-int access_log_run(struct access_log *log, struct world *w) __attribute__((warn_unused_result));
+int access_log_run(struct access_log *log) __attribute__((warn_unused_result));
 void access_log_request(struct access_log *log, const struct http_request *r, int64_t now);
 /* Hands over what is left: on its thread, before that ends. NULL is nothing to close. */
 void access_log_close(struct access_log *log);

@@ -24,7 +24,7 @@
  * which is then told that it was the last. */
 #define RELOAD_IDLE_NS (5 * NS_PER_S)
 /* The last moment at which a drained server leaves is the supervisor's to enforce. */
-#define ADMIN_DRAIN_NS (1 * NS_PER_S)
+#define ADMIN_DRAIN_NS (500 * NS_PER_MS)
 
 /* Where one worker runs. */
 struct post {
@@ -192,6 +192,7 @@ static int make_workers(struct server *s)
         s->posts[i].server = s;
         struct worker_options options = {
             .index = i,
+            .count = s->worker_count,
             .config = s->config,
             .service = s->service,
             .meter = s->meter,
@@ -279,12 +280,12 @@ static int start_workers(struct server *s, struct group *crew, struct error *e)
 static void drain_workers(struct server *s, int64_t idle_ns)
 {
     s->ending = true;
-    s->admin.ready = false;
+    s->admin.ready = idle_ns > 0; /* else nobody takes its place */
     for (unsigned i = 0; i < s->worker_count; i++)
         if (s->posts[i].started.deliver && s->posts[i].started_rc == 0)
             worker_drain(s->workers[i], s->world, idle_ns, s->config->timeouts.drain);
     if (s->admin_server)
-        http_server_drain(s->admin_server, 0, world_now(s->world) + ADMIN_DRAIN_NS);
+        http_server_drain(s->admin_server, idle_ns, world_now(s->world) + ADMIN_DRAIN_NS);
     if (s->waiter)
         coro_wake(s->waiter, 0);
 }
@@ -361,9 +362,10 @@ static int serve(struct server *s, struct error *e)
 {
     GROUP(crew, GROUP_INDEPENDENT);
     GROUP(beside, GROUP_INDEPENDENT);
+    GROUP(admin, GROUP_INDEPENDENT);
     int rc = start_workers(s, &crew, e);
     if (rc == 0)
-        rc = start_admin(s, &beside);
+        rc = start_admin(s, &admin);
     if (rc == 0) {
         close_listeners(s); /* each worker has its own by now */
         s->admin.ready = true;
@@ -378,6 +380,8 @@ static int serve(struct server *s, struct error *e)
     if (!s->ending)
         drain_workers(s, 0);
     int ended = group_wait(&crew);
+    int answered = group_wait(&admin);
+    (void)answered; /* who asks is told that it was the last */
     return rc ? rc : s->failure ? s->failure : ended;
 }
 

@@ -361,6 +361,8 @@ static int check_upgrade(void *arg)
 {
     struct supervisor *s = arg;
     int rc = ask_new_binary(s);
+    if (rc == -ECANCELED)
+        return rc; /* there is a stop meanwhile */
     if (rc == -EINVAL)
         log_error(s->log, "the upgrade is refused: %s does not accept %s",
             s->options->check_argv[0], s->options->source.path);

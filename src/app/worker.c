@@ -3,6 +3,7 @@
  */
 #include "app/worker.h"
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "base/rand.h"
 #include "coro/group.h"
@@ -12,7 +13,9 @@
 #include <limits.h>
 
 /* How often a client without calls is looked after at least. */
-#define SWEEP_EACH (10 * NS_PER_S)
+#define SWEEP_EACH        (10 * NS_PER_S)
+/* What a request may need of its arena beside its body: replies of other servers, above all. */
+#define ARENA_BESIDE_BODY ((size_t)64 * 1024 * 1024)
 
 enum outcome {
     OUTCOME_GONE,
@@ -152,6 +155,17 @@ static void done(void *ctx, const struct http_request *r, int64_t now)
 
 /* ---- Running ---- */
 
+/* A body that grows in the arena leaves behind what it was moved from, and more than its length
+ * may be reserved for it at the end. */
+static size_t arena_for(const struct config *c)
+{
+    uint64_t body = 0;
+    for (unsigned i = 0; i < c->route_count; i++)
+        body = c->routes[i].body > body ? c->routes[i].body : body;
+    body = body < JSON_TEXT_MAX ? body : JSON_TEXT_MAX;
+    return ARENA_BESIDE_BODY + 4 * (size_t)body;
+}
+
 static int make_server(struct worker *k)
 {
     const struct config *c = k->options.config;
@@ -162,7 +176,9 @@ static int make_server(struct worker *k)
             .limits = {.line_max = l->line, .head_max = l->head, .fields_max = l->fields},
             .body_max = l->body,
             .requests_per_connection = l->requests_per_connection,
-            .connections_max = l->connections,
+            /* A share each: they do not know how many the others have. */
+            .connections_max = (l->connections + k->options.count - 1) / k->options.count,
+            .arena_max = arena_for(c),
             .headers_timeout = t->headers,
             .body_timeout = t->body,
             .idle_timeout = t->idle,
@@ -210,7 +226,7 @@ static int share_listeners(struct worker *k)
 static int run_access_log(void *arg)
 {
     struct worker *k = arg;
-    return access_log_run(k->access, k->world);
+    return access_log_run(k->access);
 }
 
 /* Closes kept connections to other servers in time, even if no call comes any more. */
@@ -245,6 +261,8 @@ int worker_run(struct world *w, void *arg)
 {
     struct worker *k = arg;
     k->world = w;
+    if (k->access)
+        access_log_open(k->access, w);
     uint64_t seed;
     world_random(w, &seed, sizeof(seed));
     rand_init(&k->rand, seed);

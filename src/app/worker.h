@@ -16,6 +16,7 @@ struct worker_metrics; /* worker.c */
 
 struct worker_options {
     unsigned index;
+    unsigned count; /* of workers */
     const struct config *config;
     const struct service *service;
     struct meter *meter;

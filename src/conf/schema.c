@@ -55,7 +55,8 @@ static const struct conf_key limits_keys[] = {
         .standard = "0", .unit = "requests",
         .says = "After so many a connection is closed. 0: no limit."},
     {"connections", CONF_COUNT, AT(connections), .most = 10000000, .standard = "65536",
-        .unit = "connections", .says = "Open at once, over all listeners. 0: no limit."},
+        .unit = "connections",
+        .says = "Open at once, over all listeners; each I/O thread has its share. 0: no limit."},
 };
 #undef AT
 const struct conf_section conf_section_limits = {"limits", "limits: how large things may be",

@@ -63,7 +63,9 @@ static int compile_url(struct compiler *c, struct flow_http *h, const struct con
     struct span literal = {.ptr = url->text.ptr, .len = before_dollar(url->text)};
     bool refers = literal.len < url->text.len;
     if (http_url_split(literal, &origin, &target, &e)) {
-        compiler_error(c, &url->mark, "%s%s", e.sentence,
+        compiler_error(c, &url->mark, "%s%s",
+            url->secret ? "the URL, which is from outside and not shown, is none that can be called"
+                        : e.sentence,
             refers ? " (scheme and host must stand before the first '$')" : "");
         return 0;
     }

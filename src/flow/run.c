@@ -8,6 +8,8 @@
  */
 #include "flow/internal.h"
 
+#include "base/limits.h"
+
 #include <errno.h>
 
 static const struct error no_memory = {
@@ -261,6 +263,8 @@ static int read_body(struct run *run)
         return refuse(run, 415, -EINVAL, "unsupported-media-type",
             "the request's body must be JSON: application/json, or a type that ends in +json");
     struct span text;
+    if (r->body_max > JSON_TEXT_MAX) /* nobody could read it */
+        r->body_max = JSON_TEXT_MAX;
     int rc = http_request_body(r, &text);
     if (rc)
         return body_failed(run, rc);

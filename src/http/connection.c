@@ -206,6 +206,7 @@ static bool answer(struct http_connection *c)
     if (coro_cancelled(c->coro) && (c->work->reply != REPLY_DONE || c->broken)) {
         stat_add(&s->stats->client_gone, 1);
         c->broken = true;
+        c->now = world_now(s->world); /* when it was given up, for `done` */
     }
     if (c->work->reply == REPLY_BODY)
         c->broken = true; /* cut off, so that nobody takes it for whole */

@@ -33,7 +33,8 @@
 enum reply_stage { REPLY_NONE, REPLY_BODY, REPLY_DONE };
 
 /* What a request needs while it is under way, and an idle connection does not. Those not in use
- * lie on a stack: the one that was used last, and is still in the near caches, is the next one's. */
+ * lie on a stack: the one that was used last, and is still in the near caches, is the next one's.
+ */
 struct work {
     struct http_request request;
     struct http1 parser; /* between two messages, but while a request is under way */

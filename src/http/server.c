@@ -14,6 +14,8 @@
 #define REFUSING_MAX 64
 /* After a failure that time may mend: no descriptors, no memory. */
 #define ACCEPT_RETRY (50 * NS_PER_MS)
+/* How often that is told. */
+#define WARN_EACH    (1 * NS_PER_S)
 /* What a connection may hold of what came: the longest head, and a read behind it. */
 #define IN_MAX(head) ((head) + SCRATCH_SIZE)
 
@@ -22,6 +24,7 @@ struct acceptor {
     struct http_server *server;
     struct listener *listener; /* NULL: closed */
     struct group *connections;
+    int64_t silent_until; /* that it cannot accept has just been told */
 };
 
 /* ---- Memory for requests ---- */
@@ -136,6 +139,17 @@ static void close_listener(struct acceptor *a)
     a->listener = NULL;
 }
 
+/* Not each time that it is tried again. */
+static void warn_of(struct acceptor *a, int rc)
+{
+    struct world *w = a->server->world;
+    int64_t now = world_now(w);
+    if (now < a->silent_until)
+        return;
+    a->silent_until = deadline_after(now, WARN_EACH);
+    log_warn(world_log(w), "no connection can be accepted now: %s", error_text(rc));
+}
+
 /* Until the listener is closed. */
 static int accept_all(struct acceptor *a)
 {
@@ -146,7 +160,7 @@ static int accept_all(struct acceptor *a)
         if (rc == 0) {
             welcome(a, stream);
         } else if (rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM || rc == -ENOBUFS) {
-            log_warn(world_log(s->world), "no connection can be accepted now: %s", error_text(rc));
+            warn_of(a, rc);
             drop_a_resting_one(s);
             rc = world_sleep(s->world, ACCEPT_RETRY);
             if (rc)
@@ -190,7 +204,8 @@ static void end_all_idle(struct http_server *s)
 {
     list_each (link, &s->connections) {
         struct http_connection *c = list_entry(link, struct http_connection, link);
-        if (c->waiting)
+        /* Where something has come, it is answered, as the last. */
+        if (c->waiting && stream_quiet(c->stream))
             end_idle(c);
     }
 }

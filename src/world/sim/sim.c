@@ -103,11 +103,12 @@ int sim_open(struct sim **out, uint64_t seed, const struct sim_options *options)
     return 0;
 }
 
-/* The threads of a process may still tell each other things while they end. */
+/* The threads of a process may still tell each other things while they end. Those that were started
+ * last go first, since what they use is often their starter's. */
 static bool drive_all_to_end(struct sim *sim)
 {
     bool any = false;
-    list_each (link, &sim->dying)
+    for (struct list *link = sim->dying.prev; link != &sim->dying; link = link->prev)
         any |= sim_world_drive_to_end(list_entry(link, struct sim_world, dying));
     return any;
 }

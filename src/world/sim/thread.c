@@ -66,14 +66,14 @@ int sim_op_thread_wait(struct thread *thread, int *result)
     return 0;
 }
 
-/* In a process that dies the thread's world may not have come to its end yet; then it delivers what
- * it was sent itself. */
+/* In a process that dies as a whole the thread's world may not have come to its end yet; what it
+ * was sent is delivered here all the same, since it may point at what its starter frees next. */
 void sim_op_thread_close(struct thread *thread)
 {
     struct sim_world *own = sim_world_of(thread->own);
     owned_closed(&of(thread)->owned);
-    if (own->open)
+    if (own->open && !own->dead)
         return;
     sim_world_deliver_rest(own);
-    own->has_handle = false;
+    own->has_handle = own->open;
 }

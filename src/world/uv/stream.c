@@ -171,11 +171,12 @@ int uv_stream_shutdown(struct stream *stream)
 }
 
 /* While the descriptor is armed and no event has come, the last poll has seen nothing: no system
- * call is needed to know it. */
+ * call is needed to know it. Where somebody waits for the event, it may have come and not been
+ * taken yet. */
 bool uv_stream_quiet(struct stream *stream)
 {
     struct uv_stream *s = of(stream);
-    if (!s->try_read && s->ready.armed & UV_READABLE)
+    if (!s->try_read && s->ready.armed & UV_READABLE && !s->ready.reader)
         return true;
     char byte;
     ssize_t got = recv(s->ready.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);

@@ -61,8 +61,7 @@ static const struct row table[] = {
     {"nodes: {a: {reply: $node.b}, b: {reply: $node.a}}",
         AT(3, 13) "nodes a → b → a need each other\n"},
     {"nodes: {a: {reply: $node.b}, b: {reply: $node.a}}\n    reply: $node.c",
-        AT(3, 13) "nodes a → b → a need each other\n" AT(
-            4, 12) "$node.c: there is no node 'c'\n"},
+        AT(3, 13) "nodes a → b → a need each other\n" AT(4, 12) "$node.c: there is no node 'c'\n"},
     {"nodes: {x: {reply: $node.a}, a: {reply: '$node.b'}, b: {reply: '<$node.c>'}, c: {reply: "
      "[$node.a]}}",
         AT(3, 34) "nodes a → b → c → a need each other\n"},

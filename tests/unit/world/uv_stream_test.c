@@ -270,6 +270,29 @@ TEST(closing_wakes_who_reads_and_who_writes)
     return 0;
 }
 
+/* Also in the turn in which they came, before the loop has told whoever waits for them. */
+TEST(a_stream_is_quiet_until_bytes_come)
+{
+    struct stream *ours;
+    struct stream *theirs;
+    connect_pair(TCP4, &ours, &theirs);
+    assert_true(stream_quiet(ours));
+    {
+        GROUP(g, GROUP_INDEPENDENT);
+        struct wait reads;
+        begin_wait(&g, &reads, read_byte, ours);
+        assert_true(stream_quiet(ours));
+        assert_int_equal(write_text(theirs, "x"), 0);
+        assert_false(stream_quiet(ours));
+        assert_int_equal(group_wait(&g), 0);
+    }
+    assert_true(stream_quiet(ours));
+    stream_close(theirs);
+    assert_false(stream_quiet(ours));
+    stream_close(ours);
+    return 0;
+}
+
 struct read_then_close {
     struct stream *reads;
     struct stream *closes;
@@ -468,6 +491,7 @@ int main(void)
         cmocka_unit_test(one_coroutine_reads_while_another_writes),
         cmocka_unit_test(a_read_can_be_interrupted_and_repeated),
         cmocka_unit_test(a_write_can_be_interrupted),
+        cmocka_unit_test(a_stream_is_quiet_until_bytes_come),
         cmocka_unit_test(closing_wakes_who_reads_and_who_writes),
         cmocka_unit_test(closing_wins_over_bytes_that_have_come),
         cmocka_unit_test(a_reset_connection_says_so),
