@@ -1,0 +1,112 @@
+"""What our pages promise is true: each `$ command` of a page is run against the weir that the page is about, and must print
+what stands under it. `…` there is whatever comes.
+
+The pages name fixed ports, so each test has a loopback address of its own in place of 127.0.0.1: no two of them meet.
+"""
+import os
+import pathlib
+import re
+import secrets
+import subprocess
+
+import pytest
+from weir_process import WEIR, Weir, run
+
+TREE = pathlib.Path(os.environ.get("WEIR_TREE", "."))
+FIRST = TREE / "examples" / "first" / "weir.yaml"
+
+
+class Place:
+    """A folder and an address of one's own; what is written for 127.0.0.1 is made to mean that."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.host = "127.%d.%d.%d" % tuple(2 + secrets.randbelow(250) for _ in range(3))
+
+    def here(self, text):
+        return text.replace("127.0.0.1", self.host)
+
+    def serve(self, config):
+        return Weir(self.folder, config=self.here(config))
+
+    def sh(self, command):
+        """What it prints on a terminal, and its status. `weir` is the one under test."""
+        environment = {**os.environ, "CURL_HOME": str(self.folder), "PATH": os.path.dirname(WEIR) + ":" + os.environ["PATH"]}
+        (self.folder / ".curlrc").write_text("silent\nshow-error\n")  # no progress bar, which a terminal would not show
+        done = subprocess.run(["sh", "-c", self.here(command)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              cwd=self.folder, env=environment, timeout=60)
+        return done.stdout, done.returncode
+
+
+@pytest.fixture
+def place(tmp_path):
+    return Place(tmp_path)
+
+
+def promises(page):
+    """(command, lines that it prints), of each indented `$ command`."""
+    found = re.findall(r"^ {4}\$ (.*)\n((?: {4}(?!\$ ).*\n)*)", page, re.M)
+    return [(command, [line[4:] for line in lines.splitlines()]) for command, lines in found]
+
+
+def as_promised(lines, said):
+    pattern = r"\n".join(r".*".join(re.escape(part) for part in line.split("…")) for line in lines)
+    return re.fullmatch(pattern, said.strip("\n"))
+
+
+def keeps_its_promises(place, page):
+    kept = 0
+    for command, lines in promises(page):
+        said, _ = place.sh(command)
+        assert as_promised([place.here(line) for line in lines], said), "%s\nprinted: %s\npromised: %s" % (
+            command, said, "\n".join(lines))
+        kept += 1
+    return kept
+
+
+def test_the_first_example_does_what_its_page_says(place):
+    weir = place.serve(FIRST.read_text())
+    try:
+        assert keeps_its_promises(place, (FIRST.parent / "README.md").read_text()) >= 10
+        weir.stop()
+    finally:
+        weir.kill()
+
+
+def test_the_front_page_says_what_is_true(place):
+    weir = place.serve(FIRST.read_text())
+    try:
+        assert keeps_its_promises(place, (TREE / "README.md").read_text()) >= 5
+        weir.stop()
+    finally:
+        weir.kill()
+
+
+def test_what_run_suggests_works(place):
+    weir = place.serve(FIRST.read_text())
+    try:
+        lines = re.findall(r"^ {4}(curl .*?)(?: {2,}.*)?$", (TREE / "run").read_text(), re.M)
+        assert len(lines) >= 5
+        for line in lines:
+            said, status = place.sh(line)
+            assert status == 0 and said, line
+        weir.stop()
+    finally:
+        weir.kill()
+
+
+def test_what_init_writes_runs_and_its_page_is_true(place):
+    made = run("init", str(place.folder / "hello"))
+    assert made.returncode == 0, made.stderr
+    config = (place.folder / "hello" / "weir.yaml").read_text()
+    page = (place.folder / "hello" / "README.md").read_text()
+    lines = re.findall(r"^ {4}(curl .*)$", page, re.M) + re.findall(r"# *(?:\S.* )?(curl .*)$", config, re.M)
+    assert len(lines) >= 10
+    weir = place.serve(config + "\nadmin: 127.0.0.1:9900\n")
+    try:
+        for line in lines:
+            said, status = place.sh(line + " --fail-with-body")
+            assert status == 0 and said, (line, said)
+        weir.stop()
+    finally:
+        weir.kill()
