@@ -1,28 +1,48 @@
 # What developers repeat. Thin: each target is one command that also works without make.
 #
-#   make          build for debugging, in build/debug
-#   make test     ./test
-#   make bench    build for release, run the benchmarks one after another and show what they measured
-#   make sim      run the simulations; SEED=7 make sim replays one, SEEDS=1000 make sim tries that many
-#   make fuzz     run every fuzz target; RUNS and SECONDS_EACH bound each
-#   make format   format the C files
-#   make tidy     check the rules of the house
-#   make lint     let clang-tidy look for mistakes
-#   make clean    remove build/
+#   make             build for debugging, in build/debug
+#   make help        say this
+#   make test        ./test
+#   make install     build for release and install weir and its man page: PREFIX=/usr/local, DESTDIR
+#   make bench       build for release, run the benchmarks one after another and show what they measured
+#   make bench-http  build for release, measure the HTTP server beside Debian's nginx, some 15 minutes;
+#                    ARGS='--only direct,start --rounds 3' measures less, bench/http/run.py --help says more
+#   make sim         run the simulations; SEED=7 make sim replays one, SEEDS=1000 make sim tries that many
+#   make fuzz        run every fuzz target; RUNS and SECONDS_EACH bound each
+#   make format      format the C files
+#   make tidy        check the rules of the house
+#   make lint        let clang-tidy look for mistakes
+#   make clean       remove build/
 
 RELEASE = --buildtype=release -Db_lto=true -Dtests=false
+PREFIX = /usr/local
+ARGS =
 
 all:
 	@sh tools/setup test
 	@sh tools/build debug
 
+help:
+	@sed -n 's/^#   //p' Makefile
+
 test:
 	@sh ./test
+
+# What is installed has a folder of its own, so that another PREFIX does not unmake what ./run has built.
+install:
+	@sh tools/setup build
+	@sh tools/build install $(RELEASE) --prefix=$(PREFIX)
+	@meson install -C build/install --no-rebuild --quiet
 
 bench:
 	@sh tools/setup build
 	@sh tools/build release $(RELEASE)
 	@meson test -C build/release --no-rebuild --benchmark --verbose --num-processes 1
+
+bench-http:
+	@sh tools/setup bench
+	@sh tools/build release $(RELEASE)
+	@sh tools/bench-http $(ARGS)
 
 sim: all
 	@meson test -C build/debug --no-rebuild --suite sim --verbose --num-processes 1 -t 0
@@ -46,4 +66,4 @@ lint:
 clean:
 	rm -rf build
 
-.PHONY: all test bench sim fuzz format tidy lint clean
+.PHONY: all help test install bench bench-http sim fuzz format tidy lint clean
