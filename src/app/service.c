@@ -47,7 +47,7 @@ void service_free(struct service *s)
 {
     if (!s)
         return;
-    for (unsigned i = 0; i < s->route_count; i++)
+    for (unsigned i = 0; s->routes && i < s->route_count; i++)
         flow_free(s->routes[i].flow);
     if (s->router)
         router_free(s->router);
@@ -71,7 +71,8 @@ static void answer_without_route(struct http_request *r, int rc, struct span all
     struct http_field allowed = {SPAN("Allow"), allow};
     r->label = SPAN("(none)");
     if (head->method == HTTP_OPTIONS && (rc == -EPERM || span_equal(head->path, SPAN("*")))) {
-        rc = http_reply(r, 204, &allowed, rc == -EPERM ? 1 : 0, SPAN(""));
+        if (http_reply(r, 204, &allowed, rc == -EPERM ? 1 : 0, SPAN("")) != 0)
+            r->label = SPAN("(lost)");
         return;
     }
     if (rc == -EPERM)

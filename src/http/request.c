@@ -119,7 +119,8 @@ int http_request_body(struct http_request *r, struct span *body)
             whole = moved;
             size = bigger;
         }
-        memcpy(whole + len, piece.ptr, piece.len);
+        if (whole && piece.len > 0)
+            memcpy(whole + len, piece.ptr, piece.len);
         len += piece.len;
     }
     /* What came behind it may be in the scratch, and the handler may wait. */

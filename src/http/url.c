@@ -77,7 +77,7 @@ static size_t authority_len(struct span rest)
 
 int http_url_split(struct span url, struct span *origin, struct span *target, struct error *e)
 {
-    struct span rest;
+    struct span rest = SPAN("");
     int rc = take_scheme(url, &rest, e);
     if (rc)
         return rc;
@@ -186,7 +186,7 @@ static int parse_unix(struct http_place *p, struct span url, struct span rest, s
 int http_place_parse(struct http_place *p, struct span text, struct error *e)
 {
     *p = (struct http_place){0};
-    struct span rest;
+    struct span rest = SPAN("");
     int rc = take_scheme(text, &rest, e);
     if (rc)
         return rc;

@@ -87,7 +87,9 @@ static inline void echo(struct http_request *r)
 
 static inline long number_after(const struct http_request *r, const char *prefix)
 {
-    return strtol(r->head->path.ptr + strlen(prefix), NULL, 10);
+    char text[32];
+    snprintf(text, sizeof(text), "%.*s", SPAN_ARG(r->head->path)); /* it ends with no zero */
+    return strtol(text + strlen(prefix), NULL, 10);
 }
 
 static inline void handle_upstream(void *ctx, struct http_request *r)
