@@ -240,8 +240,8 @@ static void waiting_outside_a_coroutine_is_a_sentence(void **state)
 
 #define TRIMMERS 10000
 
-/* With clang the three pages do not all become resident; why is not known yet, so only gcc's figures
- * are checked. */
+/* With clang the three pages do not all become resident; why is not known yet, so only gcc's
+ * figures are checked. */
 #ifdef __clang__
 #    define CLANG 1
 #else
