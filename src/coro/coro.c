@@ -193,11 +193,17 @@ static size_t run_ready(struct sched *s, size_t most)
     }
     overflow_prepare_thread();
     here = s;
+    s->yields = 0;
     s->budget = before;
     switch_to(&s->thread, next_context(s));
     bury(s);
     here = NULL;
     return before;
+}
+
+bool sched_pressing(const struct sched *s)
+{
+    return s->ready_count > s->yields;
 }
 
 size_t sched_run(struct sched *s)
@@ -408,6 +414,7 @@ int coro_yield(void)
     struct coro *self = here->running;
     self->result = 0;
     self->timed_out = false;
+    self->sched->yields++;
     make_ready(self);
     leave(self->sched, self);
     return self->result;

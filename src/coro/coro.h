@@ -73,6 +73,9 @@ int sched_spawn(struct sched *s, const char *name, coro_fn *fn, void *arg);
 void sched_cancel_all(struct sched *s);
 
 bool sched_ready(const struct sched *s);
+/* Whether some of those who are ready have been woken or started, rather than merely yielded in the
+ * latest sched_run: who yields may be left until others, outside, have had their turn. */
+bool sched_pressing(const struct sched *s);
 /* Runs the coroutines that are ready now, each until it parks or ends; those that become ready
  * meanwhile run the next time. Returns how many ran. */
 size_t sched_run(struct sched *s);

@@ -57,6 +57,7 @@ struct sched {
     struct coro
         *dead; /* has left its stack for the last time; its stack is given back by who comes next */
     size_t budget; /* how many more may start before sched_run returns */
+    size_t yields; /* of those who ran in the latest sched_run */
 
     /* Ready coroutines: a ring of at least as many places as there are coroutines, so that waking
      * cannot fail. */

@@ -66,7 +66,8 @@ static void run_ready(struct uv_world *w)
 {
     begin_turn(w);
     tsan_block_signals();
-    for (int i = 0; i < ROUNDS_A_TURN && sched_ready(w->world.sched); i++)
+    sched_run(w->world.sched);
+    for (int i = 1; i < ROUNDS_A_TURN && sched_pressing(w->world.sched); i++)
         sched_run(w->world.sched);
     tsan_unblock_signals();
     w->woken = 0;

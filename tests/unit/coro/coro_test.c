@@ -56,6 +56,26 @@ static void ready_coroutines_take_turns(void **state)
     fixture_close(&f);
 }
 
+/* So that a loop may ask its sockets before it goes on with them. */
+static void who_yields_does_not_press(void **state)
+{
+    struct fixture f;
+    fixture_open(&f);
+    struct note n = {0};
+    struct writer a = {&n, 'a', 3};
+    struct writer b = {&n, 'b', 1};
+    assert_int_equal(sched_spawn(f.sched, "a", write_letters, &a), 0);
+    assert_true(sched_pressing(f.sched));
+    sched_run(f.sched);
+    assert_true(sched_ready(f.sched));
+    assert_false(sched_pressing(f.sched));
+    assert_int_equal(sched_spawn(f.sched, "b", write_letters, &b), 0);
+    assert_true(sched_pressing(f.sched));
+    fixture_drain(&f);
+    assert_false(sched_pressing(f.sched));
+    fixture_close(&f);
+}
+
 static size_t pick_last(void *ctx, size_t count)
 {
     return count - 1;
@@ -426,6 +446,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ready_coroutines_take_turns),
+        cmocka_unit_test(who_yields_does_not_press),
         cmocka_unit_test(pick_decides_who_goes_next),
         cmocka_unit_test(a_wake_carries_its_result_once),
         cmocka_unit_test(describe_says_who_waits_for_what),
