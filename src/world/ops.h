@@ -38,6 +38,10 @@ struct world_ops {
     void (*cancel_on_end)(struct stream *s, struct coro *c);
     bool (*quiet)(struct stream *s);
     void (*stream_close)(struct stream *s);
+    int (*stream_pair)(struct world *w, struct stream **a, struct stream **b);
+    /* How much of it was written, with `passed` if anything was. Does not close it. */
+    ssize_t (*write_passing)(
+        struct stream *s, const void *data, size_t size, struct stream *passed);
 
     int (*resolve)(struct world *w, const char *host, uint16_t port, struct address *out, int max);
 
@@ -46,6 +50,17 @@ struct world_ops {
     int (*child_wait)(struct child *c, struct child_exit *out);
     int (*child_signal)(struct child *c, int signal);
     void (*child_close)(struct child *c);
+    int (*child_limit)(
+        struct child *c, const struct child_limits *limits, enum child_memory *memory);
+    int64_t (*child_resident)(struct child *c);
+    bool (*child_ran_out_of_memory)(const struct child *c);
+
+    int (*shared)(struct world *w, size_t max, struct shared **out);
+    char *(*shared_base)(const struct shared *s);
+    int (*shared_grow)(struct shared *s, size_t size);
+    size_t (*shared_size)(const struct shared *s);
+    void (*shared_trim)(struct shared *s, size_t from);
+    void (*shared_close)(struct shared *s);
     int (*inherited_stream)(struct world *w, int which, struct stream **out);
 
     int (*signals)(struct world *w, const int *numbers, int count, struct signals **out);
@@ -68,6 +83,13 @@ struct world_ops {
     int (*thread_wait)(struct thread *t, int *result);
     void (*thread_close)(struct thread *t);
 
+    int (*companion)(
+        struct world *w, const struct companion_options *options, struct companion **out);
+    int (*companion_wait)(struct companion *c);
+    void (*companion_close)(struct companion *c);
+    int (*companion_park)(struct companion *self, int64_t until);
+    void (*companion_wake)(struct companion *c);
+
     void (*post)(struct world *w, struct message *m);
 
     int (*watch)(struct world *w, int fd, struct watch **out);
@@ -79,6 +101,7 @@ struct world {
     const struct world_ops *ops;
     struct sched *sched;
     struct log *log;
+    struct work *work; /* of its own thread */
 };
 
 struct handle {
@@ -88,8 +111,8 @@ struct handle {
     uint8_t busy; /* who waits on it now: enum handle_wait; kept by world.c */
 };
 
-/* Handles with one wait (a child's or thread's end, a signal, a watch) mark it as HANDLE_READ.
- * Files have no marks: any number of coroutines may be in a call on one. */
+/* Handles with one wait (the end of a child, thread or companion, a signal, a watch) mark it as
+ * HANDLE_READ. Files have no marks: any number of coroutines may be in a call on one. */
 enum handle_wait { HANDLE_SHARED = 0, HANDLE_READ = 1, HANDLE_WRITE = 2 };
 
 static inline void handle_init(struct handle *h, struct world *w)
@@ -113,6 +136,9 @@ struct listener {
 struct child {
     struct handle handle;
 };
+struct shared {
+    struct handle handle;
+};
 struct signals {
     struct handle handle;
 };
@@ -127,4 +153,10 @@ struct thread {
     struct handle handle;
     struct world *own; /* the thread's */
     bool ended;        /* so that it may be closed */
+};
+/* Its world keeps these two. */
+struct companion {
+    struct handle handle;
+    struct work *work;
+    bool ended; /* so that it may be closed */
 };

@@ -1,13 +1,13 @@
 /*
- * quota.c: control groups' files, read.
+ * quota.c: the kernel's files about groups and processes, read.
  */
 #include "world/quota.h"
 
 #include <stdint.h>
 #include <string.h>
 
-/* Microseconds beyond which nobody means a limit: some 31 years. */
-#define MICROSECONDS_MAX INT64_C(1000000000000000)
+/* Beyond it nobody means a limit: of microseconds, some 31 years. */
+#define FIGURE_MAX INT64_C(1000000000000000)
 
 /* The digits at the start of `text`, which are taken off it: -1 if there are none. */
 static int64_t take_number(struct span *text)
@@ -15,8 +15,8 @@ static int64_t take_number(struct span *text)
     int64_t value = -1;
     while (text->len > 0 && *text->ptr >= '0' && *text->ptr <= '9') {
         value = (value < 0 ? 0 : value) * 10 + (*text->ptr - '0');
-        if (value > MICROSECONDS_MAX)
-            value = MICROSECONDS_MAX;
+        if (value > FIGURE_MAX)
+            value = FIGURE_MAX;
         text->ptr++;
         text->len--;
     }
@@ -66,15 +66,15 @@ static struct span take_until(struct span *text, char end)
     return part;
 }
 
-static bool has_cpu(struct span controllers)
+static bool has(struct span list, char separator, struct span word)
 {
-    while (controllers.len > 0)
-        if (span_equal(take_until(&controllers, ','), SPAN("cpu")))
+    while (list.len > 0)
+        if (span_equal(take_until(&list, separator), word))
             return true;
     return false;
 }
 
-bool quota_group(struct span text, bool v1, struct span *path)
+bool quota_group(struct span text, struct span controller, struct span *path)
 {
     while (text.len > 0) {
         struct span line = take_until(&text, '\n');
@@ -83,7 +83,7 @@ bool quota_group(struct span text, bool v1, struct span *path)
         if (line.len == 0 || line.ptr[0] != '/')
             continue;
         bool unified = controllers.len == 0 && span_equal(number, SPAN("0"));
-        if (v1 ? has_cpu(controllers) : unified) {
+        if (controller.len > 0 ? has(controllers, ',', controller) : unified) {
             *path = line;
             return true;
         }
@@ -100,4 +100,30 @@ bool quota_parent(struct span *path)
     while (path->len > 0 && path->ptr[path->len - 1] != '/')
         path->len--;
     return true;
+}
+
+/* ---- Other files of few words ---- */
+
+bool quota_has_word(struct span text, struct span word)
+{
+    struct span line = take_until(&text, '\n');
+    return has(line, ' ', word);
+}
+
+int64_t quota_figure(struct span text, struct span name)
+{
+    while (text.len > 0) {
+        struct span line = take_until(&text, '\n');
+        if (span_equal(take_until(&line, ' '), name))
+            return take_number(&line);
+    }
+    return -1;
+}
+
+bool quota_pages(struct span statm, int64_t *mapped, int64_t *resident)
+{
+    *mapped = take_number(&statm);
+    skip_spaces(&statm);
+    *resident = take_number(&statm);
+    return *mapped >= 0 && *resident >= 0;
 }

@@ -9,6 +9,7 @@
 #include "world/ops.h"
 
 #include <errno.h>
+#include <string.h>
 
 /* Who may wait: a coroutine of the world's own sched. Asking costs a load and a compare, so it
  * stays in debug builds. */
@@ -291,6 +292,40 @@ void stream_close(struct stream *s)
     handle_release(&s->handle);
 }
 
+int world_stream_pair(struct world *w, struct stream **a, struct stream **b)
+{
+    check_here(w, "world_stream_pair");
+    return w->ops->stream_pair(w, a, b);
+}
+
+static ssize_t begin_passing(struct stream *s, const void *data, size_t size, struct stream *passed)
+{
+    int rc = begin_wait(&s->handle, HANDLE_WRITE, "stream_write_passing");
+    if (rc)
+        return rc;
+    ssize_t wrote = s->handle.world->ops->write_passing(s, data, size, passed);
+    end_wait(&s->handle, HANDLE_WRITE);
+    return wrote;
+}
+
+int stream_write_passing(struct stream *s, const void *data, size_t size, struct stream *passed)
+{
+    check_open(&passed->handle, "stream_write_passing");
+    dcheck(s != passed && !passed->handle.busy,
+        "stream_write_passing was given a stream that is in use to pass on");
+    dcheck(size > 0, "stream_write_passing was given no byte for the socket to go with");
+    ssize_t wrote = begin_passing(s, data, size, passed);
+    stream_close(passed);
+    if (wrote < 0)
+        return (int)wrote;
+    if ((size_t)wrote == size)
+        return 0;
+    struct iovec rest = {.iov_len = size - (size_t)wrote};
+    const char *from = (const char *)data + wrote;
+    memcpy(&rest.iov_base, &from, sizeof(from)); /* without const */
+    return stream_write(s, &rest, 1);
+}
+
 /* ---- Names ---- */
 
 int world_resolve(struct world *w, const char *host, uint16_t port, struct address *out, int max)
@@ -337,6 +372,62 @@ void child_close(struct child *c)
 {
     begin_close(&c->handle, "child_close")->child_close(c);
     handle_release(&c->handle);
+}
+
+int child_limit(struct child *c, const struct child_limits *limits, enum child_memory *memory)
+{
+    check_open(&c->handle, "child_limit");
+    return c->handle.world->ops->child_limit(c, limits, memory);
+}
+
+int64_t child_resident(struct child *c)
+{
+    check_open(&c->handle, "child_resident");
+    return c->handle.world->ops->child_resident(c);
+}
+
+bool child_ran_out_of_memory(const struct child *c)
+{
+    check_open(&c->handle, "child_ran_out_of_memory");
+    return c->handle.world->ops->child_ran_out_of_memory(c);
+}
+
+/* ---- Shared memory ---- */
+
+int world_shared(struct world *w, size_t max, struct shared **out)
+{
+    check_here(w, "world_shared");
+    return w->ops->shared(w, max, out);
+}
+
+char *shared_base(const struct shared *s)
+{
+    check_open(&s->handle, "shared_base");
+    return s->handle.world->ops->shared_base(s);
+}
+
+int shared_grow(struct shared *s, size_t size)
+{
+    check_open(&s->handle, "shared_grow");
+    return s->handle.world->ops->shared_grow(s, size);
+}
+
+size_t shared_size(const struct shared *s)
+{
+    check_open(&s->handle, "shared_size");
+    return s->handle.world->ops->shared_size(s);
+}
+
+void shared_trim(struct shared *s, size_t from)
+{
+    check_open(&s->handle, "shared_trim");
+    s->handle.world->ops->shared_trim(s, from);
+}
+
+void shared_close(struct shared *s)
+{
+    begin_close(&s->handle, "shared_close")->shared_close(s);
+    handle_release(&s->handle);
 }
 
 int world_inherited_stream(struct world *w, int which, struct stream **out)
@@ -482,6 +573,57 @@ void thread_close(struct thread *t)
         "thread_wait");
     begin_close(&t->handle, "thread_close")->thread_close(t);
     handle_release(&t->handle);
+}
+
+/* ---- Companions ---- */
+
+int world_companion(
+    struct world *w, const struct companion_options *options, struct companion **out)
+{
+    check_here(w, "world_companion");
+    dcheck(options->nice >= 0 && options->nice <= 19,
+        "world_companion was given a niceness of %d; it is 0 to 19", options->nice);
+    return w->ops->companion(w, options, out);
+}
+
+int companion_wait(struct companion *c)
+{
+    int rc = begin_wait(&c->handle, HANDLE_READ, "companion_wait");
+    if (rc)
+        return rc;
+    rc = c->handle.world->ops->companion_wait(c);
+    end_wait(&c->handle, HANDLE_READ);
+    return rc;
+}
+
+void companion_close(struct companion *c)
+{
+    check(c->ended,
+        "companion_close was called on a companion that runs; have it end, and wait for that with "
+        "companion_wait");
+    begin_close(&c->handle, "companion_close")->companion_close(c);
+    handle_release(&c->handle);
+}
+
+int companion_park(struct companion *self, int64_t until)
+{
+    return self->handle.world->ops->companion_park(self, until);
+}
+
+struct work *companion_work(struct companion *self)
+{
+    return self->work;
+}
+
+void companion_wake(struct companion *c)
+{
+    c->handle.world->ops->companion_wake(c);
+}
+
+struct work *world_work(struct world *w)
+{
+    check_here(w, "world_work");
+    return w->work;
 }
 
 /* ---- Messages ---- */

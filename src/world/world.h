@@ -13,14 +13,15 @@
  *    on a silent peer, a connect is -EHOSTUNREACH, a read or write -ECONNRESET.
  *  - What a world hands out (stream, listener, file, ...) belongs to who asked for it, is used on
  *    this world's thread, and is closed once. Debug builds say a sentence to who does otherwise.
- *  - Only world_post may be called from other threads; and world_share_listener lends its listener
- *    to one.
+ *  - Only world_post and companion_wake may be called from other threads; a companion itself parks
+ *    and works; and world_share_listener lends its listener to one.
  */
 #pragma once
 
 #include "base/bytes.h"
 #include "coro/coro.h"
 #include "world/address.h"
+#include "world/work.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -118,6 +119,14 @@ bool stream_quiet(struct stream *s);
  * get -EBADF. */
 void stream_close(struct stream *s);
 
+/* Two connected streams, of a socket pair. Does not wait. */
+int world_stream_pair(struct world *w, struct stream **a, struct stream **b)
+    __attribute__((warn_unused_result));
+/* Writes `size` bytes, at least one, to `s`, a Unix socket, and with their first the socket of
+ * `passed`, for the process at the other end. `passed` is closed here, also after a failure. */
+int stream_write_passing(struct stream *s, const void *data, size_t size, struct stream *passed)
+    __attribute__((warn_unused_result));
+
 /* ---- Names ---- */
 
 /* Addresses of `host` (a name or a literal), with `port`, in the order to try them. Returns how
@@ -142,6 +151,13 @@ struct spawn_options {
     /* Standard input, output and error: NULL is /dev/null, for error the parent's own. Otherwise a
      * stream is made and stored: the parent's end of a socket pair. */
     struct stream **standard[3];
+    /* If not NULL, made and stored: the parent's end of a socket pair, whose other end is the
+     * child's next descriptor after the listeners. */
+    struct stream **channel;
+    struct shared *shared; /* the child's next descriptor after that; NULL: none */
+    /* It leads a process group, which goes with it: child_close and child_signal(SIGKILL) reach
+     * all of it. */
+    bool leads_group;
 };
 
 #define SPAWN_LISTENERS_MAX 64
@@ -160,6 +176,47 @@ int child_wait(struct child *c, struct child_exit *out) __attribute__((warn_unus
 int child_signal(struct child *c, int signal);
 /* Forgets it. A child that still runs is killed, and reaped by the world. */
 void child_close(struct child *c);
+
+/* How it shares the processor and what memory it may have, from now on. */
+struct child_limits {
+    int nice;        /* 0 to 19: how much it yields to others */
+    uint64_t memory; /* bytes; 0: no limit */
+};
+
+/* What holds a child within its memory: */
+enum child_memory {
+    CHILD_MEMORY_FREE,   /* nothing */
+    CHILD_MEMORY_CGROUP, /* the kernel, which kills it beyond */
+    /* The kernel refuses it addresses beyond what it had at this call and `memory` more: its
+     * allocations fail. What it has resident is for its parent to look at (child_resident). */
+    CHILD_MEMORY_ADDRESSES
+};
+
+/* 0, and in `memory` what holds it; or a negative errno. Does not wait. */
+int child_limit(struct child *c, const struct child_limits *limits, enum child_memory *memory)
+    __attribute__((warn_unused_result));
+/* Bytes it has resident now, or a negative errno. Does not wait. */
+int64_t child_resident(struct child *c);
+/* Whether, after its end, the kernel says it was killed for its memory (by its cgroup). */
+bool child_ran_out_of_memory(const struct child *c);
+
+/* ---- Memory that this process and a child both see ---- */
+
+struct shared;
+
+/* Reserves addresses for `max` bytes, of which none can be touched yet. */
+int world_shared(struct world *w, size_t max, struct shared **out)
+    __attribute__((warn_unused_result));
+char *shared_base(const struct shared *s);
+/* From now on the first `size` bytes can be touched, here and there; those not touched yet are
+ * zeros. It never shrinks: whoever has it cannot take it from under the others. 0, -ENOMEM,
+ * -ENOSPC (beyond `max`). A child may have made it larger: shared_size asks. */
+int shared_grow(struct shared *s, size_t size) __attribute__((warn_unused_result));
+size_t shared_size(const struct shared *s);
+/* Gives the memory from `from` on back to the kernel: its bytes are zeros again. */
+void shared_trim(struct shared *s, size_t from);
+/* Children that have it keep it. */
+void shared_close(struct shared *s);
 
 /* This process's own standard input, output or error (`which`: 0, 1, 2) as a stream, if it is a
  * socket or a pipe: what a parent gave it. The descriptor itself is /dev/null from then on, so
@@ -218,6 +275,38 @@ struct world *thread_world(struct thread *t);
 int thread_wait(struct thread *t, int *result) __attribute__((warn_unused_result));
 /* After it has ended; what was opened in its world must have been closed there. */
 void thread_close(struct thread *t);
+
+/* ---- Companions: threads that work, where an I/O thread would have others wait ---- */
+
+struct companion;
+
+struct companion_options {
+    const char *name; /* of the thread, copied; 15 bytes of it are seen by ps */
+    void (*run)(struct companion *self, void *arg);
+    void *arg;
+    int nice; /* 0 to 19, beyond this thread's own: how much it yields the processor to others */
+};
+
+/* Starts a thread that has no loop: it may compute for as long as it likes, and wait by blocking.
+ * It takes no signals. It must have ended and been closed before `w` is closed. */
+int world_companion(struct world *w, const struct companion_options *options,
+    struct companion **out) __attribute__((warn_unused_result));
+/* Waits, as a coroutine of `w`, until `run` has returned: 0, -ETIMEDOUT, -ECANCELED. */
+int companion_wait(struct companion *c) __attribute__((warn_unused_result));
+/* After companion_wait was 0. */
+void companion_close(struct companion *c);
+
+/* By the companion itself: blocks until companion_wake, which may have come before: 0; or until
+ * the moment `until`: -ETIMEDOUT. (A simulated process that ends: -ECANCELED, and `run` is to
+ * return.) */
+int companion_park(struct companion *self, int64_t until) __attribute__((warn_unused_result));
+struct work *companion_work(struct companion *self);
+/* From any thread, until companion_wait was 0: ends its present companion_park, or the next. Costs
+ * a system call only if it is parked. */
+void companion_wake(struct companion *c);
+
+/* The same for what computes on this world's own thread, where nothing else runs meanwhile. */
+struct work *world_work(struct world *w);
 
 /* ---- Messages from other threads ---- */
 

@@ -2,10 +2,10 @@
  * child.c: programs, and the processes that are spawned from them.
  *
  * A program is a name and a main function, the same on every host. Its process begins a little
- * after it was spawned. Its standard streams are socket pairs, as in the real world: one end is
- * stored for the parent, the child finds the other with sim_standard or world_inherited_stream.
- * Children outlive a parent
- * that dies, as in Unix.
+ * after it was spawned. Its standard streams and its channel are socket pairs, as in the real
+ * world: one end is stored for the parent, the child finds the other with sim_standard,
+ * world_inherited_stream and sim_channel. Children outlive a parent that dies, as in Unix; but the
+ * members of a group do not outlive its leader.
  */
 #include "world/environment.h"
 #include "world/sim/internal.h"
@@ -102,6 +102,16 @@ struct stream *sim_standard(struct world *w, int which)
     return which >= 0 && which < 3 ? sim_self(w)->standard[which] : NULL;
 }
 
+struct stream *sim_channel(struct world *w)
+{
+    return sim_self(w)->channel;
+}
+
+struct shared *sim_shared(struct world *w)
+{
+    return sim_self(w)->shared;
+}
+
 /* ---- Spawning ---- */
 
 struct sim_child {
@@ -111,6 +121,7 @@ struct sim_child {
     int pid;
     struct coro *waiter;
     struct child_exit exit;
+    bool ran_out;
 };
 
 static struct sim_child *of(struct child *c)
@@ -163,14 +174,26 @@ static int give_strings(
     return p->argv ? give_environment(parent, p, options) : -ENOMEM;
 }
 
+/* The standard streams, and the channel. */
+#define CHANNEL 3
+#define ENDS    4
+
+/* Where the parent's end is to be stored; NULL: none is wanted. */
+static struct stream **place(const struct spawn_options *options, int i)
+{
+    return i == CHANNEL ? options->channel : options->standard[i];
+}
+
 static int give_streams(struct sim_world *parent, struct sim_process *p,
-    const struct spawn_options *options, struct stream *ours[3])
+    const struct spawn_options *options, struct stream *ours[ENDS])
 {
     struct sim_world *theirs = list_first(&p->worlds, struct sim_world, link);
     int rc = 0;
-    for (int i = 0; i < 3 && rc == 0; i++)
-        if (options->standard[i])
-            rc = conn_pair(parent, theirs, &ours[i], &p->standard[i]);
+    for (int i = 0; i < ENDS && rc == 0; i++)
+        if (place(options, i))
+            rc = conn_pair(parent, theirs, &ours[i], i == CHANNEL ? &p->channel : &p->standard[i]);
+    if (rc == 0 && options->shared)
+        rc = shared_give(theirs, options->shared, &p->shared);
     return rc;
 }
 
@@ -189,7 +212,9 @@ static int spawn(struct sim_world *w, const struct program *program,
     if (!p)
         return -ENOMEM;
     p->spawned = true;
-    struct stream *ours[3] = {NULL, NULL, NULL};
+    p->leads_group = options->leads_group;
+    p->group = p->leads_group ? p->pid : w->process->group;
+    struct stream *ours[ENDS] = {NULL};
     int rc = give_strings(w->process, p, options);
     if (rc == 0)
         rc = sockets_give(p, options->listeners, options->listener_count);
@@ -198,7 +223,7 @@ static int spawn(struct sim_world *w, const struct program *program,
     if (rc == 0)
         rc = begin(p, program);
     if (rc) {
-        for (int i = 0; i < 3; i++)
+        for (int i = 0; i < ENDS; i++)
             if (ours[i])
                 stream_close(ours[i]);
         process_ends(p, SIM_EXITED, rc);
@@ -206,9 +231,9 @@ static int spawn(struct sim_world *w, const struct program *program,
     }
     if (w->process->daemon)
         sim_process_daemon(p);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < ENDS; i++)
         if (ours[i])
-            *options->standard[i] = ours[i];
+            *place(options, i) = ours[i];
     c->process = p;
     c->pid = p->pid;
     p->child = c;
@@ -242,6 +267,7 @@ int sim_op_spawn(struct world *world, const struct spawn_options *options, struc
 void child_ended(struct sim_child *c, const struct sim_process *p)
 {
     c->process = NULL;
+    c->ran_out = p->ran_out;
     if (p->end.state == SIM_EXITED)
         c->exit.status = p->end.result < 0 ? 1 : p->end.result & 0xff;
     else
@@ -283,4 +309,55 @@ void sim_op_child_close(struct child *child)
     sim_world_wake(sim_world_of(child->handle.world), c->waiter, -EBADF);
     if (p)
         process_ends(p, SIM_KILLED, SIGKILL);
+}
+
+/* ---- Limits ---- */
+
+static void see_to_limit(struct sim_process *p)
+{
+    if (p->limits.memory == 0 || p->resident <= p->limits.memory)
+        return;
+    p->ran_out = true;
+    process_ends(p, SIM_KILLED, SIGKILL);
+}
+
+void sim_resident(struct world *world, uint64_t bytes)
+{
+    struct sim_world *w = sim_world_of(world);
+    if (w->dead)
+        return;
+    w->process->resident = bytes;
+    see_to_limit(w->process);
+}
+
+struct child_limits sim_limits(const struct sim_process *p)
+{
+    return p->limits;
+}
+
+int sim_op_child_limit(
+    struct child *child, const struct child_limits *limits, enum child_memory *memory)
+{
+    struct sim_process *p = of(child)->process;
+    if (sim_world_of(child->handle.world)->dead)
+        return -ECANCELED;
+    if (!p || p->end.state != SIM_RUNNING)
+        return -ESRCH;
+    p->limits = *limits;
+    *memory = limits->memory ? CHILD_MEMORY_CGROUP : CHILD_MEMORY_FREE;
+    see_to_limit(p);
+    return 0;
+}
+
+int64_t sim_op_child_resident(struct child *child)
+{
+    const struct sim_process *p = of(child)->process;
+    if (sim_world_of(child->handle.world)->dead)
+        return -ECANCELED;
+    return p && p->end.state == SIM_RUNNING ? (int64_t)p->resident : -ESRCH;
+}
+
+bool sim_op_child_ran_out_of_memory(const struct child *child)
+{
+    return ((const struct sim_child *)child)->ran_out;
 }

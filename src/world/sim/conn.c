@@ -25,6 +25,7 @@ static struct segment *segment_new(struct sim *sim, enum segment_kind kind, size
             return NULL;
     }
     s->next = NULL;
+    s->passed = NULL;
     s->len = (uint32_t)len;
     s->taken = 0;
     s->kind = kind;
@@ -34,6 +35,9 @@ static struct segment *segment_new(struct sim *sim, enum segment_kind kind, size
 
 void segment_free(struct sim *sim, struct segment *s)
 {
+    struct end *passed = s->passed;
+    s->passed = NULL;
+    end_drop(passed);
     if (!s->small) {
         mem_free(s);
         return;
@@ -126,8 +130,22 @@ void conn_settle(struct conn *c)
         conn_free(c);
 }
 
+static void forget_passed(struct segment *s)
+{
+    for (; s; s = s->next)
+        s->passed = NULL;
+}
+
+/* All of them go: none has to be told of another's. */
 void conns_free(struct sim *sim)
 {
+    list_each (link, &sim->conns) {
+        struct conn *c = list_entry(link, struct conn, link);
+        for (int i = 0; i < 2; i++) {
+            forget_passed(c->ends[i].out.first);
+            forget_passed(c->ends[i].unread);
+        }
+    }
     while (!list_empty(&sim->conns))
         conn_free(list_first(&sim->conns, struct conn, link));
     while (sim->spare_segments) {
@@ -198,6 +216,19 @@ int end_send(
         return -ENOMEM;
     if (len > 0)
         gather(s->data, parts, skip, len);
+    e->out.sent += len;
+    push(e, s);
+    return 0;
+}
+
+int end_send_passing(struct end *e, const struct iovec *parts, size_t len, struct end *passed)
+{
+    struct sim *sim = conn_of(e)->sim;
+    struct segment *s = segment_new(sim, SEG_DATA, len);
+    if (!s)
+        return -ENOMEM;
+    gather(s->data, parts, 0, len);
+    s->passed = passed;
     e->out.sent += len;
     push(e, s);
     return 0;
@@ -318,6 +349,16 @@ void end_close(struct end *e)
     if (!e->fin_sent && end_send(e, SEG_FIN, NULL, 0, 0) != 0)
         end_abort(e);
     e->fin_sent = true;
+}
+
+void end_drop(struct end *e)
+{
+    if (!e)
+        return;
+    struct conn *c = conn_of(e);
+    trace(c->sim, TRACE_CLOSE, e->host, end_id(e), e->unread_bytes, 0);
+    end_close(e);
+    conn_settle(c);
 }
 
 /* ---- Arriving ---- */

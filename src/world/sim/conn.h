@@ -21,6 +21,7 @@ enum segment_kind { SEG_SYN, SEG_SYNACK, SEG_DATA, SEG_FIN, SEG_WINDOW, SEG_RST 
 
 struct segment {
     struct segment *next;
+    struct end *passed;  /* an end of another connection that comes with it, or NULL */
     int64_t due;         /* arrives at, or is tried again */
     uint64_t read_total; /* what its sender had read by then */
     uint32_t len;
@@ -98,6 +99,7 @@ struct sim_stream {
     struct coro *reader;
     struct coro *writer;
     struct coro *on_end; /* see stream_cancel_on_end */
+    struct end *taken;   /* what came with the bytes read last, until somebody asks for it */
 };
 
 /* A listening socket. It and who is in its queue live as long as somebody holds it. */
@@ -148,6 +150,10 @@ int end_connect(struct end *e);
 /* 0, or -ENOMEM with nothing done. */
 int end_send(
     struct end *e, enum segment_kind kind, const struct iovec *parts, size_t skip, size_t len);
+/* The same for data that an end, which nobody has a handle for, goes with. */
+int end_send_passing(struct end *e, const struct iovec *parts, size_t len, struct end *passed);
+/* An end that nobody has a handle for is nobody's any more. NULL is none. */
+void end_drop(struct end *e);
 /* Its process has closed it: the rest is delivered, or the other side is reset if something was
  * left unread. After a crash of its host, of which nobody hears, neither happens. */
 void end_close(struct end *e);

@@ -68,6 +68,11 @@ static int sleep_to_end(struct burn *b)
     return rc;
 }
 
+int64_t cpu_takes(const struct sim_host *host, int64_t ns)
+{
+    return ns * host->slow_percent / 100;
+}
+
 static int burn(struct sim_world *w, int64_t ns, bool blocks)
 {
     check(w->process && coro_self() && coro_sched(coro_self()) == w->world.sched,
@@ -76,7 +81,7 @@ static int burn(struct sim_world *w, int64_t ns, bool blocks)
     if (rc || w->dead)
         return rc ? rc : -ECANCELED;
     struct sim_host *host = host_of(w);
-    struct burn b = {.world = w, .ns = ns * host->slow_percent / 100, .blocks = blocks};
+    struct burn b = {.world = w, .ns = cpu_takes(host, ns), .blocks = blocks};
     trace(w->sim, TRACE_BURN, host, (uint64_t)w->process->pid, (uint64_t)b.ns, 0);
     list_init(&b.link);
     w->blocked += blocks;

@@ -147,8 +147,16 @@ struct sim_host {
 
 /* ---- Worlds and processes ---- */
 
+/* What a world's own thread computes with. */
+struct sim_work {
+    struct work work;
+    struct sim_world *world;
+    int64_t burnt; /* on a core */
+};
+
 struct sim_world {
     struct world world;
+    struct sim_work work;
     struct log log;
     struct sim *sim;
     struct sim_process *process; /* NULL: the directors' */
@@ -200,6 +208,14 @@ struct sim_process {
     struct strings *argv;
     struct strings *env;
     struct stream *standard[3];
+    struct stream *channel;
+    struct shared *shared;
+    struct list mappings; /* of memory that it shares */
+    int group;            /* the pid of the process that leads its group, or 0 */
+    bool leads_group;
+    struct child_limits limits;
+    uint64_t resident;             /* bytes, as it says itself (sim_resident) */
+    bool ran_out;                  /* it was killed for having more than its limit */
     struct sim_socket **inherited; /* NULL where it was taken */
     unsigned inherited_count;
     unsigned unclosed;
@@ -317,6 +333,10 @@ int sockets_give(struct sim_process *p, struct listener *const *listeners, unsig
 /* Lets go of those that it has not taken. */
 void sockets_drop(struct sim_process *p);
 
+/* shared.c: the same memory for another process: 0 or -ENOMEM. */
+int shared_give(struct sim_world *to, const struct shared *given, struct shared **out);
+void mappings_free(struct sim_process *p);
+
 /* signals.c: whether someone asked for it; then it is told. */
 #define SIGNAL_MAX 63
 bool signals_take(struct sim_process *p, int signal);
@@ -324,6 +344,11 @@ bool signals_take(struct sim_process *p, int signal);
 /* cpu.c */
 void host_resume(struct sim *sim, struct event *e);
 void cpu_unblock(struct sim *sim, struct event *e);
+/* How long a burn of `ns` that begins now has a core. */
+int64_t cpu_takes(const struct sim_host *host, int64_t ns);
+
+/* companion.c: also sets the world's work. */
+void sim_work_init(struct sim_work *work, struct sim_world *w);
 
 /* disk.c, file.c */
 void disk_init(struct disk *d, const struct sim_disk *options);
@@ -364,17 +389,36 @@ bool sim_op_quiet(struct stream *s);
 void sim_op_cancel_on_end(struct stream *s, struct coro *c);
 void sim_op_peer(const struct stream *s, struct address *out);
 void sim_op_stream_close(struct stream *s);
+int sim_op_stream_pair(struct world *w, struct stream **a, struct stream **b);
+ssize_t sim_op_write_passing(
+    struct stream *s, const void *data, size_t size, struct stream *passed);
 int sim_op_resolve(struct world *w, const char *host, uint16_t port, struct address *out, int max);
 int sim_op_spawn(struct world *w, const struct spawn_options *options, struct child **out);
 int sim_op_child_pid(const struct child *c);
 int sim_op_child_wait(struct child *c, struct child_exit *out);
 int sim_op_child_signal(struct child *c, int signal);
 void sim_op_child_close(struct child *c);
+int sim_op_child_limit(
+    struct child *c, const struct child_limits *limits, enum child_memory *memory);
+int64_t sim_op_child_resident(struct child *c);
+bool sim_op_child_ran_out_of_memory(const struct child *c);
+int sim_op_shared(struct world *w, size_t max, struct shared **out);
+char *sim_op_shared_base(const struct shared *s);
+int sim_op_shared_grow(struct shared *s, size_t size);
+size_t sim_op_shared_size(const struct shared *s);
+void sim_op_shared_trim(struct shared *s, size_t from);
+void sim_op_shared_close(struct shared *s);
 int sim_op_inherited_stream(struct world *w, int which, struct stream **out);
 int sim_op_thread(struct world *w, const char *name, int (*fn)(struct world *w, void *arg),
     void *arg, struct thread **out);
 int sim_op_thread_wait(struct thread *t, int *result);
 void sim_op_thread_close(struct thread *t);
+int sim_op_companion(
+    struct world *w, const struct companion_options *options, struct companion **out);
+int sim_op_companion_wait(struct companion *c);
+void sim_op_companion_close(struct companion *c);
+int sim_op_companion_park(struct companion *self, int64_t until);
+void sim_op_companion_wake(struct companion *c);
 int sim_op_signals(struct world *w, const int *numbers, int count, struct signals **out);
 int sim_op_signals_next(struct signals *s);
 void sim_op_signals_close(struct signals *s);

@@ -13,6 +13,7 @@ static void process_free(struct sim_process *p)
     struct list *link;
     while ((link = list_pop_front(&p->worlds)))
         sim_world_free(list_entry(link, struct sim_world, link));
+    mappings_free(p);
     strings_free(p->argv);
     strings_free(p->env);
     list_del(&p->link);
@@ -54,6 +55,7 @@ struct sim_process *process_open(struct sim_host *host, const char *name)
     snprintf(p->name, sizeof p->name, "%s", name);
     list_init(&p->worlds);
     list_init(&p->signals);
+    list_init(&p->mappings);
     future_init(&p->ended);
     list_push_back(&host->sim->processes, &p->everyone);
     list_push_back(&host->processes, &p->link);
@@ -112,6 +114,23 @@ void sim_process_daemon(struct sim_process *p)
 
 /* ---- End ---- */
 
+/* Each end takes one out of the list, and perhaps more: a member may lead a group of its own. */
+static void end_group(struct sim_host *host, int group)
+{
+    bool found;
+    do {
+        found = false;
+        list_each (link, &host->processes) {
+            struct sim_process *p = list_entry(link, struct sim_process, link);
+            if (p->group != group)
+                continue;
+            process_ends(p, SIM_KILLED, SIGKILL);
+            found = true;
+            break;
+        }
+    } while (found);
+}
+
 void process_ends(struct sim_process *p, enum sim_state state, int result_or_signal)
 {
     if (p->end.state != SIM_RUNNING)
@@ -126,11 +145,14 @@ void process_ends(struct sim_process *p, enum sim_state state, int result_or_sig
     sockets_drop(p);
     list_each (link, &p->worlds)
         sim_world_cut_off(list_entry(link, struct sim_world, link));
+    if (p->leads_group)
+        end_group(p->host, p->pid);
 }
 
 static void settle(struct sim_process *p)
 {
     p->settled = true;
+    mappings_free(p);
     if (!p->daemon)
         p->sim->root_work--;
     if (p->child)

@@ -189,6 +189,19 @@ const char *const *sim_env(struct world *w);
 /* Its end of the standard stream that its parent asked for, or NULL: /dev/null. It closes it
  * itself; or takes it over with world_inherited_stream, and then this is NULL. */
 struct stream *sim_standard(struct world *w, int which);
+/* The same for its end of the channel (spawn_options.channel), and for the memory that its parent
+ * shares with it (spawn_options.shared); it closes them itself. NULL if it was not given one. */
+struct stream *sim_channel(struct world *w);
+struct shared *sim_shared(struct world *w);
+/* The stream that came with the bytes that were read from `s` last (stream_write_passing), or NULL:
+ * none did, or it was taken, or there is no memory. Bytes with which another one comes are not read
+ * before that; and one that was not asked for by then is closed. */
+struct stream *sim_take_passed(struct stream *s);
+/* The process has so many bytes resident from now on. With more than its child_limit the kernel
+ * kills it. */
+void sim_resident(struct world *w, uint64_t bytes);
+/* What its parent limits it to; zeros: nothing. */
+struct child_limits sim_limits(const struct sim_process *p);
 
 /* Computes for `ns` on one of the host's cores: waits, at first for a core if all are busy. */
 int sim_burn(struct world *w, int64_t ns) __attribute__((warn_unused_result));

@@ -28,13 +28,10 @@ static void give_up(struct owned *o)
 {
     struct sim_stream *s = container_of(o, struct sim_stream, owned);
     struct end *e = s->end;
-    if (!e)
-        return;
-    struct conn *c = conn_of(e);
-    trace(c->sim, TRACE_CLOSE, e->host, end_id(e), e->unread_bytes, 0);
-    s->end = NULL;
-    end_close(e);
-    conn_settle(c);
+    struct end *taken = s->taken;
+    s->end = s->taken = NULL;
+    end_drop(e);
+    end_drop(taken);
 }
 
 struct sim_stream *stream_for(struct end *e, struct sim_world *w)
@@ -192,10 +189,11 @@ int conn_pair(
     struct sim_stream *right = left ? stream_for(&c->ends[1], b) : NULL;
     if (!right) {
         c->ends[1].state = END_GONE;
-        if (left)
-            stream_close(&left->stream);
-        else
-            c->ends[0].state = END_GONE;
+        if (left) {
+            stream_close(&left->stream); /* the connection may be gone with it */
+            return -ENOMEM;
+        }
+        c->ends[0].state = END_GONE;
         conn_settle(c);
         return -ENOMEM;
     }
@@ -204,11 +202,68 @@ int conn_pair(
     return 0;
 }
 
+/* ---- Passing ---- */
+
+int sim_op_stream_pair(struct world *world, struct stream **a, struct stream **b)
+{
+    struct sim_world *w = sim_world_of(world);
+    return w->dead ? -ECANCELED : conn_pair(w, w, a, b);
+}
+
+/* The end loses its handle here and gets another where it arrives. */
+static int pass(struct end *e, struct iovec part, struct sim_stream *passed)
+{
+    struct end *goes = passed->end;
+    int rc = end_send_passing(e, &part, part.iov_len, goes);
+    if (rc)
+        return rc;
+    goes->stream = NULL;
+    passed->end = NULL;
+    trace(conn_of(e)->sim, TRACE_WRITE, e->host, end_id(e), part.iov_len, (int64_t)end_id(goes));
+    return 0;
+}
+
+struct stream *sim_take_passed(struct stream *stream)
+{
+    struct sim_stream *s = of(stream);
+    if (!s->taken)
+        return NULL;
+    struct sim_stream *made = stream_for(s->taken, world_of(stream));
+    if (!made)
+        return NULL;
+    s->taken = NULL;
+    return &made->stream;
+}
+
 /* ---- Reading ---- */
+
+/* How many bytes, up to `size`, there are before a segment with which something comes, the first
+ * one excepted: each is told of on its own. */
+static size_t before_next_passed(const struct end *e, size_t size)
+{
+    size_t n = 0;
+    for (const struct segment *s = e->unread; s && n < size; s = s->next) {
+        if (s->passed && s != e->unread)
+            break;
+        n += s->len - s->taken;
+    }
+    return n < size ? n : size;
+}
+
+static void take_passed(struct end *e)
+{
+    struct segment *s = e->unread;
+    if (!s->passed)
+        return;
+    end_drop(e->stream->taken); /* nobody asked for it */
+    e->stream->taken = s->passed;
+    s->passed = NULL;
+}
 
 /* Moves `n` bytes, which are there, to the reader. */
 static void take(struct end *e, char *buffer, size_t n)
 {
+    take_passed(e);
     e->unread_bytes -= n;
     struct segment *s;
     while (n > 0 && (s = e->unread)) {
@@ -242,7 +297,7 @@ static int tell_what_was_read(struct end *e, size_t n)
 static ssize_t read_some(struct end *e, void *buffer, size_t size)
 {
     struct sim *sim = conn_of(e)->sim;
-    size_t n = size < e->unread_bytes ? size : e->unread_bytes;
+    size_t n = before_next_passed(e, size);
     if (sim->options.short_reads_ppm && rand_ppm(&sim->rand, sim->options.short_reads_ppm))
         n = 1 + rand_below(&sim->rand, n);
     int rc = tell_what_was_read(e, n);
@@ -318,15 +373,11 @@ static ssize_t write_up_to(struct end *e, const struct iovec *parts, size_t len)
     return done > 0 ? (ssize_t)done : rc;
 }
 
-ssize_t sim_op_write_some(struct stream *stream, const struct iovec *parts, int count)
+/* Waits until something can be written: how much, or a negative errno. */
+static ssize_t wait_for_room(struct sim_stream *s, struct sim_world *w)
 {
-    struct sim_stream *s = of(stream);
-    struct sim_world *w = world_of(stream);
     if (w->dead)
         return -ECANCELED;
-    size_t total = bytes_in(parts, count);
-    if (total == 0)
-        return 0;
     for (;;) {
         struct end *e = s->end;
         if (!e)
@@ -337,11 +388,39 @@ ssize_t sim_op_write_some(struct stream *stream, const struct iovec *parts, int 
             return -EPIPE;
         uint64_t room = w->sim->options.window - (e->out.sent - e->out.known);
         if (room > 0)
-            return write_up_to(e, parts, total < room ? total : room);
+            return (ssize_t)room;
         int rc = sim_world_park(w, "write", &s->writer);
         if (rc)
             return rc;
     }
+}
+
+ssize_t sim_op_write_some(struct stream *stream, const struct iovec *parts, int count)
+{
+    struct sim_stream *s = of(stream);
+    size_t total = bytes_in(parts, count);
+    if (total == 0)
+        return 0;
+    ssize_t room = wait_for_room(s, world_of(stream));
+    if (room < 0)
+        return room;
+    return write_up_to(s->end, parts, total < (size_t)room ? total : (size_t)room);
+}
+
+ssize_t sim_op_write_passing(
+    struct stream *stream, const void *data, size_t size, struct stream *passed)
+{
+    struct sim_stream *s = of(stream);
+    ssize_t room = wait_for_room(s, world_of(stream));
+    if (room < 0)
+        return room;
+    if (!of(passed)->end)
+        return -EBADF;
+    struct iovec part = {.iov_len = size < SEGMENT_MAX ? size : SEGMENT_MAX};
+    part.iov_len = part.iov_len < (size_t)room ? part.iov_len : (size_t)room;
+    memcpy(&part.iov_base, &data, sizeof data); /* without const */
+    int rc = pass(s->end, part, of(passed));
+    return rc ? rc : (ssize_t)part.iov_len;
 }
 
 int sim_op_shutdown(struct stream *stream)

@@ -220,12 +220,23 @@ const struct world_ops sim_world_ops = {
     .cancel_on_end = sim_op_cancel_on_end,
     .quiet = sim_op_quiet,
     .stream_close = sim_op_stream_close,
+    .stream_pair = sim_op_stream_pair,
+    .write_passing = sim_op_write_passing,
     .resolve = sim_op_resolve,
     .spawn = sim_op_spawn,
     .child_pid = sim_op_child_pid,
     .child_wait = sim_op_child_wait,
     .child_signal = sim_op_child_signal,
     .child_close = sim_op_child_close,
+    .child_limit = sim_op_child_limit,
+    .child_resident = sim_op_child_resident,
+    .child_ran_out_of_memory = sim_op_child_ran_out_of_memory,
+    .shared = sim_op_shared,
+    .shared_base = sim_op_shared_base,
+    .shared_grow = sim_op_shared_grow,
+    .shared_size = sim_op_shared_size,
+    .shared_trim = sim_op_shared_trim,
+    .shared_close = sim_op_shared_close,
     .inherited_stream = sim_op_inherited_stream,
     .signals = sim_op_signals,
     .signals_next = sim_op_signals_next,
@@ -243,6 +254,11 @@ const struct world_ops sim_world_ops = {
     .thread = sim_op_thread,
     .thread_wait = sim_op_thread_wait,
     .thread_close = sim_op_thread_close,
+    .companion = sim_op_companion,
+    .companion_wait = sim_op_companion_wait,
+    .companion_close = sim_op_companion_close,
+    .companion_park = sim_op_companion_park,
+    .companion_wake = sim_op_companion_wake,
     .post = sim_op_post,
     .watch = sim_op_watch,
     .watch_wait = sim_op_watch_wait,
@@ -308,6 +324,7 @@ int sim_world_open(struct sim *sim, struct sim_process *p, const char *name, str
     snprintf(w->name, sizeof w->name, "%s", name);
     w->clock_base = p ? p->host->clock_base : 0;
     w->mail_last = &w->mail_first;
+    sim_work_init(&w->work, w);
     list_init(&w->link);
     list_init(&w->dying);
     list_init(&w->handles);

@@ -80,6 +80,7 @@ int uv_world_adopt_child(struct world *world, int pid, struct child **out)
     }
     c->pid = pid;
     c->pidfd = pidfd;
+    c->group_fd = -1;
     kind_opened(uv_world_of(world), KIND_CHILD, &c->child.handle);
     rc = watch(uv_world_of(world), c);
     if (rc) {

@@ -6,6 +6,11 @@
  * child is reaped, after which its pid may be another's, and the moment that we are told, no
  * coroutine runs: both happen in one event. So a signal never reaches a stranger.
  *
+ * A process group's number stays taken while anybody is in the group, but may be a stranger's the
+ * moment that nobody is. So after its leader was reaped, the group is reached through a pidfd of
+ * the leader, which means that group or none; kernels before 6.9 cannot, and there, who is left of
+ * a group whose leader has ended by itself is left alone.
+ *
  * Standard streams are socket pairs, not pipes: one descriptor for both directions of the same
  * stream code. (A child that opens /dev/stdin by name cannot; sockets have no such name.)
  */
@@ -14,21 +19,52 @@
 #include "world/uv/internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+#ifndef PIDFD_SIGNAL_PROCESS_GROUP
+#    define PIDFD_SIGNAL_PROCESS_GROUP (1U << 2)
+#endif
 
 static struct uv_child *of(struct child *c)
 {
     return container_of(c, struct uv_child, child);
 }
 
+/* The group that it leads. While it has not been reaped, its number is nobody else's. */
+static void kill_group(const struct uv_child *c)
+{
+    if (!c->leads_group)
+        return;
+    if (!c->ended)
+        kill(-c->pid, SIGKILL);
+    else if (c->group_fd >= 0)
+        syscall(SYS_pidfd_send_signal, c->group_fd, SIGKILL, NULL, PIDFD_SIGNAL_PROCESS_GROUP);
+}
+
+/* After its end. */
+static void end_groups(struct uv_child *c)
+{
+    kill_group(c);
+    if (c->group_fd >= 0)
+        close(c->group_fd);
+    c->group_fd = -1;
+    if (!c->cgroup)
+        return;
+    c->ran_out_of_memory = cgroup_ran_out(c->cgroup);
+    cgroup_kill(c->cgroup);
+    cgroup_leave(c->cgroup);
+    c->cgroup = NULL;
+}
+
 void child_has_ended(struct uv_child *c, uv_handle_t *uv)
 {
     struct handle *h = &c->child.handle;
     c->ended = true;
+    end_groups(c);
     if (c->waiter)
         coro_wake(c->waiter, 0);
     handle_leave(h, uv);
@@ -46,16 +82,25 @@ static void on_exit(uv_process_t *process, int64_t status, int signal)
     child_has_ended(c, (uv_handle_t *)process);
 }
 
-/* ---- Standard streams ---- */
+/* ---- Standard streams, and the channel ---- */
+
+#define CHANNEL 3
+#define ENDS    4
 
 struct ends {
-    struct uv_stream *ours[3];
-    int theirs[3]; /* -1: none */
+    struct uv_stream *ours[ENDS];
+    int theirs[ENDS]; /* -1: none */
 };
+
+/* Where the stream is to be stored; NULL: none is wanted. */
+static struct stream **place(const struct spawn_options *options, int i)
+{
+    return i == CHANNEL ? options->channel : options->standard[i];
+}
 
 static void ends_release(struct ends *e, bool spawned)
 {
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < ENDS; i++) {
         if (e->theirs[i] >= 0)
             close(e->theirs[i]);
         if (e->ours[i] && !spawned)
@@ -63,27 +108,11 @@ static void ends_release(struct ends *e, bool spawned)
     }
 }
 
-static int make_pair(struct uv_world *w, struct ends *e, int i)
-{
-    static const struct address nameless = {
-        .len = offsetof(struct sockaddr_un, sun_path), .local.sun_family = AF_UNIX};
-    int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
-        return -errno;
-    e->theirs[i] = pair[1];
-    if (fcntl(pair[0], F_SETFL, O_NONBLOCK) != 0) {
-        int rc = -errno;
-        close(pair[0]);
-        return rc;
-    }
-    return stream_adopt(w, pair[0], &nameless, &e->ours[i]);
-}
-
 static int make_ends(struct uv_world *w, const struct spawn_options *options, struct ends *e)
 {
-    *e = (struct ends){.theirs = {-1, -1, -1}};
-    for (int i = 0; i < 3; i++) {
-        int rc = options->standard[i] ? make_pair(w, e, i) : 0;
+    *e = (struct ends){.theirs = {-1, -1, -1, -1}};
+    for (int i = 0; i < ENDS; i++) {
+        int rc = place(options, i) ? pair_with(w, &e->ours[i], &e->theirs[i]) : 0;
         if (rc) {
             ends_release(e, false);
             return rc;
@@ -102,7 +131,13 @@ static char **without_const(const char *const *strings)
     return same;
 }
 
-static void fill_descriptors(
+static uv_stdio_container_t inherited(int fd)
+{
+    return (uv_stdio_container_t){.flags = UV_INHERIT_FD, .data.fd = fd};
+}
+
+/* Returns how many there are. */
+static int fill_descriptors(
     uv_stdio_container_t *to, const struct spawn_options *options, const struct ends *e)
 {
     for (int i = 0; i < 3; i++) {
@@ -110,30 +145,38 @@ static void fill_descriptors(
         to[i].flags = e->theirs[i] >= 0 || i == STDERR_FILENO ? UV_INHERIT_FD : UV_IGNORE;
         to[i].data.fd = e->theirs[i] >= 0 ? e->theirs[i] : i;
     }
-    for (unsigned i = 0; i < options->listener_count; i++) {
-        to[3 + i].flags = UV_INHERIT_FD;
-        to[3 + i].data.fd = uv_world_listener_fd(options->listeners[i]);
-    }
+    int count = 3;
+    for (unsigned i = 0; i < options->listener_count; i++)
+        to[count++] = inherited(uv_world_listener_fd(options->listeners[i]));
+    if (options->channel)
+        to[count++] = inherited(e->theirs[CHANNEL]);
+    if (options->shared)
+        to[count++] = inherited(shared_fd(options->shared));
+    return count;
 }
 
 static int start(struct uv_child *c, const struct spawn_options *options, const char *const *env,
     const struct ends *e)
 {
-    uv_stdio_container_t descriptors[3 + SPAWN_LISTENERS_MAX];
-    fill_descriptors(descriptors, options, e);
+    uv_stdio_container_t descriptors[3 + SPAWN_LISTENERS_MAX + 2];
+    int count = fill_descriptors(descriptors, options, e);
     uv_process_options_t o = {
         .exit_cb = on_exit,
         .file = options->argv[0],
         .args = without_const(options->argv),
         .env = env ? without_const(env) : NULL,
         .cwd = options->directory,
-        .stdio_count = 3 + (int)options->listener_count,
+        .stdio_count = count,
         .stdio = descriptors,
+        .flags = options->leads_group ? UV_PROCESS_DETACHED : 0, /* setsid */
     };
-    c->pidfd = -1;
+    c->pidfd = c->group_fd = -1;
     int rc = uv_spawn(&uv_world_of_handle(&c->child.handle)->loop, &c->process, &o);
     c->process.data = &c->child.handle;
     c->pid = c->process.pid;
+    c->leads_group = rc == 0 && options->leads_group;
+    if (c->leads_group)
+        c->group_fd = (int)syscall(SYS_pidfd_open, c->pid, 0);
     return rc;
 }
 
@@ -158,9 +201,9 @@ static int spawn(struct uv_world *w, const struct spawn_options *options, const 
         child_close(&c->child);
         return rc;
     }
-    for (int i = 0; i < 3; i++)
-        if (options->standard[i])
-            *options->standard[i] = &ends.ours[i]->stream;
+    for (int i = 0; i < ENDS; i++)
+        if (place(options, i))
+            *place(options, i) = &ends.ours[i]->stream;
     *out = &c->child;
     return 0;
 }
@@ -210,6 +253,8 @@ int uv_child_signal(struct child *child, int signal)
     struct uv_child *c = of(child);
     if (c->ended)
         return -ESRCH;
+    if (signal == SIGKILL)
+        kill_group(c);
     return c->pidfd >= 0 ? adopted_child_signal(c, signal) : uv_process_kill(&c->process, signal);
 }
 

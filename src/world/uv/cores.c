@@ -7,26 +7,12 @@
  * there is the container's own.
  */
 #include "world/quota.h"
+#include "world/small_file.h"
 #include "world/uv/internal.h"
 
-#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <unistd.h>
-
-/* The whole of a small file; empty if it is not there. */
-static struct span read_small(const char *path, char *buffer, size_t size)
-{
-    struct span text = {buffer, 0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return text;
-    ssize_t got = read(fd, buffer, size);
-    close(fd);
-    if (got > 0)
-        text.len = (size_t)got;
-    return text;
-}
 
 static struct span read_of(
     const char *mount, struct span group, const char *name, char *buffer, size_t size)
@@ -35,7 +21,7 @@ static struct span read_of(
     int len = snprintf(path, sizeof(path), "%s%.*s/%s", mount, SPAN_ARG(group), name);
     if (len < 0 || (size_t)len >= sizeof(path))
         return (struct span){buffer, 0};
-    return read_small(path, buffer, size);
+    return small_file_read(path, buffer, size);
 }
 
 static unsigned quota_at(const char *mount, struct span group, bool v1)
@@ -56,7 +42,7 @@ static unsigned fewer(unsigned cores, unsigned quota)
 static unsigned within_quotas(unsigned cores, struct span text, const char *mount, bool v1)
 {
     struct span group;
-    if (!quota_group(text, v1, &group))
+    if (!quota_group(text, v1 ? SPAN("cpu") : SPAN(""), &group))
         return cores;
     do
         cores = fewer(cores, quota_at(mount, group, v1));
@@ -73,7 +59,7 @@ unsigned uv_world_cores(struct world *w)
     if (sched_getaffinity(0, sizeof(set), &set) == 0)
         cores = (unsigned)CPU_COUNT(&set);
     char text[2048];
-    struct span groups = read_small("/proc/self/cgroup", text, sizeof(text));
+    struct span groups = small_file_read("/proc/self/cgroup", text, sizeof(text));
     cores = within_quotas(cores, groups, "/sys/fs/cgroup", false);
     cores = within_quotas(cores, groups, "/sys/fs/cgroup/unified", false);
     cores = within_quotas(cores, groups, "/sys/fs/cgroup/cpu", true);

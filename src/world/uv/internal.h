@@ -8,6 +8,7 @@
 #include "world/ops.h"
 #include "world/uv/uv_world.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <uv.h>
 
@@ -18,10 +19,12 @@ enum kind {
     KIND_STREAM,
     KIND_LISTENER,
     KIND_CHILD,
+    KIND_SHARED,
     KIND_SIGNALS,
     KIND_FILE,
     KIND_WATCH,
     KIND_THREAD,
+    KIND_COMPANION,
     KIND_COUNT
 };
 
@@ -36,6 +39,7 @@ struct mailbox {
 
 struct uv_world {
     struct world world;
+    struct work work;
     uv_loop_t loop;
     uv_prepare_t before_poll;
     uv_check_t after_poll;
@@ -172,6 +176,12 @@ void uv_stream_cancel_on_end(struct stream *s, struct coro *c);
 void uv_stream_peer(const struct stream *s, struct address *out);
 void uv_stream_close(struct stream *s);
 
+/* pair.c: a socket pair: a stream on one end, and the other, which blocks and is the caller's. */
+int pair_with(struct uv_world *w, struct uv_stream **ours, int *theirs);
+int uv_world_stream_pair(struct world *w, struct stream **a, struct stream **b);
+ssize_t uv_stream_write_passing(
+    struct stream *s, const void *data, size_t size, struct stream *passed);
+
 int uv_world_listen(struct world *w, const struct address *at, const struct listen_options *options,
     struct listener **out);
 int uv_listener_accept(struct listener *l, struct stream **out);
@@ -182,7 +192,7 @@ void uv_listener_close(struct listener *l);
 
 int uv_world_connect(struct world *w, const struct address *to, struct stream **out);
 
-/* ---- child.c, adopted_child.c ---- */
+/* ---- child.c, adopted_child.c, limit.c, cgroup.c ---- */
 
 struct uv_child {
     struct child child;
@@ -190,9 +200,13 @@ struct uv_child {
     uv_process_t process;
     uv_poll_t poll;
     int pidfd; /* of one that was adopted; -1 */
+    bool leads_group;
+    int group_fd; /* a pidfd of one that leads a process group, until it has ended; -1 */
     int pid;
     struct coro *waiter;
     bool ended;
+    bool ran_out_of_memory; /* known when it has ended */
+    struct cgroup *cgroup;  /* its own, or NULL */
     struct child_exit exit;
 };
 
@@ -200,6 +214,34 @@ struct uv_child {
 void child_has_ended(struct uv_child *c, uv_handle_t *uv);
 /* pidfd_send_signal. */
 int adopted_child_signal(const struct uv_child *c, int signal);
+
+/* cgroup.c: a control group of memory, which holds one child. */
+struct cgroup;
+/* Makes one and moves the process into it. NULL: none can be made here. */
+struct cgroup *cgroup_for(struct uv_world *w, int pid, uint64_t memory);
+/* Another limit. */
+int cgroup_limit(const struct cgroup *g, uint64_t memory);
+/* Whether the kernel has killed somebody in it for want of memory. */
+bool cgroup_ran_out(const struct cgroup *g);
+/* Kills who is left in it, where the kernel does that at once. */
+void cgroup_kill(const struct cgroup *g);
+/* Removes it when nobody is left in it. It is gone for the caller; NULL is nothing to remove. */
+void cgroup_leave(struct cgroup *g);
+
+int uv_child_limit(struct child *c, const struct child_limits *limits, enum child_memory *memory);
+int64_t uv_child_resident(struct child *c);
+bool uv_child_ran_out_of_memory(const struct child *c);
+
+/* ---- shared.c ---- */
+
+/* The descriptor, which stays the memory's. */
+int shared_fd(const struct shared *s);
+int uv_world_shared(struct world *w, size_t max, struct shared **out);
+char *uv_shared_base(const struct shared *s);
+int uv_shared_grow(struct shared *s, size_t size);
+size_t uv_shared_size(const struct shared *s);
+void uv_shared_trim(struct shared *s, size_t from);
+void uv_shared_close(struct shared *s);
 
 /* ---- The other calls of ops.h ---- */
 
@@ -212,6 +254,16 @@ int uv_world_thread(struct world *w, const char *name, int (*fn)(struct world *w
     void *arg, struct thread **out);
 int uv_thread_wait(struct thread *t, int *result);
 void uv_thread_close(struct thread *t);
+/* Starts a thread that takes no signals but those of its own faults, SIGURG and SIGPROF. */
+int thread_start(pthread_t *thread, void *(*run_it)(void *arg), void *arg)
+    __attribute__((warn_unused_result));
+
+int uv_world_companion(
+    struct world *w, const struct companion_options *options, struct companion **out);
+int uv_companion_wait(struct companion *c);
+void uv_companion_close(struct companion *c);
+int uv_companion_park(struct companion *self, int64_t until);
+void uv_companion_wake(struct companion *c);
 
 int uv_world_resolve(
     struct world *w, const char *host, uint16_t port, struct address *out, int max);

@@ -14,6 +14,7 @@
  */
 #include "base/bug.h"
 #include "base/mem.h"
+#include "world/real_work.h"
 #include "world/uv/internal.h"
 #include "world/uv/tsan.h"
 
@@ -207,12 +208,23 @@ static const struct world_ops ops = {
     .cancel_on_end = uv_stream_cancel_on_end,
     .quiet = uv_stream_quiet,
     .stream_close = uv_stream_close,
+    .stream_pair = uv_world_stream_pair,
+    .write_passing = uv_stream_write_passing,
     .resolve = uv_world_resolve,
     .spawn = uv_world_spawn,
     .child_pid = uv_child_pid,
     .child_wait = uv_child_wait,
     .child_signal = uv_child_signal,
     .child_close = uv_child_close,
+    .child_limit = uv_child_limit,
+    .child_resident = uv_child_resident,
+    .child_ran_out_of_memory = uv_child_ran_out_of_memory,
+    .shared = uv_world_shared,
+    .shared_base = uv_shared_base,
+    .shared_grow = uv_shared_grow,
+    .shared_size = uv_shared_size,
+    .shared_trim = uv_shared_trim,
+    .shared_close = uv_shared_close,
     .inherited_stream = uv_world_inherited_stream,
     .signals = uv_world_signals,
     .signals_next = uv_signals_next,
@@ -230,6 +242,11 @@ static const struct world_ops ops = {
     .thread = uv_world_thread,
     .thread_wait = uv_thread_wait,
     .thread_close = uv_thread_close,
+    .companion = uv_world_companion,
+    .companion_wait = uv_companion_wait,
+    .companion_close = uv_companion_close,
+    .companion_park = uv_companion_park,
+    .companion_wake = uv_companion_wake,
     .post = mailbox_post,
     .watch = uv_world_watch,
     .watch_wait = uv_watch_wait,
@@ -278,6 +295,8 @@ int uv_world_open(struct world **out, const struct uv_world_options *options)
         return -ENOMEM;
     w->world.ops = &ops;
     w->world.log = options->log;
+    w->world.work = &w->work;
+    work_real_init(&w->work);
     w->timer_at = DEADLINE_NEVER;
     read_clock(w);
     w->options = *options;
@@ -351,10 +370,12 @@ static void check_all_closed(const struct uv_world *w)
         [KIND_STREAM] = "streams",
         [KIND_LISTENER] = "listeners",
         [KIND_CHILD] = "children",
+        [KIND_SHARED] = "shared memories",
         [KIND_SIGNALS] = "sets of signals",
         [KIND_FILE] = "files",
         [KIND_WATCH] = "watches",
         [KIND_THREAD] = "threads",
+        [KIND_COMPANION] = "companions",
     };
     char left[256] = "";
     size_t len = 0;

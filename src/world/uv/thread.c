@@ -66,7 +66,7 @@ static void is_over(struct message *m)
 
 /* Signals are for the first thread; a thread's faults are its own, the watchdog asks with SIGURG,
  * and a profiler with SIGPROF. */
-static int start(struct uv_thread *t)
+int thread_start(pthread_t *thread, void *(*run_it)(void *arg), void *arg)
 {
     static const int own[] = {
         SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS, SIGURG, SIGPROF};
@@ -75,8 +75,8 @@ static int start(struct uv_thread *t)
     sigfillset(&blocked);
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
         sigdelset(&blocked, own[i]);
-    pthread_sigmask(SIG_BLOCK, &blocked, &before);
-    int error = pthread_create(&t->pthread, NULL, run, t);
+    pthread_sigmask(SIG_SETMASK, &blocked, &before);
+    int error = pthread_create(thread, NULL, run_it, arg);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return -error;
 }
@@ -90,7 +90,7 @@ static int open_and_start(struct uv_world *w, struct uv_thread *t)
         return rc;
     sem_init(&t->closed, 0, 0);
     kind_opened(w, KIND_THREAD, &t->thread.handle);
-    rc = start(t);
+    rc = thread_start(&t->pthread, run, t);
     if (rc) {
         kind_closed(KIND_THREAD, &t->thread.handle);
         sem_destroy(&t->closed);

@@ -34,6 +34,10 @@ struct uv_world_options {
     /* A turn of the loop that takes longer is reported with the stack that it is in; 0:
      * WATCHDOG_DEFAULT_NS; negative: nobody watches. */
     int64_t watchdog_ns;
+    /* The directory of a control group below which it may make groups to limit its children's
+     * memory; must live as long as the world. NULL: below this process's own group, where that is
+     * this process's to divide (cgroup.c). */
+    const char *cgroup;
 };
 
 #define WATCHDOG_DEFAULT_NS (50 * NS_PER_MS)

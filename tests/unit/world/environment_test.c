@@ -74,7 +74,8 @@ static void quotas_are_rounded_up_to_cores(void **state)
 static void assert_group(struct span text, bool v1, const char *expected)
 {
     struct span path;
-    assert_int_equal(quota_group(text, v1, &path), expected != NULL);
+    struct span controller = v1 ? SPAN("cpu") : SPAN("");
+    assert_int_equal(quota_group(text, controller, &path), expected != NULL);
     if (expected)
         assert_true(span_equal(path, span_of(expected)));
 }

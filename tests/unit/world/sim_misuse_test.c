@@ -196,6 +196,77 @@ static void threads_and_sharing_are_checked(void **state)
         "world_share_listener by process 'test' of a listener of process 'test'", "seed 1");
 }
 
+/* ---- Companions ---- */
+
+static struct companion *hand;
+
+static void never_end(struct companion *self, void *arg)
+{
+    while (companion_park(self, DEADLINE_NEVER) == 0)
+        continue;
+}
+
+static void start_hand(struct world *w)
+{
+    struct companion_options options = {.name = "hand", .run = never_end};
+    must(world_companion(w, &options, &hand) == 0);
+}
+
+static int have_a_hand(struct world *w, void *arg)
+{
+    start_hand(w);
+    return world_sleep(w, 1000 * NS_PER_S);
+}
+
+static int close_the_hand(struct world *w, void *arg)
+{
+    start_hand(w);
+    companion_close(hand);
+    return 0;
+}
+
+static void close_a_running_companion(void)
+{
+    run_mistake(close_the_hand);
+}
+
+static int wake_a_strange_hand(struct world *w, void *arg)
+{
+    start(u.here, have_a_hand, NULL);
+    must_sleep(w, NS_PER_MS);
+    companion_wake(hand);
+    return 0;
+}
+
+static void wake_in_another_process(void)
+{
+    run_mistake(wake_a_strange_hand);
+}
+
+static int park_for_the_hand(struct world *w, void *arg)
+{
+    start_hand(w);
+    return companion_park(hand, DEADLINE_NEVER);
+}
+
+static void park_in_another_coroutine(void)
+{
+    run_mistake(park_for_the_hand);
+}
+
+static void companions_are_checked(void **state)
+{
+    assert_caught(close_a_running_companion, "companion_close was called on a companion that runs",
+        "coroutine 'hand'");
+    assert_caught(wake_in_another_process,
+        "companion_wake from process 'test' of 'hand' in process 'test'", "seed 1");
+#ifdef WEIR_DEBUG
+    assert_caught(park_in_another_coroutine,
+        "companion_park was called by another coroutine than the companion 'hand' itself",
+        "seed 1");
+#endif
+}
+
 /* ---- Those who do not end ---- */
 
 static struct world *own;
@@ -283,6 +354,7 @@ int main(void)
         cmocka_unit_test(mail_to_strangers_and_to_the_dead_is_caught),
         cmocka_unit_test(what_is_for_others_is_caught),
         cmocka_unit_test(threads_and_sharing_are_checked),
+        cmocka_unit_test(companions_are_checked),
         cmocka_unit_test(what_never_ends_is_caught),
 #ifdef WEIR_DEBUG
         cmocka_unit_test(misuse_of_the_world_is_caught),

@@ -140,6 +140,83 @@ static void threads_that_run(void **state)
     assert_caught(close_with_a_thread, "a world was closed with these still open: 1 threads");
 }
 
+/* ---- Companions ---- */
+
+static void never_end(struct companion *self, void *arg)
+{
+    while (companion_park(self, DEADLINE_NEVER) == 0)
+        continue;
+}
+
+static int start_companion(struct companion **out, int niceness)
+{
+    struct companion_options options = {.name = "hand", .run = never_end, .nice = niceness};
+    return world_companion(w, &options, out);
+}
+
+static int close_a_busy_one(void *arg)
+{
+    struct companion *c;
+    int rc = start_companion(&c, 0);
+    companion_close(c);
+    return rc;
+}
+
+static void close_a_running_companion(void)
+{
+    run_mistake(close_a_busy_one);
+}
+
+static int leave_a_companion(void *arg)
+{
+    struct companion *c;
+    return start_companion(&c, 0);
+}
+
+static void close_with_a_companion(void)
+{
+    run_mistake(leave_a_companion);
+    uv_world_close(w);
+}
+
+static int park_for_another(void *arg)
+{
+    struct companion *c;
+    int rc = start_companion(&c, 0);
+    return rc ? rc : companion_park(c, DEADLINE_NEVER);
+}
+
+static void park_in_a_coroutine(void)
+{
+    run_mistake(park_for_another);
+}
+
+static int be_rude(void *arg)
+{
+    struct companion *c;
+    return start_companion(&c, -1);
+}
+
+static void start_a_rude_companion(void)
+{
+    run_mistake(be_rude);
+}
+
+static void companions_that_run(void **state)
+{
+    assert_caught(close_a_running_companion, "companion_close was called on a companion that runs");
+    assert_caught(close_with_a_companion, "a world was closed with these still open: 1 companions");
+}
+
+static void companions_of_others(void **state)
+{
+    only_in_debug_builds();
+    assert_caught(park_in_a_coroutine,
+        "companion_park was called by another thread than the companion 'hand' itself");
+    assert_caught(
+        start_a_rude_companion, "world_companion was given a niceness of -1; it is 0 to 19");
+}
+
 static void use_on_another_thread(void **state)
 {
     only_in_debug_builds();
@@ -291,6 +368,8 @@ int main(void)
         cmocka_unit_test(waits_outside_coroutines),
         cmocka_unit_test(use_on_another_thread),
         cmocka_unit_test(threads_that_run),
+        cmocka_unit_test(companions_that_run),
+        cmocka_unit_test(companions_of_others),
         cmocka_unit_test(coroutines_of_another_world),
         cmocka_unit_test(use_after_close),
         cmocka_unit_test(two_in_one_call),
