@@ -28,6 +28,11 @@ enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSO
  * bytes (0: JSON_TEXT_MAX) or deeper than JSON_DEPTH_MAX, -ENOMEM. `e` may be NULL. */
 int json_parse(struct json **out, struct span text, size_t max, struct error *e)
     __attribute__((warn_unused_result));
+/* The same without a copy of the text, which is destroyed and must live as long as the document:
+ * `text` has JSON_PARSE_PADDING writable bytes behind its `len`. */
+#define JSON_PARSE_PADDING 4
+int json_parse_in_place(struct json **out, char *text, size_t len, size_t max, struct error *e)
+    __attribute__((warn_unused_result));
 /* NULL is nothing to free. */
 void json_free(struct json *j);
 
@@ -39,7 +44,8 @@ bool json_bool(const struct json_value *v, bool otherwise);
 double json_number(const struct json_value *v, double otherwise);
 /* Whether it is a number without fraction that fits; and then which. */
 bool json_integer(const struct json_value *v, int64_t *out);
-/* The text, which borrows from the document, or {NULL, 0}. It may hold zero bytes. */
+/* The text, which borrows from the document, or {NULL, 0}. It ends with a zero byte that is not
+ * counted, and may hold others. So does a member's name. */
 struct span json_string(const struct json_value *v);
 
 /* Elements of an array or members of an object; 0 for anything else. */
@@ -62,5 +68,15 @@ const struct json_value *json_next(struct json_iter *it, struct span *name);
 /* All: 0, -ENOMEM or -ENOBUFS. */
 int json_write_string(struct bytes *out, struct span s) __attribute__((warn_unused_result));
 int json_write_integer(struct bytes *out, int64_t n) __attribute__((warn_unused_result));
+/* In the fewest digits that read back as the same number; -EINVAL for what JSON has not (NaN). */
+int json_write_number(struct bytes *out, double n) __attribute__((warn_unused_result));
 /* A document's value, without white space. */
 int json_write(struct bytes *out, const struct json_value *v) __attribute__((warn_unused_result));
+
+/* The same two for those who write elsewhere. How many bytes the number has, or 0: JSON has it
+ * not. */
+#define JSON_NUMBER_MAX 40
+size_t json_format_number(char text[JSON_NUMBER_MAX], double n);
+/* 0, -ENOMEM. You now own the text, which mem_free frees. */
+int json_text(const struct json_value *v, char **text, size_t *len)
+    __attribute__((warn_unused_result));

@@ -7,6 +7,8 @@
 #include "data/json.h"
 
 #include <errno.h>
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -201,6 +203,65 @@ static void a_full_buffer_is_left_as_it_was(void **state)
     bytes_release(&out);
 }
 
+static void a_text_is_read_in_place(void **state)
+{
+    /* The padding is not the text's: it holds what would be wrong there. */
+    char text[] = "{\"a\\n\":[\"b\\u00e9\",12]}[[[[";
+    struct json *j;
+    assert_int_equal(
+        json_parse_in_place(&j, text, sizeof text - 1 - JSON_PARSE_PADDING, 0, NULL), 0);
+    const struct json_value *a = json_member(json_root(j), "a\n");
+    struct json_iter it = json_iter(a);
+    struct span b = json_string(json_next(&it, NULL));
+    assert_true(span_equal(b, SPAN("b\xc3\xa9")));
+    assert_int_equal(b.ptr[b.len], '\0');
+    assert_true(b.ptr > text && b.ptr < text + sizeof text); /* nothing was copied */
+    json_free(j);
+
+    char wrong[] = "[1,\n2}....";
+    struct error e;
+    assert_int_equal(
+        json_parse_in_place(&j, wrong, sizeof wrong - 1 - JSON_PARSE_PADDING, 0, &e), -EINVAL);
+    assert_memory_equal(e.sentence, "line 2, column 2:", 17);
+    assert_int_equal(json_parse_in_place(&j, wrong, 5, 4, &e), -EMSGSIZE);
+}
+
+static void numbers_have_the_fewest_digits(void **state)
+{
+    static const struct {
+        double n;
+        const char *text;
+    } cases[] = {
+        {0, "0"},
+        {-0.0, "-0.0"}, /* "-0" would read back as 0 */
+        {1, "1"},
+        {-3, "-3"},
+        {0.1, "0.1"},
+        {1.0 / 3, "0.3333333333333333"},
+        {5e-324, "5e-324"},
+        {DBL_MAX, "1.7976931348623157e308"},
+        {-DBL_MIN, "-2.2250738585072014e-308"},
+        {9007199254740993.0, "9007199254740992"},
+        {123456789.125, "123456789.125"},
+    };
+    struct bytes out;
+    bytes_init(&out, 100);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        bytes_reset(&out);
+        assert_int_equal(json_write_number(&out, cases[i].n), 0);
+        if (!span_equal(bytes_span(&out), span_of(cases[i].text)))
+            fail_msg("%s was written as %.*s", cases[i].text, SPAN_ARG(out));
+        struct json *j;
+        assert_int_equal(json_parse(&j, bytes_span(&out), 0, NULL), 0);
+        double back = json_number(json_root(j), NAN);
+        assert_memory_equal(&back, &cases[i].n, sizeof back);
+        json_free(j);
+    }
+    assert_int_equal(json_write_number(&out, NAN), -EINVAL);
+    assert_int_equal(json_write_number(&out, -INFINITY), -EINVAL);
+    bytes_release(&out);
+}
+
 static bool parse_and_write(void)
 {
     struct json *j;
@@ -232,6 +293,8 @@ int main(void)
         cmocka_unit_test(what_is_written_reads_back),
         cmocka_unit_test(strings_are_escaped_and_always_utf8),
         cmocka_unit_test(a_full_buffer_is_left_as_it_was),
+        cmocka_unit_test(a_text_is_read_in_place),
+        cmocka_unit_test(numbers_have_the_fewest_digits),
         cmocka_unit_test(both_survive_the_loss_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
