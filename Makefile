@@ -7,6 +7,8 @@
 #   make bench       build for release, run the benchmarks one after another and show what they measured
 #   make bench-http  build for release, measure the HTTP server beside Debian's nginx, some 15 minutes;
 #                    ARGS='--only direct,start --rounds 3' measures less, bench/http/run.py --help says more
+#   make bench-pool  build for release, measure steps in their pools beside Python's executors, some 6 minutes;
+#                    ARGS='--only one,http --rounds 5' measures less, bench/pool/run.py --help says more
 #   make sim         run the simulations; SEED=7 make sim replays one, SEEDS=1000 make sim tries that many
 #   make fuzz        run every fuzz target; RUNS and SECONDS_EACH bound each
 #   make format      format the C files
@@ -44,6 +46,11 @@ bench-http:
 	@sh tools/build release $(RELEASE)
 	@sh tools/bench-http $(ARGS)
 
+bench-pool:
+	@sh tools/setup bench
+	@sh tools/build release $(RELEASE)
+	@sh tools/bench-pool $(ARGS)
+
 sim: all
 	@meson test -C build/debug --no-rebuild --suite sim --verbose --num-processes 1 -t 0
 
@@ -66,4 +73,4 @@ lint:
 clean:
 	rm -rf build
 
-.PHONY: all help test install bench bench-http sim fuzz format tidy lint clean
+.PHONY: all help test install bench bench-http bench-pool sim fuzz format tidy lint clean

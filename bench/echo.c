@@ -9,6 +9,7 @@
  * processor time a message is told: it does not depend on how good the load generator is.
  */
 #include "bench.h"
+#include "pin.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -53,30 +54,12 @@ static void die(const char *what)
     exit(1);
 }
 
-/* The nth processor we may run on, or the last. */
-static void pin_to(int nth)
-{
-    cpu_set_t may;
-    if (sched_getaffinity(0, sizeof may, &may) != 0)
-        return;
-    int chosen = -1;
-    for (int cpu = 0, seen = 0; cpu < CPU_SETSIZE && seen <= nth; cpu++)
-        if (CPU_ISSET(cpu, &may)) {
-            chosen = cpu;
-            seen++;
-        }
-    cpu_set_t only;
-    CPU_ZERO(&only);
-    CPU_SET(chosen, &only);
-    sched_setaffinity(0, sizeof only, &only);
-}
-
 /* ---- The servers ---- */
 
 static void run_server(const struct server *s, const cpu_set_t *all, int out)
 {
     sched_setaffinity(0, sizeof *all, all);
-    pin_to(0);
+    bench_pin(NULL, 0);
     dup2(out, STDOUT_FILENO);
     execv(s->argv[0], s->argv);
     die(s->argv[0]);
@@ -228,7 +211,7 @@ int main(int argc, char **argv)
     }
     cpu_set_t all;
     sched_getaffinity(0, sizeof all, &all);
-    pin_to(1);
+    bench_pin(NULL, 1);
     printf("echo over loopback TCP, %d connections, %d-byte messages, %d rounds\n", connections,
         PAYLOAD, rounds);
     struct bench_series ratio = {0};

@@ -10,6 +10,7 @@
  * Loops run on the first of the processors we may use, who posts on the second.
  */
 #include "bench.h"
+#include "pin.h"
 
 #include "world/uv/uv_world.h"
 
@@ -30,6 +31,7 @@
 #define SENDERS_MAX 2
 
 static struct world *w;
+static cpu_set_t may; /* the processors that we may use */
 
 static void die(const char *what)
 {
@@ -41,26 +43,6 @@ static void rest(void)
 {
     struct timespec t = {.tv_nsec = REST_NS};
     nanosleep(&t, NULL);
-}
-
-/* The nth processor we may run on, or the last. */
-static void pin_to(int nth)
-{
-    static cpu_set_t may;
-    static bool asked;
-    if (!asked)
-        sched_getaffinity(0, sizeof may, &may);
-    asked = true;
-    int chosen = 0;
-    for (int cpu = 0, seen = 0; cpu < CPU_SETSIZE && seen <= nth; cpu++)
-        if (CPU_ISSET(cpu, &may)) {
-            chosen = cpu;
-            seen++;
-        }
-    cpu_set_t only;
-    CPU_ZERO(&only);
-    CPU_SET(chosen, &only);
-    sched_setaffinity(0, sizeof only, &only);
 }
 
 /* ---- (a) Waking ---- */
@@ -100,7 +82,7 @@ struct bare {
 static void *run_bare(void *arg)
 {
     struct bare *b = arg;
-    pin_to(0);
+    bench_pin(&may, 0);
     for (;;) {
         struct epoll_event e;
         uint64_t rings;
@@ -271,14 +253,15 @@ static int until_end(void *arg)
 
 static void *run_loop(void *arg)
 {
-    pin_to(0);
+    bench_pin(&may, 0);
     return uv_world_run(w, "main", until_end, NULL) == 0 ? w : NULL;
 }
 
 int main(void)
 {
     struct uv_world_options options = {.name = "bench"};
-    pin_to(1);
+    sched_getaffinity(0, sizeof may, &may);
+    bench_pin(&may, 1);
     pthread_t loop;
     if (uv_world_open(&w, &options) != 0)
         die("world");

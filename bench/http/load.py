@@ -32,6 +32,12 @@ request = function()
 end
 """
 
+POST = """\
+wrk.method = "POST"
+wrk.body = [[%s]]
+wrk.headers["Content-Type"] = "application/json"
+"""
+
 # `others`: how much of a processor was taken meanwhile by what is not part of the bench.
 Run = namedtuple("Run", "rate p50_us p99_us cpu_us others")
 
@@ -42,19 +48,31 @@ def _own_cpu_ns(machine):
     return sum(server.cpu_ns() for server in machine.running) + int((ended.ru_utime + ended.ru_stime) * 1e9)
 
 
-def wrk(machine, server, path, connections, seconds, paths=None):
-    """Loads one server from the other core: requests/s, latencies, and the server's processor time a request."""
+class Others:
+    """How much of a processor is taken, from now on, by what is not part of the bench."""
+
+    def __init__(self, machine):
+        self.machine, self.began = machine, time.monotonic_ns()
+        self.busy, self.own = processes.busy_ns(machine.cores), _own_cpu_ns(machine)
+
+    def so_far(self):
+        own = _own_cpu_ns(self.machine) - self.own
+        busy = processes.busy_ns(self.machine.cores) - self.busy
+        return max(0, busy - own) / (time.monotonic_ns() - self.began)
+
+
+def wrk(machine, server, path, connections, seconds, paths=None, body=None):
+    """Loads one server from the other core: requests/s, latencies, and the server's processor time a request. With a body,
+    it is posted."""
     script = os.path.join(machine.folder, "report.lua")
     with open(script, "w") as lua:
-        lua.write(REPORT + (PATHS % paths if paths else ""))
+        lua.write(REPORT + (PATHS % paths if paths else "") + (POST % body if body else ""))
     argv = [machine.wrk, "-t1", "-c%d" % connections, "-d%ds" % seconds, "-s", script,
             "http://%s%s" % (server.address, path)]
-    began = time.monotonic_ns()
-    busy, cpu, all_cpu = processes.busy_ns(machine.cores), server.cpu_ns(), _own_cpu_ns(machine)
+    others, cpu = Others(machine), server.cpu_ns()
     process = machine.load(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     said, _ = process.communicate(timeout=seconds + 30)
-    cpu, all_cpu = server.cpu_ns() - cpu, _own_cpu_ns(machine) - all_cpu
-    others = max(0, processes.busy_ns(machine.cores) - busy - all_cpu) / (time.monotonic_ns() - began)
+    cpu, taken = server.cpu_ns() - cpu, others.so_far()
     lines = [line.split()[1:] for line in said.splitlines() if line.startswith("exactly ")]
     if process.returncode != 0 or not lines:
         raise SystemExit("bench-http: wrk failed:\n" + said)
@@ -62,7 +80,7 @@ def wrk(machine, server, path, connections, seconds, paths=None):
     if errors or not requests:
         raise SystemExit("bench-http: %s failed %d of %d requests:\n%s%s" % (
             server.name, errors, requests, said, server.said()))
-    return Run(requests * 1e6 / duration_us, p50, p99, cpu / 1e3 / requests, others)
+    return Run(requests * 1e6 / duration_us, p50, p99, cpu / 1e3 / requests, taken)
 
 
 TOO_MUCH = 0.08

@@ -4,6 +4,7 @@
 #include "app/admin.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 /* 10,000 routes have some 60 MB of figures. */
 #define TEXT_MAX (256 * 1024 * 1024)
@@ -59,6 +60,18 @@ static int reply_config(struct http_request *r, const struct admin *a)
     return rc;
 }
 
+static int reply_ready(struct http_request *r, const struct admin *a)
+{
+    const char *pool = a->pools ? pools_not_ready(a->pools) : NULL;
+    char sentence[160];
+    if (!a->ready)
+        return http_reply_status(r, 503, NULL, 0, "this server drains");
+    if (!pool)
+        return reply_text(r, 200, "text/plain; charset=utf-8", SPAN("ready\n"));
+    snprintf(sentence, sizeof(sentence), "pool '%.63s' has no worker that has done a task", pool);
+    return http_reply_status(r, 503, NULL, 0, sentence);
+}
+
 static int reply(struct http_request *r, const struct admin *a)
 {
     struct span path = r->head->path;
@@ -68,8 +81,7 @@ static int reply(struct http_request *r, const struct admin *a)
     if (span_equal(path, SPAN("/livez")))
         return reply_text(r, 200, "text/plain; charset=utf-8", SPAN("live\n"));
     if (span_equal(path, SPAN("/readyz")))
-        return a->ready ? reply_text(r, 200, "text/plain; charset=utf-8", SPAN("ready\n"))
-                        : http_reply_status(r, 503, NULL, 0, "this server drains");
+        return reply_ready(r, a);
     if (span_equal(path, SPAN("/metrics")) && a->ready)
         return reply_metrics(r, a);
     if (span_equal(path, SPAN("/config")))

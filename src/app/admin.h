@@ -2,7 +2,8 @@
  * admin.h: what those who run a server may ask it, on a listener of its own.
  *
  *     /livez     200 while the process answers at all
- *     /readyz    200 while it takes requests; 503 once it drains
+ *     /readyz    200 while it takes requests and every pool has done a task; 503 otherwise, and
+ *                once it drains
  *     /metrics   Prometheus text
  *     /config    the configuration in use, as JSON, without secrets
  */
@@ -11,10 +12,12 @@
 #include "conf/config.h"
 #include "http/server.h"
 #include "meter/meter.h"
+#include "pool/pool.h"
 
 struct admin {
     const struct conf *conf;
     const struct meter *meter;
+    const struct pools *pools; /* NULL: there are none */
     bool ready;
 };
 

@@ -8,6 +8,7 @@
 
 #include "flow/flow.h"
 #include "http/router.h"
+#include "step/step.h"
 #include "world/address.h"
 #include "world/world.h"
 
@@ -52,16 +53,13 @@ static void find_twin(const struct config *c, unsigned nth, struct conf_errors *
 
 static void check_admin(const struct config *c, struct conf_errors *errors)
 {
-    /* The admin's address is a plain text of the configuration, without a mark of its own. */
-    struct conf_mark mark = {
-        .file = c->listen_count ? c->listen[0].mark.file : "configuration", .line = 1, .column = 1};
     struct address admin;
     struct address other;
     struct error e;
     if (!c->admin)
         return;
     if (address_parse(&admin, c->admin, &e)) {
-        conf_error(errors, &mark, "admin: %s", e.sentence);
+        conf_error(errors, &c->admin_mark, "admin: %s", e.sentence);
         return;
     }
     for (unsigned i = 0; i < c->listen_count; i++) {
@@ -86,7 +84,8 @@ static void check_addresses(const struct config *c, struct conf_errors *errors)
 
 /* ---- Routes ---- */
 
-static int check_route(struct router *router, struct conf_route *route, struct conf_errors *errors)
+static int check_route(struct router *router, struct conf_route *route,
+    const struct flow_steps *steps, struct conf_errors *errors)
 {
     struct error e;
     void *other = NULL;
@@ -104,30 +103,79 @@ static int check_route(struct router *router, struct conf_route *route, struct c
         return 0;
 
     struct flow *flow;
-    rc = flow_compile(&flow, route, errors);
+    rc = flow_compile(&flow, route, steps, errors);
     if (rc == 0)
         flow_free(flow);
     return rc == -ENOMEM ? rc : 0;
 }
 
-static int check_routes(const struct config *c, struct conf_errors *errors)
+static int check_routes(const struct config *c, bool unsafe, struct conf_errors *errors)
 {
+    struct flow_steps steps = {.config = c, .unsafe = unsafe};
     static const uint64_t no_secret[2] = {0, 0}; /* nobody chooses names to collide with his own */
     struct router *router;
     int rc = router_new(&router, no_secret);
     if (rc)
         return rc;
     for (unsigned i = 0; i < c->route_count && rc == 0; i++)
-        rc = check_route(router, &c->routes[i], errors);
+        rc = check_route(router, &c->routes[i], &steps, errors);
     router_free(router);
     return rc;
 }
 
-int app_check(const struct conf *conf, struct conf_errors *errors)
+/* ---- Steps ---- */
+
+/* Another name for one that is built in. */
+static void check_builtin(const struct conf_step *s, bool unsafe, struct conf_errors *errors)
+{
+    bool harms = false;
+    if (!step_is_builtin(s->step, &harms))
+        conf_error(errors, &s->mark,
+            "there is no built-in step '%s'; of a plugin, say which: "
+            "{plugin: FILE.so, step: %s}",
+            s->step, s->step);
+    else if (harms && !unsafe)
+        conf_error(errors, &s->mark,
+            "the step '%s' is made to do harm, and runs only with --unsafe-steps", s->step);
+}
+
+static int check_plugin(const struct conf_step *s, struct conf_errors *errors)
+{
+    struct step_spec spec = {.name = s->name, .plugin = s->plugin, .step = s->step};
+    struct step_set *set;
+    struct error e;
+    int rc = step_set_new(&set, &spec, 1, true, &e);
+    if (rc == -ENOMEM)
+        return rc;
+    if (rc)
+        conf_error(errors, &s->mark, "%s", e.sentence);
+    else
+        step_set_free(set);
+    return 0;
+}
+
+int app_check_plugins(const struct conf *conf, struct conf_errors *errors)
+{
+    const struct config *c = conf_config(conf);
+    int rc = 0;
+    for (unsigned i = 0; i < c->step_count && rc == 0; i++)
+        if (c->steps[i].plugin)
+            rc = check_plugin(&c->steps[i], errors);
+    if (rc)
+        return rc;
+    return conf_errors_count(errors) ? -EINVAL : 0;
+}
+
+/* ---- All ---- */
+
+int app_check(const struct conf *conf, bool unsafe, struct conf_errors *errors)
 {
     const struct config *c = conf_config(conf);
     check_addresses(c, errors);
-    int rc = check_routes(c, errors);
+    for (unsigned i = 0; i < c->step_count; i++)
+        if (!c->steps[i].plugin)
+            check_builtin(&c->steps[i], unsafe, errors);
+    int rc = check_routes(c, unsafe, errors);
     if (rc)
         return rc;
     return conf_errors_count(errors) ? -EINVAL : 0;

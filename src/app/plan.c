@@ -9,7 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define TEXT_MAX (16u << 20) /* of a configuration, written out */
+#define TEXT_MAX (16u << 20)     /* of a configuration, written out */
+#define START_NS (10 * NS_PER_S) /* of a server whose pools are ready at once */
 
 /* ---- Reading ---- */
 
@@ -20,12 +21,12 @@ int plan_read(struct conf **out, const struct plan_source *source, struct conf_e
     int rc = conf_load(&conf, source->path, source->files, errors);
     if (rc)
         return rc;
-    rc = app_check(conf, errors);
+    rc = app_check(conf, source->unsafe, errors);
     /* Checked before: places are those in the file. */
     if (rc == 0 && o && (o->listen || o->log_level || o->log_format)) {
         rc = override_conf(&conf, o, errors);
         if (rc == 0)
-            rc = app_check(conf, errors);
+            rc = app_check(conf, source->unsafe, errors);
     }
     if (rc)
         conf_free(conf);
@@ -215,4 +216,41 @@ int plan_make(
     }
     *out = p;
     return 0;
+}
+
+/* ---- What servers do with them ---- */
+
+static int64_t pool_start(const struct config *c, const char *name)
+{
+    for (unsigned i = 0; i < c->pool_count; i++)
+        if (strcmp(c->pools[i].name, name) == 0)
+            return c->pools[i].start;
+    return 0;
+}
+
+int64_t plan_start_ns(const struct plan *p)
+{
+    const struct config *c = plan_config(p);
+    int64_t longest = 0;
+    for (unsigned i = 0; i < c->route_count; i++)
+        for (unsigned j = 0; j < c->routes[i].node_count; j++) {
+            const struct conf_flow_node *n = &c->routes[i].nodes[j];
+            int64_t start = n->kind == CONF_NODE_STEP ? pool_start(c, n->step.pool) : 0;
+            longest = start > longest ? start : longest;
+        }
+    return START_NS + longest;
+}
+
+void plan_log_addresses(const struct plan *p, const struct log *log)
+{
+    struct address at;
+    char text[ADDRESS_TEXT_MAX];
+    for (unsigned i = 0; i < p->set_count; i++) {
+        listener_address(p->sets[i]->listeners[0], &at);
+        log_info(log, "listening on %s", address_print(&at, text));
+    }
+    if (p->admin) {
+        listener_address(p->admin->listeners[0], &at);
+        log_info(log, "admin pages on %s", address_print(&at, text));
+    }
 }

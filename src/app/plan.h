@@ -18,6 +18,7 @@ struct plan_source {
     const char *path;
     const struct conf_source *files;
     const struct overrides *overrides; /* NULL: none */
+    bool unsafe;                       /* steps that are meant to do harm may be used */
 };
 
 struct plan {
@@ -37,6 +38,12 @@ int plan_make(struct plan **out, const struct plan_source *source, struct socket
 void plan_use(struct plan *p);
 /* One user less; without any it is freed, and sockets that only it used are closed. */
 void plan_drop(struct plan *p);
+
+/* How long a server may take to be ready: what its slowest pool may take for its workers, and
+ * some. */
+int64_t plan_start_ns(const struct plan *p);
+/* Says where it listens. */
+void plan_log_addresses(const struct plan *p, const struct log *log);
 
 static inline const struct config *plan_config(const struct plan *p)
 {

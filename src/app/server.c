@@ -33,11 +33,13 @@ struct post {
     struct thread *thread; /* NULL: the first, which runs on the server's own */
     struct message started;
     int started_rc;
+    struct error refused; /* by a step's init, say; code 0: the rc says it all */
 };
 
 struct server {
     struct world *world;
     struct log *log;
+    const struct server_options *options;
     struct signals *signals;
     struct control control;
     struct control_start start;
@@ -45,6 +47,7 @@ struct server {
     const struct config *config;
     struct service *service;
     struct meter *meter;
+    struct pools *pools;
     struct worker_metrics *metrics;
     struct access_writer *access;
     struct admin admin;
@@ -122,8 +125,57 @@ static void apply_log(struct server *s)
         s->log->json = log->format == CONF_LOG_JSON;
 }
 
-/* The supervisor has checked it with the same code; what is wrong now is our own mistake, or
- * another version. */
+/* The least that a step in this process may use; 0: there is none. Asked before the pools are made,
+ * since libraries look when they are loaded. */
+static unsigned least_step_threads(const struct server *s)
+{
+    unsigned least = 0;
+    unsigned cores = world_cores(s->world);
+    for (unsigned i = 0; i < s->config->pool_count; i++) {
+        const struct conf_pool *p = &s->config->pools[i];
+        unsigned size = p->kind == CONF_POOL_INLINE ? s->worker_count : p->size ? p->size : cores;
+        unsigned each = p->step_threads ? p->step_threads : cores > size ? cores / size : 1;
+        bool here = p->kind == CONF_POOL_INLINE || p->kind == CONF_POOL_THREADS;
+        if (here && (least == 0 || each < least))
+            least = each;
+    }
+    return least;
+}
+
+/* Plugins, and queues: what is wrong with a plugin shows here, and in `weir check`. */
+static int make_pools(struct server *s, struct error *e)
+{
+    s->worker_count = s->config->threads ? s->config->threads : world_cores(s->world);
+    int rc = meter_new(&s->meter, s->worker_count);
+    if (rc)
+        return error_set(e, rc, "memory", "no memory for metrics");
+    unsigned threads = least_step_threads(s);
+    if (threads > 0 && s->options->step_threads)
+        s->options->step_threads(s->options->ctx, threads);
+    return pools_new(&s->pools,
+        &(struct pools_options){
+            .config = s->config,
+            .desks = s->worker_count,
+            .cores = world_cores(s->world),
+            .worker_argv = s->options->worker_argv,
+            .unsafe = s->options->unsafe,
+            .meter = s->meter,
+            .log = s->log,
+        },
+        e);
+}
+
+static int make_service(struct server *s, struct conf_errors *errors)
+{
+    uint64_t seed[2];
+    world_random(s->world, seed, sizeof(seed));
+    struct flow_steps steps = {
+        .config = s->config, .unsafe = s->options->unsafe, .pools = s->pools};
+    return service_new(&s->service, s->config, &steps, seed, errors);
+}
+
+/* The supervisor has checked it with the same code; what is wrong now but for plugins is our own
+ * mistake, or another version. */
 static int configure(struct server *s, struct error *e)
 {
     struct conf_errors *errors = conf_errors_new();
@@ -133,11 +185,11 @@ static int configure(struct server *s, struct error *e)
     if (rc == 0) {
         s->config = conf_config(s->conf);
         apply_log(s);
-        uint64_t seed[2];
-        world_random(s->world, seed, sizeof(seed));
-        rc = service_new(&s->service, s->config, seed, errors);
+        rc = make_pools(s, e);
     }
-    if (rc) {
+    if (rc == 0)
+        rc = make_service(s, errors);
+    if (rc && !e->code) {
         struct bytes text;
         bytes_init(&text, ERROR_SENTENCE_MAX);
         if (conf_errors_write(errors, &text) != 0)
@@ -173,10 +225,13 @@ static void on_started(struct message *m)
 }
 
 /* On the worker's thread. */
-static void started(void *ctx, int rc)
+static void started(void *ctx, int rc, const struct error *e)
 {
     struct post *p = ctx;
     p->started_rc = rc;
+    error_clear(&p->refused);
+    if (e)
+        p->refused = *e;
     p->started.deliver = on_started;
     world_post(p->server->world, &p->started);
 }
@@ -195,6 +250,7 @@ static int make_workers(struct server *s)
             .count = s->worker_count,
             .config = s->config,
             .service = s->service,
+            .pools = s->pools,
             .meter = s->meter,
             .access = s->access,
             .listeners = dealt,
@@ -212,10 +268,7 @@ static int make_workers(struct server *s)
 
 static int make_shared(struct server *s)
 {
-    s->worker_count = s->config->threads ? s->config->threads : world_cores(s->world);
-    int rc = meter_new(&s->meter, s->worker_count);
-    if (rc == 0)
-        rc = worker_metrics_register(s->meter, s->service, &s->metrics);
+    int rc = worker_metrics_register(s->meter, s->service, &s->metrics);
     if (rc == 0 && s->config->log.access)
         rc = access_writer_start(&s->access, s->world, s->log);
     if (rc == 0)
@@ -224,7 +277,7 @@ static int make_shared(struct server *s)
         rc = figures_register(&s->figures, s->meter, s->workers, s->worker_count);
     if (rc == 0)
         meter_seal(s->meter);
-    s->admin = (struct admin){.conf = s->conf, .meter = s->meter};
+    s->admin = (struct admin){.conf = s->conf, .meter = s->meter, .pools = s->pools};
     return rc;
 }
 
@@ -274,16 +327,28 @@ static int start_workers(struct server *s, struct group *crew, struct error *e)
     s->waiter = NULL;
     if (rc == 0)
         rc = s->failure;
-    return rc ? error_set(e, rc, "start", "a worker cannot start: %s", error_text(rc)) : 0;
+    for (unsigned i = 0; i < begun && rc; i++)
+        if (s->posts[i].started_rc == rc && s->posts[i].refused.code) {
+            *e = s->posts[i].refused;
+            return rc;
+        }
+    return rc ? error_set(e, rc, "start", "an I/O thread cannot start: %s", error_text(rc)) : 0;
+}
+
+/* The most that is left of a start that did not succeed: nobody has been let in. */
+static int64_t drain_limit(const struct server *s)
+{
+    return s->admin.ready || s->ending ? s->config->timeouts.drain : 0;
 }
 
 static void drain_workers(struct server *s, int64_t idle_ns)
 {
+    int64_t all_ns = drain_limit(s);
     s->ending = true;
     s->admin.ready = idle_ns > 0; /* else nobody takes its place */
     for (unsigned i = 0; i < s->worker_count; i++)
         if (s->posts[i].started.deliver && s->posts[i].started_rc == 0)
-            worker_drain(s->workers[i], s->world, idle_ns, s->config->timeouts.drain);
+            worker_drain(s->workers[i], s->world, idle_ns, all_ns);
     if (s->admin_server)
         http_server_drain(s->admin_server, idle_ns, world_now(s->world) + ADMIN_DRAIN_NS);
     if (s->waiter)
@@ -358,12 +423,29 @@ static int await_end(struct server *s)
     return rc;
 }
 
+static void say_failed(struct server *s, struct error *e)
+{
+    char line[CONTROL_LINE_MAX - 1];
+    if (e->code == 0)
+        return;
+    snprintf(line, sizeof(line), "failed %.900s", e->sentence);
+    for (char *c = line; *c; c++)
+        *c = *c == '\n' ? ' ' : *c;
+    log_error(s->log, "%s", e->sentence);
+    error_clear(e); /* once */
+    int said = control_say(&s->control, line);
+    if (said)
+        log_error(s->log, "cannot tell the supervisor so: %s", error_text(said));
+}
+
 static int serve(struct server *s, struct error *e)
 {
     GROUP(crew, GROUP_INDEPENDENT);
     GROUP(beside, GROUP_INDEPENDENT);
     GROUP(admin, GROUP_INDEPENDENT);
     int rc = start_workers(s, &crew, e);
+    if (rc)
+        say_failed(s, e); /* now, since a step that hangs may hold its thread for ever */
     if (rc == 0)
         rc = start_admin(s, &admin);
     if (rc == 0) {
@@ -398,6 +480,7 @@ static void release(struct server *s)
         worker_free(s->workers[i]);
     meter_free(s->meter);
     figures_free(s->figures);
+    pools_free(s->pools);
     worker_metrics_free(s->metrics);
     mem_free(s->workers);
     mem_free(s->posts);
@@ -429,23 +512,28 @@ static int run(struct server *s, struct error *e)
     return rc ? rc : serve(s, e);
 }
 
+/* The log of a server that was given none: it has a level and a form all the same. */
+static void say_nothing(void *ctx, const char *line, size_t len)
+{
+}
+
+static int64_t no_time(void *ctx)
+{
+    return 0;
+}
+
 int server_run(struct world *w, const struct server_options *options)
 {
-    struct server s = {.world = w, .log = options->log};
+    struct log silent = {.level = LOG_ERROR, .sink = say_nothing, .wall_ns = no_time};
+    struct server s = {.world = w, .options = options, .log = options->log};
+    if (!s.log)
+        s.log = world_log(w) ? world_log(w) : &silent;
     control_init(&s.control, options->control);
     struct error e;
     error_clear(&e);
     int rc = run(&s, &e);
-    if (rc && !s.admin.ready && !s.ending && e.code) {
-        char line[CONTROL_LINE_MAX - 1];
-        snprintf(line, sizeof(line), "failed %.900s", e.sentence);
-        for (char *c = line; *c; c++)
-            *c = *c == '\n' ? ' ' : *c;
-        log_error(s.log, "%s", e.sentence);
-        int said = control_say(&s.control, line);
-        if (said)
-            log_error(s.log, "cannot tell the supervisor so: %s", error_text(said));
-    }
+    if (rc && !s.admin.ready && !s.ending)
+        say_failed(&s, &e);
     release(&s);
     return rc ? 1 : 0;
 }

@@ -11,7 +11,7 @@
  *       admin 0|1           whether the next inherited descriptor is the admin's listener
  *       go
  *     server to supervisor:
- *       ready               it accepts; the old one may go
+ *       ready               it accepts, and each pool's workers had their start; the old one may go
  *       failed SENTENCE     and it ends, with status 1
  *     supervisor to server, any time after:
  *       drain               a new server is there: idle connections get time; it ends with 0
@@ -19,7 +19,8 @@
  *       (end of stream)     the supervisor is gone: as `stop`
  *
  * It runs one I/O thread a core (config.threads), each with a world, an http server, a client and
- * flows' context of its own; the first also serves the admin listener.
+ * flows' context of its own; the first also serves the admin listener. Beside them run the pools:
+ * a desk a thread (pool/pool.h), and what their workers are.
  */
 #pragma once
 
@@ -28,7 +29,14 @@
 
 struct server_options {
     struct stream *control; /* the caller's to close */
-    struct log *log;
+    struct log *log;        /* NULL: the world's */
+    /* The program that becomes a worker process; NULL: pools that have some cannot be. */
+    const char *const *worker_argv;
+    bool unsafe; /* steps that are meant to do harm may be used */
+    /* Called before any plugin is loaded, if steps run in this process: how many threads of its own
+     * a step may use, for libraries that ask the environment. NULL: nobody is told. */
+    void (*step_threads)(void *ctx, unsigned threads);
+    void *ctx;
 };
 
 /* Runs it all, as a coroutine of the process's first world. The process's exit status: 0 after a

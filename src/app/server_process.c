@@ -150,6 +150,18 @@ const char *server_process_end(const struct server_process *p, char text[64])
     return text;
 }
 
+void server_process_why_not_ready(const struct server_process *p, char *text, size_t size)
+{
+    char end[64];
+    if (p->failure[0])
+        snprintf(text, size, "%s", p->failure);
+    else if (p->killed)
+        snprintf(text, size, "it was not ready within %lld s",
+            (long long)(plan_start_ns(p->plan) / NS_PER_S));
+    else
+        snprintf(text, size, "it %s before it was ready", server_process_end(p, end));
+}
+
 /* ---- Beginning and end ---- */
 
 static struct server_process *make(struct world *w, const struct server_start *start)

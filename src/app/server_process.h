@@ -67,5 +67,7 @@ void server_process_free(struct server_process *p);
 void server_process_tell(struct server_process *p, const char *line);
 void server_process_kill(struct server_process *p);
 
+/* Why one that has ended was never ready: what it said itself, if it did. */
+void server_process_why_not_ready(const struct server_process *p, char *text, size_t size);
 /* "was killed by SIGKILL", "ended with status 1", for people. */
 const char *server_process_end(const struct server_process *p, char text[64]);

@@ -7,7 +7,8 @@
 
 #include <errno.h>
 
-static int add_route(struct service *s, const struct conf_route *conf, struct conf_errors *errors)
+static int add_route(struct service *s, const struct conf_route *conf,
+    const struct flow_steps *steps, struct conf_errors *errors)
 {
     struct service_route *route = &s->routes[s->route_count];
     *route = (struct service_route){.conf = conf, .index = s->route_count};
@@ -19,14 +20,14 @@ static int add_route(struct service *s, const struct conf_route *conf, struct co
         conf_error(errors, &conf->route_mark, "%s", e.sentence);
         return rc;
     }
-    rc = flow_compile(&route->flow, conf, errors);
+    rc = flow_compile(&route->flow, conf, steps, errors);
     if (rc == 0)
         s->route_count++;
     return rc;
 }
 
-int service_new(struct service **out, const struct config *config, const uint64_t seed[2],
-    struct conf_errors *errors)
+int service_new(struct service **out, const struct config *config, const struct flow_steps *steps,
+    const uint64_t seed[2], struct conf_errors *errors)
 {
     struct service *s = mem_zalloc(sizeof(*s));
     if (!s)
@@ -34,7 +35,7 @@ int service_new(struct service **out, const struct config *config, const uint64_
     s->routes = mem_zalloc((config->route_count + 1) * sizeof(*s->routes));
     int rc = s->routes ? router_new(&s->router, seed) : -ENOMEM;
     for (unsigned i = 0; i < config->route_count && rc == 0; i++)
-        rc = add_route(s, &config->routes[i], errors);
+        rc = add_route(s, &config->routes[i], steps, errors);
     if (rc) {
         service_free(s);
         return rc == -ENOMEM ? rc : -EINVAL;

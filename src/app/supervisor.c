@@ -21,13 +21,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#define READY_NS         (10 * NS_PER_S) /* a server that is not ready after is killed */
-#define AT_ONCE_MAX      10              /* restarts in a row of servers that served */
+#define AT_ONCE_MAX      10 /* restarts in a row of servers that served */
 #define BACKOFF_FIRST_NS (100 * NS_PER_MS)
 #define BACKOFF_LAST_NS  (5 * NS_PER_S)
 #define LIVED_WELL_NS    (10 * NS_PER_S) /* who lived that long did not die in a loop */
 #define DRAIN_EXTRA_NS   (1 * NS_PER_S)  /* after timeouts.drain, for the server to end by itself */
+#define FAILED_NS        (1 * NS_PER_S)  /* for a server to end that has said why it cannot serve */
 #define CHECK_NS         (10 * NS_PER_S)
+/* Whoever stops us may signal the group besides the process: that is not asking twice. */
+#define SAME_STOP_NS     (500 * NS_PER_MS)
 
 enum upgrade { UPGRADE_NONE, UPGRADE_WANTED, UPGRADE_CHECKING, UPGRADE_SANE, UPGRADE_REFUSED };
 
@@ -52,6 +54,7 @@ struct supervisor {
 
     /* What signals ask for. */
     unsigned stops;
+    int64_t stop_at; /* of the first */
     bool reload_wanted;
     enum upgrade upgrade;
 
@@ -71,6 +74,15 @@ static void wake(void *ctx)
         coro_wake(s->self, 0);
 }
 
+static void note_stop(struct supervisor *s)
+{
+    int64_t now = world_now(s->world);
+    if (s->stops == 0)
+        s->stop_at = now;
+    if (s->stops == 0 || now - s->stop_at > SAME_STOP_NS)
+        s->stops++;
+}
+
 static int listen_to_signals(void *arg)
 {
     struct supervisor *s = arg;
@@ -81,7 +93,7 @@ static int listen_to_signals(void *arg)
         if (number == SIGHUP)
             s->reload_wanted = true;
         else if (number != SIGUSR2)
-            s->stops++;
+            note_stop(s);
         else if (s->upgrade == UPGRADE_NONE)
             s->upgrade = UPGRADE_WANTED;
         wake(s);
@@ -141,7 +153,7 @@ static int start_server(struct supervisor *s, struct plan *plan)
     }
     struct server_process *p = s->next;
     list_push_back(&s->servers, &p->link);
-    p->until = deadline_after(p->began, READY_NS);
+    p->until = deadline_after(p->began, plan_start_ns(plan));
     p->drain_ns = plan_config(plan)->timeouts.drain;
     log_debug(s->log, "server %d starts", p->pid);
     return 0;
@@ -229,20 +241,6 @@ static void adopt_plan(struct supervisor *s, struct plan *plan)
         s->options->configured(s->options->ctx, plan_config(plan));
 }
 
-static void say_where(struct supervisor *s)
-{
-    struct address at;
-    char text[ADDRESS_TEXT_MAX];
-    for (unsigned i = 0; i < s->good->set_count; i++) {
-        listener_address(s->good->sets[i]->listeners[0], &at);
-        log_info(s->log, "listening on %s", address_print(&at, text));
-    }
-    if (s->good->admin) {
-        listener_address(s->good->admin->listeners[0], &at);
-        log_info(s->log, "admin pages on %s", address_print(&at, text));
-    }
-}
-
 static void become_ready(struct supervisor *s, struct server_process *p)
 {
     struct server_process *old = s->serving;
@@ -255,7 +253,7 @@ static void become_ready(struct supervisor *s, struct server_process *p)
         drain(s, old);
     adopt_plan(s, p->plan);
     if (changed)
-        say_where(s);
+        plan_log_addresses(p->plan, s->log);
     log_info(s->log, "server %d serves, ready after %lld ms", p->pid,
         (long long)((world_now(s->world) - p->began) / NS_PER_MS));
     if (!s->ready_once)
@@ -264,22 +262,10 @@ static void become_ready(struct supervisor *s, struct server_process *p)
     notify(s, "READY=1\nSTATUS=Serving.");
 }
 
-static const char *why_not_ready(const struct server_process *p, char *text, size_t size)
-{
-    char end[64];
-    if (p->killed)
-        snprintf(text, size, "it was not ready within %d s", (int)(READY_NS / NS_PER_S));
-    else if (p->failure[0])
-        snprintf(text, size, "%s", p->failure);
-    else
-        snprintf(text, size, "it %s before it was ready", server_process_end(p, end));
-    return text;
-}
-
 static void did_not_start(struct supervisor *s, struct server_process *p)
 {
     char why[SERVER_LINE_MAX];
-    why_not_ready(p, why, sizeof(why));
+    server_process_why_not_ready(p, why, sizeof(why));
     bool is_reload = s->serving || (s->good && s->good != p->plan);
     s->next = NULL;
     if (is_reload) {
@@ -322,6 +308,9 @@ static void hear_servers(struct supervisor *s)
         if (!p->ended) {
             if (p == s->next && p->ready && !s->stopping)
                 become_ready(s, p);
+            else if (p->failure[0] && !p->killed) /* it may be held by what failed */
+                p->until =
+                    deadline_sooner(p->until, deadline_after(world_now(s->world), FAILED_NS));
             continue;
         }
         if (p == s->next && !s->stopping)
@@ -456,7 +445,7 @@ static void enforce_deadlines(struct supervisor *s)
         if (now < p->until)
             continue;
         log_warn(s->log, "server %d is killed: it %s", p->pid,
-            p == s->next ? "is not ready in time" : "has not ended in time");
+            p == s->next && !p->failure[0] ? "is not ready in time" : "has not ended in time");
         server_process_kill(p);
     }
     if (s->options->watchdog_ns > 0 && now >= s->ping_at) {

@@ -54,6 +54,10 @@ struct worker {
     struct world *world;         /* while it runs */
     struct http_server *server;
     struct http_client *client;
+    struct pool_desk *desk;
+    int desk_rc;         /* of pool_desk_run */
+    bool serves;         /* and `started` was told so */
+    int64_t drain_until; /* once it is told to drain */
     struct http_server_stats server_stats;
     struct http_client_stats client_stats;
     struct flow_context flows;
@@ -92,7 +96,9 @@ int worker_metrics_register(
         return -ENOMEM;
     struct meter_family *requests, *seconds;
     int rc = meter_family(meter, METER_COUNTER, "weir_http_requests_total",
-        "Requests answered, by route and status class; 'gone': the client did not wait.",
+        "Requests answered, by route and status class; 'gone': unanswered, since the client did "
+        "not "
+        "wait, or the server at the end of a drain.",
         &requests);
     if (rc == 0)
         rc = meter_family(meter, METER_HISTOGRAM, "weir_http_request_seconds",
@@ -187,6 +193,7 @@ static int make_server(struct worker *k)
             .body_rate = t->body_rate,
             .date = c->date,
             .server = c->server,
+            .timing = c->server_timing,
             .handle = handle,
             .done = done,
             .ctx = k,
@@ -241,7 +248,7 @@ static int sweep_client(void *arg)
     return rc;
 }
 
-static int serve(struct worker *k)
+static int accept_until_drained(struct worker *k)
 {
     GROUP(beside, GROUP_INDEPENDENT);
     int rc = k->access ? group_spawn(&beside, "access log", run_access_log, k) : 0;
@@ -250,32 +257,99 @@ static int serve(struct worker *k)
     if (rc) {
         for (unsigned i = 0; i < k->options.listener_count; i++)
             listener_close(k->listeners[i]);
-        k->options.started(k->options.ctx, rc);
         return rc;
     }
-    k->options.started(k->options.ctx, 0);
+    k->serves = true;
+    k->options.started(k->options.ctx, 0, NULL);
     return http_server_run(k->server, k->listeners, k->options.listener_count);
 }
 
-int worker_run(struct world *w, void *arg)
+static int run_desk(void *arg)
 {
     struct worker *k = arg;
-    k->world = w;
-    if (k->access)
-        access_log_open(k->access, w);
+    k->desk_rc = pool_desk_run(k->desk);
+    return 0;
+}
+
+/* One waits for the others to leave, too, since another thread's calls may have gone to a hand of
+ * this one's; but no longer than a drain may last. */
+static int leave_desk(struct worker *k, struct group *desk)
+{
+    pool_desk_leave(k->desk);
+    {
+        CORO_DEADLINE(k->drain_until);
+        int rc = group_wait(desk);
+        if (rc && k->desk_rc != -ETIMEDOUT) /* the drain's end, or its own */
+            return rc == -ETIMEDOUT ? 0 : rc;
+    }
+    return k->desk_rc;
+}
+
+/* A step on a companion of this thread does not end, and uses what would be freed. The supervisor
+ * will kill the process; until then there is nothing to do but to say so. */
+static void wait_for_the_end(struct worker *k)
+{
+    log_error(world_log(k->world), "a step does not end, and the server cannot without it");
+    access_log_close(k->access);
+    for (;;) {
+        CORO_SHIELD(DEADLINE_NEVER);
+        int rc = coro_park("a step that does not end");
+        (void)rc; /* whoever wakes us does so in vain */
+    }
+}
+
+static int serve(struct worker *k, struct error *e)
+{
+    GROUP(desk, GROUP_INDEPENDENT);
+    int rc = group_spawn(&desk, "pools", run_desk, k);
+    if (rc) {
+        pool_desk_leave(k->desk);
+        return rc;
+    }
+    rc = pool_desk_ready(k->desk, e);
+    if (rc == 0)
+        rc = share_listeners(k);
+    if (rc == 0)
+        rc = accept_until_drained(k);
+    if (k->drain_until == DEADLINE_NEVER) /* it failed, and the others do not know it yet */
+        k->drain_until = 0;
+    int left = leave_desk(k, &desk);
+    return rc ? rc : left;
+}
+
+static int prepare(struct worker *k)
+{
+    struct world *w = k->world;
     uint64_t seed;
     world_random(w, &seed, sizeof(seed));
     rand_init(&k->rand, seed);
     int rc = make_server(k);
     if (rc == 0)
         rc = make_client(k);
-    k->flows = (struct flow_context){.world = w, .client = k->client, .rand = &k->rand};
     if (rc == 0)
-        rc = share_listeners(k);
+        rc = pool_desk_new(&k->desk, k->options.pools, k->options.index, w);
+    k->flows =
+        (struct flow_context){.world = w, .client = k->client, .desk = k->desk, .rand = &k->rand};
+    return rc;
+}
+
+int worker_run(struct world *w, void *arg)
+{
+    struct worker *k = arg;
+    struct error e;
+    error_clear(&e);
+    k->world = w;
+    k->drain_until = DEADLINE_NEVER;
+    if (k->access)
+        access_log_open(k->access, w);
+    int rc = prepare(k);
     if (rc == 0)
-        rc = serve(k);
-    else
-        k->options.started(k->options.ctx, rc);
+        rc = serve(k, &e);
+    if (!k->serves)
+        k->options.started(k->options.ctx, rc, &e);
+    if (k->desk_rc == -ETIMEDOUT)
+        wait_for_the_end(k);
+    pool_desk_free(k->desk);
     http_client_free(k->client);
     http_server_free(k->server);
     k->server = NULL;
@@ -287,8 +361,10 @@ int worker_run(struct world *w, void *arg)
 
 static void drain(struct worker *k, int64_t idle_ns, int64_t all_ns)
 {
-    if (k->server) /* else it has ended already */
-        http_server_drain(k->server, idle_ns, deadline_after(world_now(k->world), all_ns));
+    if (!k->server) /* it has ended already */
+        return;
+    k->drain_until = deadline_after(world_now(k->world), all_ns);
+    http_server_drain(k->server, idle_ns, k->drain_until);
 }
 
 static void on_order(struct message *m)

@@ -19,14 +19,16 @@ struct worker_options {
     unsigned count; /* of workers */
     const struct config *config;
     const struct service *service;
+    struct pools *pools;
     struct meter *meter;
     struct access_writer *access; /* NULL: no access log */
     /* The listeners that it shares: the server's, open until the worker
      * has started; the array is copied. */
     struct listener *const *listeners;
     unsigned listener_count;
-    /* Called on the worker's thread: it accepts (rc 0), or never will (rc). */
-    void (*started)(void *ctx, int rc);
+    /* Called on the worker's thread: it accepts (rc 0), or never will (rc, and, unless NULL, a
+     * sentence). */
+    void (*started)(void *ctx, int rc, const struct error *e);
     void *ctx;
 };
 

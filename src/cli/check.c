@@ -3,6 +3,8 @@
  */
 #include "cli/cli.h"
 
+#include "app/check.h"
+
 #include <errno.h>
 #include <stdio.h>
 
@@ -12,6 +14,7 @@ struct check {
     const char *path;
     bool print;
     bool quiet;
+    bool unsafe;
 };
 
 static const char *plural(unsigned count)
@@ -55,12 +58,17 @@ static int check_file(struct world *w, void *arg)
 {
     const struct check *c = arg;
     struct conf_source files = real_source(w);
-    struct plan_source source = {.path = c->path, .files = &files};
+    struct plan_source source = {.path = c->path, .files = &files, .unsafe = c->unsafe};
     struct conf_errors *errors = conf_errors_new();
     struct conf *conf;
     if (!errors)
         return complain(EXIT_STATUS_ENVIRONMENT, "%s", error_text(-ENOMEM));
     int rc = plan_read(&conf, &source, errors);
+    if (rc == 0) {
+        rc = app_check_plugins(conf, errors);
+        if (rc)
+            conf_free(conf);
+    }
     int status = rc ? say_bad(c, errors, rc) : say_good(c, conf);
     if (rc == 0)
         conf_free(conf);
@@ -86,6 +94,7 @@ static int run(int argc, char **argv)
         {.letter = 'q', .name = "quiet", .flag = &c.quiet},
         {.name = "print", .flag = &c.print},
         {.name = "schema", .flag = &schema},
+        {.name = "unsafe-steps", .flag = &c.unsafe},
     };
     int count = parse_arguments(
         "check", options, sizeof(options) / sizeof(options[0]), argc, argv, operands, 1);
@@ -101,17 +110,18 @@ const struct verb verb_check = {
     .name = "check",
     .summary = "say what is wrong with a configuration",
     .help =
-        "usage: weir check [--print] [--quiet] [FILE]\n"
+        "usage: weir check [--print] [--quiet] [--unsafe-steps] [FILE]\n"
         "       weir check --schema\n"
         "\n"
         "Reads the configuration FILE (weir.yaml) and what it includes, and says on standard\n"
-        "error all that is wrong with it, a line a mistake: where, what, and what to do. Nothing\n"
-        "is opened or bound.\n"
+        "error all that is wrong with it, a line a mistake: where, what, and what to do. Plugins\n"
+        "are loaded, to see whether their steps are there; no address is bound.\n"
         "\n"
         "    -c, --config FILE  the same as FILE\n"
         "    --print            print the configuration with every default filled in; what came\n"
         "                       from ${...} is shown as ***\n"
         "    -q, --quiet        say nothing if all is well\n"
+        "    --unsafe-steps     built-in steps that are made to do harm are no mistake\n"
         "    --schema           print the JSON Schema of configuration files, for editors\n"
         "\n"
         "Exit status: 0 all is well; 1 something is wrong; 2 the command line is wrong; 3 the\n"

@@ -15,7 +15,7 @@
 struct verb {
     const char *name;
     const char *summary;
-    const char *help;
+    const char *help; /* NULL: not for people, and not told of */
     int (*run)(int argc, char **argv);
 };
 
@@ -23,6 +23,7 @@ extern const struct verb verb_serve;
 extern const struct verb verb_check;
 extern const struct verb verb_init;
 extern const struct verb verb_version;
+extern const struct verb verb_worker_process;
 
 #define CONFIG_DEFAULT "weir.yaml"
 

@@ -1,12 +1,14 @@
 /*
- * init.c: weir init: a small project that runs at once.
+ * init.c: weir init: a small project that runs at once: a server, or a step in C.
  *
- * Its files are in template/, where they can be read and tried; the build makes them part of the
- * program.
+ * Its files are in template/, where they can be read; the build makes them part of the program. In
+ * those of a step, and in their names, NAME is what it will be called.
  */
 #include "cli/cli.h"
 
+#include "base/bytes.h"
 #include "cli_template.h"
+#include "step/step.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,20 +17,47 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const struct part {
+#define PARTS_MAX    5
+#define PATH_MAX_LEN 4096
+#define TEXT_MAX     ((size_t)64 * 1024)
+
+struct part {
     const char *name;
-    const char *data;
-    size_t size;
-} parts[] = {
-    {"weir.yaml", template_weir_yaml, sizeof(template_weir_yaml)},
-    {"README.md", template_readme, sizeof(template_readme)},
+    struct span data;
 };
 
-#define PARTS        (sizeof(parts) / sizeof(parts[0]))
-#define PATH_MAX_LEN 4096
+#define EMBEDDED(text)     \
+    {                      \
+        text, sizeof(text) \
+    }
+
+struct project {
+    const char *what; /* is to be done in its directory, and how: */
+    const char *then;
+    struct part parts[PARTS_MAX];
+};
+
+static const struct project server_project = {
+    .what = "Start it",
+    .then = "weir serve",
+    .parts = {{"weir.yaml", EMBEDDED(template_weir_yaml)},
+        {"README.md", EMBEDDED(template_readme)}},
+};
+
+static const struct project step_project = {
+    .what = "Try it",
+    .then = "make test && make serve",
+    .parts = {{"NAME.c", EMBEDDED(template_step_c)},
+        {"NAME_test.c", EMBEDDED(template_step_test_c)},
+        {"Makefile", EMBEDDED(template_step_makefile)},
+        {"weir.yaml", EMBEDDED(template_step_weir_yaml)},
+        {"README.md", EMBEDDED(template_step_readme)}},
+};
 
 struct init {
+    const struct project *project;
     const char *directory;
+    const char *name; /* of a step, or NULL */
 };
 
 static int fail(const char *what, const char *path, int rc)
@@ -36,77 +65,161 @@ static int fail(const char *what, const char *path, int rc)
     return complain(EXIT_STATUS_ENVIRONMENT, "cannot %s %s: %s", what, path, error_text(rc));
 }
 
-/* False: it would be too long. */
-static bool path_of(char path[PATH_MAX_LEN], const char *directory, const char *name)
+/* Appends a text, or a name of a file, with the step's name in place of NAME. */
+static int write_named(struct bytes *out, struct span text, const char *name)
 {
-    int len = strcmp(directory, ".") == 0 ? snprintf(path, PATH_MAX_LEN, "%s", name)
-                                          : snprintf(path, PATH_MAX_LEN, "%s/%s", directory, name);
-    return len >= 0 && len < PATH_MAX_LEN;
+    static const char placeholder[] = "NAME";
+    const char *at = text.ptr;
+    const char *end = text.ptr + text.len;
+    int rc = 0;
+    while (rc == 0 && at < end) {
+        const char *found = name ? memmem(at, (size_t)(end - at), placeholder, 4) : NULL;
+        rc = bytes_append(out, at, (size_t)((found ? found : end) - at));
+        if (rc == 0 && found)
+            rc = bytes_append_span(out, span_of(name));
+        at = found ? found + 4 : end;
+    }
+    return rc;
 }
 
-static int write_part(struct world *w, const char *path, const struct part *part)
+/* Where a part is to be, ending with a zero byte. */
+static int write_path(struct bytes *path, const struct init *init, const struct part *part)
+{
+    int rc = 0;
+    if (strcmp(init->directory, ".") != 0) {
+        rc = bytes_append_span(path, span_of(init->directory));
+        if (rc == 0)
+            rc = bytes_append_byte(path, '/');
+    }
+    if (rc == 0)
+        rc = write_named(path, span_of(part->name), init->name);
+    return rc ? rc : bytes_append_byte(path, '\0');
+}
+
+static int write_file(struct world *w, const char *path, struct span text)
 {
     struct file *f;
     int rc = world_open(w, path, O_WRONLY | O_CREAT | O_EXCL, 0666, &f);
     if (rc)
         return fail("make", path, rc);
-    rc = file_write(f, part->data, part->size, 0);
+    rc = file_write(f, text.ptr, text.len, 0);
     file_close(f);
-    return rc ? fail("write", path, rc) : EXIT_STATUS_OK;
+    if (rc)
+        return fail("write", path, rc);
+    printf("%s\n", path);
+    return EXIT_STATUS_OK;
 }
 
-/* Before anything is written, so that either all of it is new or nothing has happened. */
-static int refuse_what_exists(const char *directory)
+static int write_part(struct world *w, const struct init *init, const struct part *part)
 {
-    char path[PATH_MAX_LEN];
-    for (size_t i = 0; i < PARTS; i++) {
-        if (!path_of(path, directory, parts[i].name))
-            return fail("use", directory, -ENAMETOOLONG);
-        if (access(path, F_OK) == 0)
-            return complain(EXIT_STATUS_REFUSED,
-                "%s exists, and is not overwritten; choose another directory: weir init DIR", path);
-    }
-    return EXIT_STATUS_OK;
+    struct bytes path;
+    struct bytes text;
+    bytes_init(&path, PATH_MAX_LEN);
+    bytes_init(&text, TEXT_MAX);
+    int rc = write_path(&path, init, part);
+    if (rc == 0)
+        rc = write_named(&text, part->data, init->name);
+    int status = rc ? fail("make", part->name, rc) : write_file(w, path.ptr, bytes_span(&text));
+    bytes_release(&path);
+    bytes_release(&text);
+    return status;
+}
+
+static int refuse_if_it_exists(const struct init *init, const struct part *part)
+{
+    struct bytes path;
+    bytes_init(&path, PATH_MAX_LEN);
+    int status = EXIT_STATUS_OK;
+    int rc = write_path(&path, init, part);
+    if (rc)
+        status = fail("use", init->directory, rc);
+    else if (access(path.ptr, F_OK) == 0)
+        status = complain(EXIT_STATUS_REFUSED, "%s exists, and is not overwritten; %s", path.ptr,
+            init->name ? "choose another name" : "choose another directory: weir init DIR");
+    bytes_release(&path);
+    return status;
 }
 
 static int write_project(struct world *w, void *arg)
 {
     const struct init *init = arg;
-    char path[PATH_MAX_LEN];
-    int status = refuse_what_exists(init->directory);
-    for (size_t i = 0; i < PARTS && status == 0; i++) {
-        path_of(path, init->directory, parts[i].name);
-        status = write_part(w, path, &parts[i]);
-        if (status == 0)
-            printf("%s\n", path);
+    const struct part *parts = init->project->parts;
+    int status = EXIT_STATUS_OK;
+    /* Before anything is written, so that either all of it is new or nothing has happened. */
+    for (size_t i = 0; i < PARTS_MAX && parts[i].name && status == 0; i++)
+        status = refuse_if_it_exists(init, &parts[i]);
+    for (size_t i = 0; i < PARTS_MAX && parts[i].name && status == 0; i++)
+        status = write_part(w, init, &parts[i]);
+    return status;
+}
+
+static int write_into(const struct init *init)
+{
+    if (mkdir(init->directory, 0777) != 0 && errno != EEXIST)
+        return fail("make the directory", init->directory, -errno);
+    int status = run_in_world(NULL, write_project, (void *)(uintptr_t)init);
+    if (status == EXIT_STATUS_OK) {
+        bool here = strcmp(init->directory, ".") == 0;
+        printf("\n%s:  %s%s%s%s\n", init->project->what, here ? "" : "cd ",
+            here ? "" : init->directory, here ? "" : " && ", init->project->then);
     }
     return status;
 }
 
+/* A letter, then letters, digits, '-' and '_': as configurations want it; the file and what a
+ * compiler makes of it are called so, too. */
+static bool is_name(const char *name)
+{
+    size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
+    bool letter = (name[0] >= 'a' && name[0] <= 'z') || (name[0] >= 'A' && name[0] <= 'Z');
+    return letter && !name[len] && len <= STEP_NAME_MAX;
+}
+
+static int init_step(const char *name)
+{
+    if (!name)
+        return complain(EXIT_STATUS_USAGE,
+            "'init step' needs the step's name: weir init step NAME; for a directory named 'step', "
+            "weir init ./step");
+    if (!is_name(name))
+        return complain(EXIT_STATUS_USAGE,
+            "'%s' is no name for a step: it has a letter, then at most %d letters, digits, '-' and "
+            "'_'",
+            name, STEP_NAME_MAX - 1);
+    if (step_is_builtin(name, NULL))
+        return complain(
+            EXIT_STATUS_USAGE, "there is a built-in step '%s' already; choose another name", name);
+    struct init init = {.project = &step_project, .directory = name, .name = name};
+    return write_into(&init);
+}
+
 static int run(int argc, char **argv)
 {
-    const char *operands[1];
-    int count = parse_arguments("init", NULL, 0, argc, argv, operands, 1);
+    const char *operands[2] = {NULL, NULL};
+    int count = parse_arguments("init", NULL, 0, argc, argv, operands, 2);
     if (count < 0)
         return EXIT_STATUS_USAGE;
-    struct init init = {.directory = count > 0 ? operands[0] : "."};
-    if (mkdir(init.directory, 0777) != 0 && errno != EEXIST)
-        return fail("make the directory", init.directory, -errno);
-    int status = run_in_world(NULL, write_project, &init);
-    if (status == EXIT_STATUS_OK)
-        printf("\nStart it:  %s%s%sweir serve\n", count > 0 ? "cd " : "",
-            count > 0 ? init.directory : "", count > 0 ? " && " : "");
-    return status;
+    if (count > 0 && strcmp(operands[0], "step") == 0)
+        return init_step(operands[1]);
+    if (count > 1)
+        return complain(EXIT_STATUS_USAGE, "'%s' is too much; see 'weir help init'", operands[1]);
+    struct init init = {.project = &server_project, .directory = count > 0 ? operands[0] : "."};
+    return write_into(&init);
 }
 
 const struct verb verb_init = {
     .name = "init",
     .summary = "write a small project that runs at once",
     .help = "usage: weir init [DIR]\n"
+            "       weir init step NAME\n"
             "\n"
             "Writes weir.yaml, a commented configuration, and README.md, what to try with it,\n"
-            "into DIR (the current directory), which is made if it does not exist. Files that\n"
-            "exist are never overwritten.\n"
+            "into DIR (the current directory), which is made if it does not exist.\n"
+            "\n"
+            "'step' writes a step in C into the directory NAME: its source, its test, a Makefile,\n"
+            "and a weir.yaml that serves it. 'pkg-config weir-step' is to find Weir's header.\n"
+            "\n"
+            "Files that exist are never overwritten.\n"
             "\n"
             "Exit status: 0 done; 1 a file exists already, and nothing was written; 2 the command\n"
             "line is wrong; 3 the machine says no.\n",

@@ -10,7 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct verb *const verbs[] = {&verb_serve, &verb_check, &verb_init, &verb_version};
+static const struct verb *const verbs[] = {
+    &verb_serve, &verb_check, &verb_init, &verb_version, &verb_worker_process};
 
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))
 
@@ -18,7 +19,8 @@ static void print_usage(FILE *to)
 {
     fputs("usage: weir VERB [ARGUMENT]...\n\n", to);
     for (size_t i = 0; i < VERBS; i++)
-        fprintf(to, "    %-10s %s\n", verbs[i]->name, verbs[i]->summary);
+        if (verbs[i]->help)
+            fprintf(to, "    %-10s %s\n", verbs[i]->name, verbs[i]->summary);
     fputs("    help       say more about a verb: weir help VERB, or weir VERB --help\n"
           "\n"
           "A first one: weir init hello && cd hello && weir serve\n"
@@ -39,10 +41,12 @@ static const struct verb *find_verb(const char *name)
 static int unknown_verb(const char *name)
 {
     const char *names[VERBS + 1];
+    size_t count = 0;
     for (size_t i = 0; i < VERBS; i++)
-        names[i] = verbs[i]->name;
-    names[VERBS] = "help";
-    const char *near = conf_nearest(span_of(name), names, VERBS + 1);
+        if (verbs[i]->help)
+            names[count++] = verbs[i]->name;
+    names[count++] = "help";
+    const char *near = conf_nearest(span_of(name), names, count);
     if (near)
         return complain(EXIT_STATUS_USAGE, "there is no verb '%s'; did you mean '%s'?", name, near);
     return complain(EXIT_STATUS_USAGE, "there is no verb '%s'; see 'weir help'", name);
@@ -57,7 +61,7 @@ static int help(int argc, char **argv)
         return EXIT_STATUS_OK;
     }
     const struct verb *verb = find_verb(argv[0]);
-    if (!verb && strcmp(argv[0], "help") != 0)
+    if ((!verb || !verb->help) && strcmp(argv[0], "help") != 0)
         return unknown_verb(argv[0]);
     if (verb)
         fputs(verb->help, stdout);

@@ -8,7 +8,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* Reading YAML descends with its nesting, and there are few coroutines here. */
 #define STACK_SIZE (256 * 1024)
@@ -34,6 +37,10 @@ static int read_file(void *ctx, const char *path, size_t max, char **text, size_
     struct world *w = ctx;
     struct file *f;
     struct bytes all;
+    struct stat st;
+    /* To open a pipe waits for who writes to it. */
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        return S_ISDIR(st.st_mode) ? -EISDIR : -ESPIPE;
     int rc = world_open(w, path, O_RDONLY, 0, &f);
     if (rc)
         return rc;
@@ -56,9 +63,24 @@ static const char *read_variable(void *ctx, const char *name)
     return getenv(name);
 }
 
+static int find_folder(void *ctx, char **path)
+{
+    char *folder = mem_alloc(PATH_MAX);
+    if (!folder)
+        return -ENOMEM;
+    if (!getcwd(folder, PATH_MAX)) {
+        int rc = -errno;
+        mem_free(folder);
+        return rc;
+    }
+    *path = folder;
+    return 0;
+}
+
 struct conf_source real_source(struct world *w)
 {
-    return (struct conf_source){.file = read_file, .env = read_variable, .ctx = w};
+    return (struct conf_source){
+        .file = read_file, .env = read_variable, .ctx = w, .folder = find_folder};
 }
 
 /* ---- A world to run in ---- */

@@ -27,6 +27,7 @@ struct serve {
     const char *log_level;
     const char *log_format;
     bool server;
+    bool unsafe;
     struct log log;
     const char *notify_socket;
     char program[4096]; /* where a newer one would be */
@@ -76,6 +77,19 @@ static bool open_log(struct serve *s)
 
 /* ---- The server ---- */
 
+/* Libraries that compute with threads of their own read these when they are loaded. What whoever
+ * starts us has said holds. */
+static void set_step_threads(void *ctx, unsigned threads)
+{
+    static const char *const names[] = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "NUMEXPR_NUM_THREADS"};
+    char number[16];
+    snprintf(number, sizeof(number), "%u", threads);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (setenv(names[i], number, 0) != 0)
+            log_warn(ctx, "cannot set %s: %s", names[i], error_text(-errno));
+}
+
 static int serve_requests(struct world *w, void *arg)
 {
     struct serve *s = arg;
@@ -83,7 +97,16 @@ static int serve_requests(struct world *w, void *arg)
     int rc = world_inherited_stream(w, STDIN_FILENO, &control);
     if (rc)
         return complain(EXIT_STATUS_USAGE, "--server is for the supervisor, not for people");
-    rc = server_run(w, &(struct server_options){.control = control, .log = &s->log});
+    const char *const worker_argv[] = {
+        THIS_IMAGE, "worker-process", s->unsafe ? "--unsafe-steps" : NULL, NULL};
+    rc = server_run(w, &(struct server_options){
+                           .control = control,
+                           .log = &s->log,
+                           .worker_argv = worker_argv,
+                           .unsafe = s->unsafe,
+                           .step_threads = set_step_threads,
+                           .ctx = &s->log,
+                       });
     stream_close(control);
     return rc < 0 ? EXIT_STATUS_ENVIRONMENT : rc;
 }
@@ -132,17 +155,23 @@ static int64_t watchdog_ns(void)
 
 static int supervise(struct world *w, struct serve *s, struct supervisor_handover *heritage)
 {
-    const char *const server_argv[] = {THIS_IMAGE, "serve", "--server", NULL};
-    const char *const check_argv[] = {s->program, "check", "--quiet", "--", s->config, NULL};
+    const char *const server_argv[] = {
+        THIS_IMAGE, "serve", "--server", s->unsafe ? "--unsafe-steps" : NULL, NULL};
+    const char *const check_safe[] = {s->program, "check", "--quiet", "--", s->config, NULL};
+    const char *const check_unsafe[] = {
+        s->program, "check", "--quiet", "--unsafe-steps", "--", s->config, NULL};
     struct overrides overrides = {
         .listen = s->listen, .log_level = s->log_level, .log_format = s->log_format};
     struct conf_source files = real_source(w);
     struct supervisor_options options = {
-        .source = {.path = s->config, .files = &files, .overrides = &overrides},
+        .source = {.path = s->config,
+            .files = &files,
+            .overrides = &overrides,
+            .unsafe = s->unsafe},
         .sockets = heritage->sockets,
         .heritage = heritage,
         .server_argv = server_argv,
-        .check_argv = check_argv,
+        .check_argv = s->unsafe ? check_unsafe : check_safe,
         .pid_file = s->pid_file,
         .pid = (int)getpid(),
         .watchdog_ns = watchdog_ns(),
@@ -207,6 +236,7 @@ static int run(int argc, char **argv)
         {.name = "log-level", .value = &s.log_level},
         {.name = "log-format", .value = &s.log_format},
         {.name = "pid", .value = &s.pid_file},
+        {.name = "unsafe-steps", .flag = &s.unsafe},
         {.name = "server", .flag = &s.server},
     };
     int count = parse_arguments(
@@ -242,10 +272,14 @@ const struct verb verb_serve = {
         "        --log-level L    error, warn, info or debug\n"
         "        --log-format F   text, json, or auto: text on a terminal\n"
         "        --pid FILE       write the process's number there once it serves\n"
+        "        --unsafe-steps   let flows use built-in steps that are made to do harm (crash):\n"
+        "                         for tests and labs\n"
         "\n"
         "Signals: SIGHUP reads the configuration anew; SIGUSR2 replaces the program by the one\n"
         "that is installed now; neither loses a request. SIGTERM and SIGINT let requests that\n"
-        "are being answered finish, and end it; a second one ends it at once.\n"
+        "are being answered finish, and end it; a second one, half a second later or more, ends "
+        "it\n"
+        "at once.\n"
         "\n"
         "Exit status: 0 ended by a signal; 1 the configuration is bad; 2 the command line is\n"
         "wrong; 3 the machine says no (an address in use, ...).\n",

@@ -71,9 +71,40 @@ struct conf_client {      /* of `http` nodes */
     uint64_t reply_body;  /* 16MiB */
 };
 
+enum conf_pool_kind { CONF_POOL_INLINE, CONF_POOL_THREADS, CONF_POOL_PROCESSES, CONF_POOL_FORK };
+
+enum conf_on_cancel { CONF_LEAVE, CONF_KILL };
+
+struct conf_pool { /* pools: {cpu: {kind: processes, size: auto, memory: 1GiB}} */
+    struct conf_mark mark;
+    const char *name;
+    enum conf_pool_kind kind;
+    unsigned size;         /* workers; 0: auto, as many as there are cores for this process */
+    unsigned queue;        /* 1024: tasks that may wait */
+    int64_t start;         /* 30s: until a worker must be ready */
+    unsigned nice;         /* 5: how much workers yield the processor to I/O threads; 0 to 19 */
+    unsigned step_threads; /* that a step may use of its own; 0: auto, cores / size */
+    uint64_t value;        /* 16MiB: the longest input, and the longest output */
+    /* Of workers that are processes: */
+    unsigned max_tasks;            /* replaced after about so many; 0: no limit */
+    uint64_t memory;               /* of each worker; 0: no limit */
+    int64_t hard_timeout;          /* a task that runs longer is killed; 0: no limit */
+    enum conf_on_cancel on_cancel; /* leave: a started task that nobody waits for any more */
+};
+
+struct conf_step { /* steps: {tag: {plugin: ./tagger.so, options: {...}, retry: true}} */
+    struct conf_mark mark;
+    const char *name;                /* as nodes say it */
+    const char *plugin;              /* a file, with a slash; NULL: built in */
+    const char *step;                /* its name there; the same name unless given */
+    const char *pool;                /* where it runs unless a node says so; "default" */
+    bool retry;                      /* it may be run again when its worker dies */
+    const struct conf_node *options; /* for its init; NULL: none. Literal */
+};
+
 /* One node of a flow, with exactly one of the kinds set. Its expressions are templates: the tree as
  * it stood. */
-enum conf_node_kind { CONF_NODE_SLEEP, CONF_NODE_HTTP, CONF_NODE_REPLY };
+enum conf_node_kind { CONF_NODE_SLEEP, CONF_NODE_HTTP, CONF_NODE_REPLY, CONF_NODE_STEP };
 
 enum conf_distribution { CONF_FIXED, CONF_UNIFORM, CONF_EXPONENTIAL };
 
@@ -96,12 +127,20 @@ struct conf_http { /* http: {url: ..., method: GET, headers: {...}, body: ..., e
     bool times_given;
 };
 
+struct conf_step_node {            /* step: tag, input: $body, pool: cpu */
+    const char *step;              /* one of `steps`, or a built-in one */
+    const char *pool;              /* one of `pools`, or "default"; as the step says unless given */
+    const struct conf_node *input; /* a template; NULL: $body */
+    bool retry;                    /* as the step says */
+};
+
 struct conf_flow_node {
     struct conf_mark mark;
     const char *name;
     enum conf_node_kind kind;
     struct conf_sleep sleep;
     struct conf_http http;
+    struct conf_step_node step;
     const struct conf_node *value;    /* of a reply node: the template that becomes its value */
     int64_t deadline;                 /* 0: the route's */
     bool optional;                    /* its failure is not the request's: */
@@ -127,7 +166,8 @@ struct conf_route {
 struct config {
     struct conf_listen *listen;
     unsigned listen_count;
-    const char *admin;  /* address; NULL: `admin: off`. "127.0.0.1:9900" */
+    const char *admin; /* address; NULL: `admin: off`. "127.0.0.1:9900" */
+    struct conf_mark admin_mark;
     unsigned threads;   /* 0: auto */
     bool date;          /* true: the Date field */
     const char *server; /* the Server field; "" for none. "weir" */
@@ -135,6 +175,12 @@ struct config {
     struct conf_timeouts timeouts;
     struct conf_log log;
     struct conf_client client;
+    bool server_timing;      /* true: the Server-Timing field */
+    struct conf_pool *pools; /* those that are given; and "default" (threads), if it is not but a
+                                 node uses it */
+    unsigned pool_count;
+    struct conf_step *steps;
+    unsigned step_count;
     struct conf_route *routes;
     unsigned route_count;
 };
@@ -144,11 +190,14 @@ struct config {
 struct conf; /* owns a config, its tree and all text in them */
 
 /* Where text comes from: injected, so that loading is pure. Both give memory by mem_alloc, which
- * becomes the caller's: 0, -ENOENT, or another negative errno. `max` bounds what is read. */
+ * becomes the caller's: 0, -ENOENT, -ESPIPE of what is no file but a pipe or a device, or another
+ * negative errno. `max` bounds what is read. */
 struct conf_source {
     int (*file)(void *ctx, const char *path, size_t max, char **text, size_t *len);
     const char *(*env)(void *ctx, const char *name); /* NULL: not set */
     void *ctx;
+    /* The absolute path of the folder where relative paths begin; NULL: plugins' stay relative. */
+    int (*folder)(void *ctx, char **path);
 };
 
 /* Reads `path` and what it includes. 0 and a configuration; -EINVAL and `errors` says why (all that

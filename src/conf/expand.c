@@ -86,7 +86,7 @@ static int put_file(struct expansion *x, struct span whole, struct span path)
         char quoted[CONF_FOUND_MAX];
         x->told = true;
         conf_error(x->r->errors, &x->n->mark, "%s cannot be read: %s", conf_quoted(whole, quoted),
-            error_text(rc));
+            conf_file_text(rc));
         return 0;
     }
     struct span s = {content, len};

@@ -166,6 +166,14 @@ static int join(struct including *in, struct conf_node *to, struct conf_node *fr
 
 /* ---- Files ---- */
 
+const char *conf_file_text(int rc)
+{
+    return rc == -ENOENT   ? "there is no such file"
+           : rc == -ESPIPE ? "it is no regular file"
+           : rc == -EISDIR ? "it is a directory"
+                           : error_text(rc);
+}
+
 static int add_file(struct including *in, const char *path, const struct conf_mark *mark, int by)
 {
     if (!in->files)
@@ -251,9 +259,10 @@ static int read_tree(struct including *in, const struct included *file, struct c
     if (rc == -ENOMEM)
         return rc;
     if (rc) {
-        conf_error(in->r->errors, &file->mark, "%s%scannot be read: %s",
-            file->by < 0 ? "" : file->path, file->by < 0 ? "" : " ",
-            rc == -ENOENT ? "there is no such file" : error_text(rc));
+        bool first = file->by < 0;
+        conf_error(in->r->errors, &file->mark, "%s%scannot be read: %s%s", first ? "" : file->path,
+            first ? "" : " ", conf_file_text(rc),
+            first && rc == -ENOENT ? "; 'weir init' makes one to begin with" : "");
         return -EINVAL;
     }
     rc = conf_yaml_read(in->r, file->path, (struct span){text, len}, root);

@@ -59,6 +59,8 @@ int conf_expand(struct conf_reading *r, struct conf_node *n) __attribute__((warn
 /* The tree of a file and what it includes. As conf_yaml_read. */
 int conf_include(struct conf_reading *r, const char *path, struct conf_node **root)
     __attribute__((warn_unused_result));
+/* Why a source could not give a file. */
+const char *conf_file_text(int rc);
 /* `path` as seen from the folder of `file`; NULL without memory. */
 char *conf_path_beside(struct arena *arena, const char *file, struct span path);
 

@@ -16,6 +16,7 @@
 /* Any value may be left to the environment. */
 #define OUTSIDE "{\"$ref\":\"#/$defs/outside\"}"
 #define TIMES   "{\"$ref\":\"#/$defs/duration\"}"
+#define WORD    "\"pattern\":\"^[A-Za-z_][A-Za-z0-9_-]{0,62}$\""
 
 static const char definitions[] =
     "\"outside\":{\"type\":\"string\",\"pattern\":\"\\\\$\\\\{[^}]+\\\\}\"},"
@@ -64,8 +65,10 @@ static int put_scalar_type(struct bytes *out, const struct conf_key *key)
     case CONF_SEED:
         return put_integer(out, key, "");
     case CONF_THREADS:
-        return put(out, "\"anyOf\":[{\"const\":\"auto\"},{\"type\":\"integer\",\"minimum\":1,"
-                        "\"maximum\":256}," OUTSIDE "]");
+        return bytes_printf(out,
+            "\"anyOf\":[{\"const\":\"auto\"},{\"type\":\"integer\",\"minimum\":1,"
+            "\"maximum\":%" PRIu64 "}," OUTSIDE "]",
+            key->most);
     case CONF_BOOL:
         return put(out, "\"anyOf\":[{\"type\":\"boolean\"}," OUTSIDE "]");
     case CONF_CHOICE:
@@ -83,16 +86,32 @@ static int put_scalar_type(struct bytes *out, const struct conf_key *key)
         return put(out, "\"anyOf\":[{\"type\":\"string\",\"maxLength\":1024,\"pattern\":\"^(([A-Z_-"
                         "]+|\\\\*) +)?/\"}," OUTSIDE "]");
     case CONF_URL:
+    case CONF_PATH:
         return put(out, "\"type\":\"string\",\"minLength\":1");
+    case CONF_NAME:
+        return put(out, "\"anyOf\":[{\"type\":\"string\"," WORD "}," OUTSIDE "]");
     case CONF_METHOD:
         return put(
             out, "\"anyOf\":[{\"type\":\"string\",\"pattern\":\"^[A-Z_-]{1,32}$\"}," OUTSIDE "]");
     case CONF_STATUS:
         return put(out, "\"anyOf\":[{\"type\":\"integer\",\"minimum\":200,\"maximum\":599},"
                         "{\"type\":\"string\",\"pattern\":\"\\\\$\"}]");
-    default: /* a template: anything */
+    default: /* a template or a literal: anything */
         return 0;
     }
+}
+
+static int put_steps(struct bytes *out)
+{
+    int rc =
+        put(out, "\"type\":[\"object\",\"null\"],\"propertyNames\":{" WORD ",\"not\":{\"enum\":[");
+    for (size_t i = 0; rc == 0 && conf_builtin_steps[i]; i++)
+        rc = bytes_printf(out, "%s\"%s\"", i ? "," : "", conf_builtin_steps[i]);
+    return rc ? rc
+              : bytes_printf(out,
+                    "]}},\"maxProperties\":%d,\"additionalProperties\":{\"$ref\":\"#/$defs/"
+                    "steps\"}",
+                    CONF_STEPS_MAX);
 }
 
 /* What the value must be, as members of an object that is open. */
@@ -118,6 +137,14 @@ static int put_type(struct bytes *out, const struct conf_key *key)
         return put(out, "\"type\":[\"object\",\"null\"],"
                         "\"propertyNames\":{\"pattern\":\"^[A-Za-z_][A-Za-z0-9_-]{0,63}$\"},"
                         "\"additionalProperties\":{\"$ref\":\"#/$defs/nodes\"}");
+    case CONF_POOLS:
+        return bytes_printf(out,
+            "\"type\":[\"object\",\"null\"],\"propertyNames\":{" WORD "},\"maxProperties\":%d,"
+            "\"additionalProperties\":{\"anyOf\":[{\"$ref\":\"#/$defs/"
+            "pools\"},{\"type\":\"null\"}]}",
+            CONF_POOLS_MAX);
+    case CONF_STEPS:
+        return put_steps(out);
     case CONF_SLEEP:
         return put(out, "\"anyOf\":[" TIMES ",{\"enum\":[0,\"0\"]}," OUTSIDE
                         ",{\"$ref\":\"#/$defs/uniform\"},{\"$ref\":\"#/$defs/exponential\"}]");
@@ -183,15 +210,47 @@ static int put_key(struct bytes *out, const struct conf_key *key)
     return rc ? rc : put(out, "}");
 }
 
-/* What only this section asks for. */
-static const char *more_of(const struct conf_section *section)
+/* Keys that are not for every kind of pool: "size":{"properties":{"kind":{"not":{"enum":[...]}}}}.
+ * Where the kind that a pool has unless it says so is not among them, it must say so. */
+static int put_kinds(struct bytes *out)
 {
+    int rc = put(out, ",\"dependentSchemas\":{");
+    bool first = true;
+    for (unsigned i = 0; rc == 0 && i < conf_section_pool.count; i++) {
+        const struct conf_key *key = &conf_section_pool.keys[i];
+        const char *comma = "";
+        if (!key->pools)
+            continue;
+        bool usual = key->pools >> CONF_POOL_THREADS & 1;
+        rc = bytes_printf(out, "%s\"%s\":{%s\"properties\":{\"kind\":{\"not\":{\"enum\":[",
+            first ? "" : ",", key->name, usual ? "" : "\"required\":[\"kind\"],");
+        first = false;
+        for (unsigned k = 0; rc == 0 && conf_pool_kinds[k]; k++)
+            if (!(key->pools >> k & 1)) {
+                rc = bytes_printf(out, "%s\"%s\"", comma, conf_pool_kinds[k]);
+                comma = ",";
+            }
+        if (rc == 0)
+            rc = put(out, "]}}}}");
+    }
+    return rc ? rc : put(out, "}");
+}
+
+/* What only this section asks for. */
+static int put_more(struct bytes *out, const struct conf_section *section)
+{
+    if (section == &conf_section_pool)
+        return put_kinds(out);
+    if (section == &conf_section_step)
+        return put(out, ",\"anyOf\":[{\"required\":[\"plugin\"]},{\"required\":[\"step\"]}]");
     if (section != &conf_section_node)
-        return "";
-    return ",\"oneOf\":[{\"required\":[\"sleep\"]},{\"required\":[\"http\"]},{\"required\":["
-           "\"reply\"]}],"
-           "\"dependentSchemas\":{\"default\":{\"required\":[\"optional\"],"
-           "\"properties\":{\"optional\":{\"not\":{\"const\":false}}}}}";
+        return 0;
+    return put(out,
+        ",\"oneOf\":[{\"required\":[\"sleep\"]},{\"required\":[\"http\"]},{\"required\":["
+        "\"reply\"]},{\"required\":[\"step\"]}],"
+        "\"dependentSchemas\":{\"default\":{\"required\":[\"optional\"],"
+        "\"properties\":{\"optional\":{\"not\":{\"const\":false}}}},"
+        "\"input\":{\"required\":[\"step\"]},\"pool\":{\"required\":[\"step\"]}}");
 }
 
 static int put_section(struct bytes *out, const struct conf_section *section)
@@ -208,7 +267,7 @@ static int put_section(struct bytes *out, const struct conf_section *section)
     for (unsigned i = 0; rc == 0 && i < section->count; i++)
         if (section->keys[i].required)
             rc = bytes_printf(out, ",\"required\":[\"%s\"]", section->keys[i].name);
-    return rc ? rc : put(out, more_of(section));
+    return rc ? rc : put_more(out, section);
 }
 
 /* The distributions are both forms of `sleep`, and go by their first key. */

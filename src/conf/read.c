@@ -103,7 +103,8 @@ struct conf_node *conf_new_scalar(
 /* Those that may be written without a value: "limits:" and nothing. */
 static bool may_be_empty(enum conf_type type)
 {
-    return type == CONF_SECTION || type == CONF_ROUTES || type == CONF_NODES || type == CONF_FIELDS;
+    return type == CONF_SECTION || type == CONF_ROUTES || type == CONF_NODES ||
+           type == CONF_FIELDS || type == CONF_POOLS || type == CONF_STEPS;
 }
 
 static int read_default(struct conf_reader *r, const struct conf_key *key,
@@ -196,6 +197,10 @@ int conf_read_value(struct conf_reader *r, const struct conf_key *key, struct co
         return conf_read_http(r, n, where, at);
     case CONF_STATUSES:
         return conf_read_statuses(r, n, where, at);
+    case CONF_POOLS:
+        return conf_read_pools(r, n, where);
+    case CONF_STEPS:
+        return conf_read_steps(r, n, where);
     case CONF_INCLUDE:
         conf_error(r->errors, &n->mark, "include: nothing can be included here");
         return 0;
@@ -223,9 +228,13 @@ static const struct conf_bounds handed_bounds = {
 
 #define ARENA_MAX ((size_t)4 * 1024 * 1024 * 1024)
 
-static int read_config(struct conf *c, struct conf_errors *errors)
+static int read_config(struct conf *c, const struct conf_reading *reading, bool partial)
 {
-    struct conf_reader r = {.conf = c, .arena = &c->arena, .errors = errors};
+    struct conf_reader r = {.conf = c,
+        .arena = &c->arena,
+        .errors = reading->errors,
+        .source = reading->source,
+        .partial = partial};
     return conf_read_section(&r, &conf_section_root, c->root, NULL, &c->config);
 }
 
@@ -249,7 +258,7 @@ static int load(struct conf **out, const char *path, struct span text,
     if (c->root && c->root->kind == CONF_NULL)
         c->root = NULL;
     if (rc == 0 || (rc == -EINVAL && c->root)) {
-        int read = read_config(c, errors);
+        int read = read_config(c, &reading, rc != 0);
         rc = read ? read : rc;
     }
     if (rc == 0 && conf_errors_count(errors) > before)

@@ -1,6 +1,6 @@
 /*
  * read.h: what the readers of tree into struct config share: read.c goes through sections, types.c
- * reads single values, route.c what has a form of its own.
+ * reads single values, route.c what has a form of its own, work.c pools and steps.
  *
  * A reader never stops at a mistake: it tells it and goes on, with the default in place. Only
  * want of memory ends a reading.
@@ -21,6 +21,8 @@ struct conf_reader {
     struct conf *conf;
     struct arena *arena;
     struct conf_errors *errors;
+    const struct conf_source *source; /* NULL: what was handed on */
+    bool partial;                     /* a file could not be read: what is missing may be there */
 };
 
 #define CONF_WHERE_MAX 256
@@ -49,6 +51,16 @@ int conf_read_http(struct conf_reader *r, struct conf_node *n, const struct conf
     struct conf_http *http);
 int conf_read_statuses(struct conf_reader *r, struct conf_node *n, const struct conf_where *where,
     const struct conf_node **at);
+/* Pools, steps, and the nodes that use them (work.c). */
+int conf_read_pools(struct conf_reader *r, struct conf_node *n, const struct conf_where *where);
+int conf_read_steps(struct conf_reader *r, struct conf_node *n, const struct conf_where *where);
+/* Of a node of any kind, after its keys: what its step says, unless the node does. `told`:
+ * something is wrong with the node already. */
+int conf_read_work(struct conf_reader *r, const struct conf_node *n, const struct conf_where *where,
+    struct conf_flow_node *node, bool told);
+
+/* Whether it is a name such as nodes, pools and steps have. */
+bool conf_is_name(struct span s, size_t max);
 
 /* "limits.body: found 'lots', expected ..."; `hint` is put behind. */
 void conf_tell(struct conf_reader *r, const struct conf_node *n, const struct conf_where *where,

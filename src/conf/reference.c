@@ -84,6 +84,12 @@ static const char *type_words(const struct conf_key *key)
         return "URL";
     case CONF_METHOD:
         return "method";
+    case CONF_NAME:
+        return "name";
+    case CONF_PATH:
+        return "path";
+    case CONF_LITERAL:
+        return "any value";
     case CONF_LISTENERS:
         return "address, or list";
     case CONF_ROUTES:
@@ -139,6 +145,23 @@ static int write_default(struct bytes *out, const struct conf_key *key)
     return bytes_append_span(out, span_of(key->standard_words ? key->standard_words : ""));
 }
 
+/* " Only where `kind` is `processes` or `fork`." */
+static int write_kinds(struct bytes *out, const struct conf_key *key)
+{
+    unsigned left = (unsigned)__builtin_popcount(key->pools);
+    int rc = left ? bytes_append_span(out, SPAN(" Only where `kind` is ")) : 0;
+    for (unsigned i = 0; rc == 0 && left; i++) {
+        if (!(key->pools >> i & 1))
+            continue;
+        left--;
+        rc = bytes_printf(out, "`%s`%s", conf_pool_kinds[i],
+            left == 0   ? "."
+            : left == 1 ? " or "
+                        : ", ");
+    }
+    return rc;
+}
+
 static int write_key(struct bytes *out, const struct conf_key *key)
 {
     int rc = bytes_printf(out, "| `%s` | ", key->name);
@@ -153,6 +176,8 @@ static int write_key(struct bytes *out, const struct conf_key *key)
         rc = write_default(out, key);
     if (rc == 0)
         rc = bytes_printf(out, " | %s", key->says);
+    if (rc == 0)
+        rc = write_kinds(out, key);
     if (rc == 0 && key->example)
         rc = bytes_printf(out, " Example: `%s: %s`", key->name, key->example);
     return rc ? rc : bytes_append_span(out, SPAN(" |\n"));

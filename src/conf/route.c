@@ -104,30 +104,20 @@ int conf_read_routes(struct conf_reader *r, struct conf_node *n, const struct co
 
 /* ---- nodes ---- */
 
-static bool is_node_name(struct span s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        char c = s.ptr[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-        if (!letter && !(i > 0 && ((c >= '0' && c <= '9') || c == '-')))
-            return false;
-    }
-    return s.len > 0 && s.len <= NODE_NAME_MAX;
-}
-
 /* `told`: something is wrong with the node already, perhaps the spelling of its kind. */
 static void find_kind(struct conf_reader *r, const struct conf_node *n,
     const struct conf_where *where, struct conf_flow_node *node, bool told)
 {
-    static const char *const kinds[] = {"sleep", "http", "reply"}; /* as in enum conf_node_kind */
+    static const char *const kinds[] = {
+        "sleep", "http", "reply", "step"}; /* by enum conf_node_kind */
     char place[CONF_WHERE_MAX];
     const char *first = NULL;
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         if (!conf_member(n, kinds[i]))
             continue;
         if (first) {
             conf_error(r->errors, &n->mark,
-                "%s: found both '%s' and '%s', expected exactly one of sleep, http and reply",
+                "%s: found both '%s' and '%s', expected exactly one of sleep, http, reply and step",
                 conf_where_text(where, place), first, kinds[i]);
             return;
         }
@@ -136,7 +126,7 @@ static void find_kind(struct conf_reader *r, const struct conf_node *n,
     }
     if (!first && !told)
         conf_error(r->errors, &n->mark,
-            "%s: found no kind of node, expected exactly one of sleep, http and reply",
+            "%s: found no kind of node, expected exactly one of sleep, http, reply and step",
             conf_where_text(where, place));
 }
 
@@ -147,7 +137,7 @@ static int read_node(struct conf_reader *r, struct conf_member *m, const struct 
     char found[CONF_FOUND_MAX];
     node->mark = m->mark;
     node->name = m->name.ptr;
-    if (!is_node_name(m->name))
+    if (!conf_is_name(m->name, NODE_NAME_MAX))
         conf_error(r->errors, &m->mark,
             "%s: found the name %s, expected at most %d letters, digits, '_' and '-', a letter "
             "first",
@@ -157,6 +147,9 @@ static int read_node(struct conf_reader *r, struct conf_member *m, const struct 
     if (rc || m->value->kind != CONF_MAP)
         return rc;
     find_kind(r, m->value, where, node, conf_errors_count(r->errors) > before);
+    rc = conf_read_work(r, m->value, where, node, conf_errors_count(r->errors) > before);
+    if (rc)
+        return rc;
     const struct conf_node *otherwise = conf_member(m->value, "default");
     if (otherwise && !node->optional)
         conf_error(r->errors, &otherwise->mark,

@@ -18,6 +18,9 @@
 
 static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
 static const char *const formats[] = {"auto", "text", "json", NULL};
+const char *const conf_pool_kinds[] = {"inline", "threads", "processes", "fork", NULL};
+const char *const conf_builtin_steps[] = {"allocate", "burn", "crash", "echo", NULL};
+static const char *const cancels[] = {"leave", "kill", NULL};
 static const char *const orders[] = {"parallel", "sequential", NULL};
 
 /* ---- listen ---- */
@@ -130,6 +133,74 @@ const struct conf_section conf_section_client = {"client",
     "How connections to other servers are kept, and what is read from them.", NULL,
     KEYS(client_keys)};
 
+/* ---- pools ---- */
+
+#define PROCESSES (1u << CONF_POOL_PROCESSES)
+#define CHILDREN  (PROCESSES | 1u << CONF_POOL_FORK)
+#define QUEUED    (CHILDREN | 1u << CONF_POOL_THREADS)
+
+#define AT(member) .offset = offsetof(struct conf_pool, member)
+static const struct conf_key pool_keys[] = {
+    {"kind", CONF_CHOICE, AT(kind), .standard = "threads", .choices = conf_pool_kinds,
+        .says = "What runs the steps: the I/O thread itself (`inline`), threads of this process, "
+                "worker processes, or a process forked anew for each task."},
+    {"size", CONF_THREADS, AT(size), .most = 1024, .standard = "auto", .pools = QUEUED,
+        .says = "Workers; `auto` is as many as the processors that Weir may use."},
+    {"queue", CONF_COUNT, AT(queue), .least = 1, .most = 1000000, .standard = "1024",
+        .pools = QUEUED, .unit = "tasks",
+        .says = "How many may wait for a worker. Beyond it: 503."},
+    {"start", CONF_DURATION, AT(start), .least = MS, .most = LONG, .standard = "30s",
+        .pools = QUEUED, .says = "Until a worker must be ready."},
+    {"nice", CONF_COUNT, AT(nice), .most = 19, .standard = "5", .pools = QUEUED,
+        .says = "How much workers yield the processor to I/O threads."},
+    {"step_threads", CONF_THREADS, AT(step_threads), .most = 1024, .standard = "auto",
+        .says = "How many threads of its own a step may use; `auto` is its worker's share of the "
+                "processors."},
+    {"value", CONF_SIZE, AT(value), .least = 1024, .most = GIB, .standard = "16MiB",
+        .says = "The longest input, and the longest output."},
+    {"max_tasks", CONF_COUNT, AT(max_tasks), .most = 1000000000, .standard = "0",
+        .pools = PROCESSES, .unit = "tasks",
+        .says = "After about so many a worker is replaced. 0: no limit.", .example = "100000"},
+    {"memory", CONF_SIZE, AT(memory), .most = 16 * 1024 * GIB, .standard = "0", .pools = CHILDREN,
+        .says = "What each worker may have. 0: no limit.", .example = "1GiB"},
+    {"hard_timeout", CONF_DURATION, AT(hard_timeout), .most = LONG, .standard = "0",
+        .pools = CHILDREN,
+        .says = "A task that runs longer is killed with its worker. 0: no limit.",
+        .example = "30s"},
+    {"on_cancel", CONF_CHOICE, AT(on_cancel), .standard = "leave", .choices = cancels,
+        .pools = CHILDREN,
+        .says = "What happens to a running task that nobody waits for any more: it is left to end, "
+                "or killed with its worker."},
+};
+#undef AT
+const struct conf_section conf_section_pool = {"pools", "pools: where steps run",
+    "A pool has a name (letters, digits, `_` and `-`, a letter first). The pool `default` is there "
+    "when a node needs it, of kind `threads` unless it is given here.",
+    NULL, KEYS(pool_keys)};
+
+/* ---- steps ---- */
+
+#define AT(member) .offset = offsetof(struct conf_step, member)
+static const struct conf_key step_keys[] = {
+    {"plugin", CONF_PATH, AT(plugin), .standard_words = "it is built in",
+        .says = "The shared object that has it, as seen from this file.", .example = "./tagger.so"},
+    {"step", CONF_NAME, AT(step), .standard_words = "the same name",
+        .says = "What the plugin calls it, or a built-in step.", .example = "tag"},
+    {"pool", CONF_NAME, AT(pool), .standard = "default",
+        .says = "Where it runs, unless a node says so.", .example = "cpu"},
+    {"retry", CONF_BOOL, AT(retry), .standard = "false",
+        .says = "Whether it may be run again, once, when its worker dies."},
+    {"options", CONF_LITERAL, AT(options),
+        .says = "Any value, for its start. Literal: nothing in it is a reference.",
+        .example = "{model: /srv/models/topics}"},
+};
+#undef AT
+const struct conf_section conf_section_step = {"steps", "steps: what nodes may run",
+    "A step has a name (letters, digits, `_` and `-`, a letter first), by which nodes run it. The "
+    "built-in steps `allocate`, `burn`, `crash` and `echo` need no entry, and their names are "
+    "taken.",
+    NULL, KEYS(step_keys)};
+
 /* ---- A node ---- */
 
 static const struct conf_key uniform_keys[] = {
@@ -186,6 +257,13 @@ static const struct conf_key node_keys[] = {
         .example = "http://127.0.0.1:9001/users/$path.id"},
     {"reply", CONF_TEMPLATE, AT(value), .says = "A template that becomes the node's value.",
         .example = "{name: $path.name}"},
+    {"step", CONF_NAME, AT(step.step),
+        .says = "Runs a step, one of `steps` or a built-in one; its output is the node's value.",
+        .example = "tag"},
+    {"input", CONF_TEMPLATE, AT(step.input), .standard_words = "`$body`",
+        .says = "What the step gets: a template.", .example = "{text: $body.text}"},
+    {"pool", CONF_NAME, AT(step.pool), .standard_words = "the step's",
+        .says = "Where the step runs: one of `pools`, or `default`.", .example = "cpu"},
     {"deadline", CONF_DURATION, AT(deadline), .most = LONG, .standard_words = "the route's",
         .says = "What the node may take. 0: what is left of the route's.", .example = "200ms"},
     {"optional", CONF_BOOL, AT(optional), .standard = "false",
@@ -197,8 +275,7 @@ static const struct conf_key node_keys[] = {
 #undef AT
 const struct conf_section conf_section_node = {"nodes", "nodes: what a route does",
     "A node has a name (letters, digits, `_` and `-`, a letter first) and exactly one of `sleep`, "
-    "`http` and "
-    "`reply`.",
+    "`http`, `reply` and `step`.",
     NULL, KEYS(node_keys)};
 
 /* ---- A route ---- */
@@ -256,6 +333,9 @@ static const struct conf_key root_keys[] = {
     {"date", CONF_BOOL, AT(date), .standard = "true", .says = "Whether replies have a Date field."},
     {"server", CONF_TEXT, AT(server), .most = 256, .standard = "weir",
         .says = "The Server field of replies; `\"\"` for none."},
+    {"server_timing", CONF_BOOL, AT(server_timing), .standard = "true",
+        .says = "Whether replies have a Server-Timing field: how long a request waited, and for "
+                "what."},
     {"limits", CONF_SECTION, AT(limits), .section = &conf_section_limits,
         .says = "How large things may be."},
     {"timeouts", CONF_SECTION, AT(timeouts), .section = &conf_section_timeouts,
@@ -263,7 +343,11 @@ static const struct conf_key root_keys[] = {
     {"log", CONF_SECTION, AT(log), .section = &conf_section_log, .says = "What is told."},
     {"client", CONF_SECTION, AT(client), .section = &conf_section_client,
         .says = "The servers that `http` nodes call."},
-    /* Last: routes inherit from the sections. */
+    {"pools", CONF_POOLS, .offset = 0, .section = &conf_section_pool,
+        .says = "Where steps run, by name.", .example = "{cpu: {kind: processes, memory: 1GiB}}"},
+    {"steps", CONF_STEPS, .offset = 0, .section = &conf_section_step,
+        .says = "What nodes may run, by name.", .example = "{tag: {plugin: ./tagger.so}}"},
+    /* Last: routes inherit from the sections, and name pools and steps. */
     {"routes", CONF_ROUTES, .offset = 0, .section = &conf_section_route,
         .says = "What is answered."},
 };
@@ -273,8 +357,8 @@ const struct conf_section conf_section_root = {
 
 const struct conf_section *const conf_sections[] = {&conf_section_root, &conf_section_listener,
     &conf_section_limits, &conf_section_timeouts, &conf_section_log, &conf_section_client,
-    &conf_section_route, &conf_section_node, &conf_section_http, &conf_section_uniform,
-    &conf_section_exponential, NULL};
+    &conf_section_pool, &conf_section_step, &conf_section_route, &conf_section_node,
+    &conf_section_http, &conf_section_uniform, &conf_section_exponential, NULL};
 
 const struct conf_key *conf_section_key(const struct conf_section *section, const char *name)
 {

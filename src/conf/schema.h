@@ -23,8 +23,10 @@ enum conf_type {
     CONF_TEXT,     /* [const char *] at most `most` bytes, fit for a header field */
     CONF_ADDRESS,  /* [const char *] */
     CONF_ADMIN,    /* [const char *] an address; NULL for off */
-    CONF_THREADS,  /* [unsigned] 0 for auto */
+    CONF_THREADS,  /* [unsigned] 1 to most; 0 for auto */
     CONF_PATTERN,  /* [struct conf_route: method, pattern] "GET /x" */
+    CONF_NAME,     /* [const char *] of a pool or a step */
+    CONF_PATH,     /* [const char *] of a file, as seen from the one that names it */
     /* Trees, left as they stand. [const struct conf_node *] */
     CONF_TEMPLATE,
     CONF_FIELDS,   /* a map of templates by header field */
@@ -32,6 +34,7 @@ enum conf_type {
     CONF_STATUSES, /* a number, a range, or a list of them */
     CONF_URL,
     CONF_METHOD,
+    CONF_LITERAL, /* dollars in it are dollars */
     /* Parts with a table of their own. */
     CONF_SECTION,   /* [the section's struct] */
     CONF_LISTENERS, /* [struct config: listen, listen_count] */
@@ -39,6 +42,8 @@ enum conf_type {
     CONF_NODES,     /* [struct conf_route: nodes, node_count] */
     CONF_SLEEP,     /* [struct conf_sleep] */
     CONF_HTTP,      /* [struct conf_http] */
+    CONF_POOLS,     /* [struct config: pools, pool_count] */
+    CONF_STEPS,     /* [struct config: steps, step_count] */
     CONF_RANGE,     /* [struct conf_sleep: low_ns, high_ns] two durations */
     CONF_INCLUDE,   /* taken out before */
 };
@@ -57,6 +62,7 @@ struct conf_key {
     size_t inherits;            /* where in struct config the default is; 0: nowhere */
     const char *const *choices; /* NULL ends them */
     const struct conf_section *section;
+    unsigned pools; /* of which kinds of pool it is a key, a bit each; 0: all */
     const char *unit;
     const char *says;
     const char *example;
@@ -77,6 +83,8 @@ extern const struct conf_section conf_section_limits;
 extern const struct conf_section conf_section_timeouts;
 extern const struct conf_section conf_section_log;
 extern const struct conf_section conf_section_client;
+extern const struct conf_section conf_section_pool;
+extern const struct conf_section conf_section_step;
 extern const struct conf_section conf_section_route;
 extern const struct conf_section conf_section_node;
 extern const struct conf_section conf_section_http;
@@ -87,5 +95,16 @@ extern const struct conf_section conf_section_exponential;
 extern const struct conf_section *const conf_sections[];
 
 #define CONF_KEYS_MAX 16 /* of a section */
+
+/* Steps that need no entry in `steps`, whose names are therefore taken; NULL ends them. step/ has
+ * them, and is above this. */
+extern const char *const conf_builtin_steps[];
+/* By enum conf_pool_kind; NULL ends them. */
+extern const char *const conf_pool_kinds[];
+
+#define CONF_POOLS_MAX 64
+#define CONF_STEPS_MAX 1000
+/* Of pools and steps; nodes' are a byte longer. */
+#define CONF_WORD_MAX  63
 
 const struct conf_key *conf_section_key(const struct conf_section *section, const char *name);

@@ -132,6 +132,34 @@ static struct conf_node *show_nodes(
     return map;
 }
 
+/* A pool that was not given stands behind those that were. */
+static struct conf_node *show_pools(struct show *s, const struct conf_node *origin)
+{
+    if (s->config->pool_count == 0)
+        return NULL;
+    struct conf_node *map = new_node(s, CONF_MAP, s->config->pool_count);
+    for (unsigned i = 0; i < s->config->pool_count && !s->failed; i++) {
+        const struct conf_pool *pool = &s->config->pools[i];
+        const struct conf_node *from =
+            origin && i < origin->count ? origin->members[i].value : NULL;
+        add_member(map, span_of(pool->name), show_section(s, &conf_section_pool, pool, from));
+    }
+    return map;
+}
+
+static struct conf_node *show_steps(struct show *s, const struct conf_node *origin)
+{
+    if (s->config->step_count == 0)
+        return NULL;
+    struct conf_node *map = new_node(s, CONF_MAP, s->config->step_count);
+    for (unsigned i = 0; i < s->config->step_count && !s->failed; i++) {
+        const struct conf_step *step = &s->config->steps[i];
+        add_member(map, span_of(step->name),
+            show_section(s, &conf_section_step, step, origin->members[i].value));
+    }
+    return map;
+}
+
 static struct conf_node *show_sleep(
     struct show *s, const struct conf_sleep *sleep, const struct conf_node *origin)
 {
@@ -191,6 +219,10 @@ static struct conf_node *show_scalar(struct show *s, const struct conf_key *key,
     case CONF_TEXT:
     case CONF_ADDRESS:
         return text_node(s, *(const char *const *)at, true);
+    case CONF_NAME:
+    case CONF_PATH:
+        text = *(const char *const *)at;
+        return text ? text_node(s, text, true) : NULL;
     case CONF_PATTERN:
         return show_pattern(s, at);
     case CONF_INCLUDE:
@@ -212,6 +244,10 @@ static struct conf_node *show_value(
         return show_routes(s, origin);
     case CONF_NODES:
         return show_nodes(s, at, origin);
+    case CONF_POOLS:
+        return show_pools(s, origin);
+    case CONF_STEPS:
+        return show_steps(s, origin);
     case CONF_SLEEP:
         return show_sleep(s, at, origin);
     case CONF_RANGE:
@@ -235,6 +271,8 @@ static bool is_wanted(
     }
     if (section == &conf_section_http && key->type == CONF_COUNT)
         return ((const struct conf_http *)base)->times_given;
+    if (section == &conf_section_pool && key->pools)
+        return key->pools >> ((const struct conf_pool *)base)->kind & 1;
     return true;
 }
 

@@ -3,6 +3,8 @@
  */
 #include "conf/read.h"
 
+#include "base/mem.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -68,12 +70,16 @@ static void read_threads(struct conf_reader *r, const struct conf_key *key, stru
     const struct conf_where *where, unsigned *at)
 {
     uint64_t value;
-    if (n->kind == CONF_SCALAR && span_equal(n->text, SPAN("auto")))
+    char expected[EXPECTED_MAX];
+    if (n->kind == CONF_SCALAR && span_equal(n->text, SPAN("auto"))) {
         *at = 0;
-    else if (integer_of(n, 1, key->most, &value))
+    } else if (integer_of(n, 1, key->most, &value)) {
         *at = (unsigned)value;
-    else
-        conf_tell(r, n, where, "'auto' or a whole number from 1 to 256", in_quotes(n));
+    } else {
+        snprintf(
+            expected, sizeof expected, "'auto' or a whole number from 1 to %" PRIu64, key->most);
+        conf_tell(r, n, where, expected, in_quotes(n));
+    }
 }
 
 /* Tells what conf_duration or conf_size said, unless it would show a secret. */
@@ -207,6 +213,69 @@ static void read_text(struct conf_reader *r, const struct conf_key *key, const s
     conf_tell(r, n, where, expected, is_other ? "; put it in quotes" : "");
 }
 
+/* ---- Names and paths ---- */
+
+bool conf_is_name(struct span s, size_t max)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+        if (!letter && !(i > 0 && ((c >= '0' && c <= '9') || c == '-')))
+            return false;
+    }
+    return s.len > 0 && s.len <= max;
+}
+
+static void read_name(struct conf_reader *r, const struct conf_node *n,
+    const struct conf_where *where, const char **at)
+{
+    bool is_other = n->kind == CONF_SCALAR && !is_text(n) && conf_is_name(n->text, CONF_WORD_MAX);
+    if (is_text(n) && conf_is_name(n->text, CONF_WORD_MAX))
+        *at = n->text.ptr;
+    else
+        conf_tell(r, n, where, "a name: at most 63 letters, digits, '_' and '-', a letter first",
+            is_other ? "; put it in quotes" : "");
+}
+
+/* "/srv/weir/tagger.so". The tree has it too, so that it is handed on like that: who is handed a
+ * configuration may be elsewhere. It has a slash, without which the linker would search its own
+ * folders for it. */
+static int complete_path(struct conf_reader *r, struct conf_node *n)
+{
+    char *folder = NULL;
+    char *path = conf_path_beside(r->arena, n->mark.file, n->text);
+    if (!path)
+        return -ENOMEM;
+    if (path[0] != '/' && r->source && r->source->folder) {
+        int rc = r->source->folder(r->source->ctx, &folder);
+        if (rc == -ENOMEM)
+            return rc;
+    }
+    if (folder)
+        path = arena_printf(r->arena, "%s/%s", strcmp(folder, "/") == 0 ? "" : folder, path);
+    else if (!strchr(path, '/'))
+        path = arena_printf(r->arena, "./%s", path);
+    mem_free(folder);
+    if (!path)
+        return -ENOMEM;
+    n->text = span_of(path);
+    n->quoted = true;
+    return 0;
+}
+
+static int read_path(
+    struct conf_reader *r, struct conf_node *n, const struct conf_where *where, const char **at)
+{
+    bool is_other = n->kind == CONF_SCALAR && !is_text(n);
+    if (!is_text(n) || n->text.len == 0 || has_controls(n->text)) {
+        conf_tell(r, n, where, "the path of a file", is_other ? "; put it in quotes" : "");
+        return 0;
+    }
+    int rc = n->told ? 0 : complete_path(r, n);
+    *at = n->text.ptr;
+    return rc;
+}
+
 /* ---- Addresses ---- */
 
 #define ADDRESSES \
@@ -270,6 +339,8 @@ static int read_address(struct conf_reader *r, const struct conf_key *key,
 {
     int rc;
     bool admin = key->type == CONF_ADMIN;
+    if (admin)
+        r->conf->config.admin_mark = n->mark;
     if (admin && n->kind == CONF_SCALAR && span_equal(n->text, SPAN("off"))) {
         *at = NULL;
         return 0;
@@ -435,6 +506,14 @@ int conf_read_scalar(struct conf_reader *r, const struct conf_key *key, struct c
         return read_address(r, key, n, where, at);
     case CONF_PATTERN:
         return read_pattern(r, key, n, where, at);
+    case CONF_NAME:
+        read_name(r, n, where, at);
+        return 0;
+    case CONF_PATH:
+        return read_path(r, n, where, at);
+    case CONF_LITERAL:
+        *(const struct conf_node **)at = n;
+        return 0;
     default: /* CONF_TEMPLATE */
         make_template(n);
         *(const struct conf_node **)at = n;

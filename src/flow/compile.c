@@ -182,6 +182,15 @@ static int compile_status(struct compiler *c, const struct conf_node *node)
     return 0;
 }
 
+/* Neither nodes, nor a reply, status or headers: most likely something was forgotten. A status that
+ * was not given stands where the route does. */
+static bool is_silent(const struct conf_route *r)
+{
+    const struct conf_node *s = r->status;
+    bool given = s && (s->mark.line != r->mark.line || s->mark.column != r->mark.column);
+    return r->node_count == 0 && !r->reply && !r->headers && !given;
+}
+
 static int compile_reply(struct compiler *c)
 {
     struct flow *f = c->flow;
@@ -189,6 +198,10 @@ static int compile_reply(struct compiler *c)
     bool nodes = !route->reply && f->node_count > 0;
     struct template all;
     f->status = 200;
+    if (is_silent(route))
+        compiler_error(c, &route->mark,
+            "the route says nothing: give it 'nodes' or a 'reply'; for an empty one say "
+            "'status: 204'");
     if (route->status)
         compiler_note(c, compile_status(c, route->status));
     if (!nodes)
@@ -222,6 +235,8 @@ static const struct node_kind *kind_of(enum conf_node_kind kind)
         return &node_http;
     case CONF_NODE_SLEEP:
         return &node_sleep;
+    case CONF_NODE_STEP:
+        return &node_step;
     case CONF_NODE_REPLY:
         break;
     }
@@ -315,14 +330,16 @@ static int compile_all(struct compiler *c)
     return c->rc;
 }
 
-int flow_compile(struct flow **out, const struct conf_route *route, struct conf_errors *errors)
+int flow_compile(struct flow **out, const struct conf_route *route, const struct flow_steps *steps,
+    struct conf_errors *errors)
 {
+    static const struct flow_steps none;
     struct flow *f = mem_zalloc(sizeof *f);
     if (!f)
         return -ENOMEM;
     f->route = route;
     arena_init(&f->arena, FLOW_MEMORY_MAX);
-    struct compiler c = {.flow = f, .errors = errors};
+    struct compiler c = {.flow = f, .steps = steps ? steps : &none, .errors = errors};
     c.site = (struct template_site){
         .arena = &f->arena, .errors = errors, .refers = note_reference, .ctx = &c};
     int rc = compile_all(&c);

@@ -2,6 +2,9 @@
  * flow.h: how a request is answered: a route's nodes and reply, compiled once and run for each
  * request.
  *
+ * A node waits (sleep), asks another server (http), computes (step), or makes a value of others
+ * (reply).
+ *
  * Compiling is pure: it checks every reference ("$path.x" must be in the pattern, "$node.a" must
  * exist, no node may need itself), finds the order in which nodes may run, and turns templates
  * into pieces. A compiled flow does not change: any thread may run it. Running uses the caller's
@@ -25,12 +28,21 @@
 #include "conf/config.h"
 #include "http/client.h"
 #include "http/server.h"
+#include "pool/pool.h"
 
 struct flow;
 
-/* 0; -EINVAL and `errors` says why; -ENOMEM. The route must live as long as the flow. */
-int flow_compile(struct flow **out, const struct conf_route *route, struct conf_errors *errors)
-    __attribute__((warn_unused_result));
+/* What step nodes can refer to. */
+struct flow_steps {
+    const struct config *config; /* its steps; NULL: there are the built-in ones alone */
+    bool unsafe;                 /* built-in steps that are meant to do harm may be used */
+    const struct pools *pools;   /* where they run; NULL: the flow is only checked, never run */
+};
+
+/* 0; -EINVAL and `errors` says why; -ENOMEM. The route must live as long as the flow; `steps` may
+ * be NULL, and need not outlive the call, but its pools must. */
+int flow_compile(struct flow **out, const struct conf_route *route, const struct flow_steps *steps,
+    struct conf_errors *errors) __attribute__((warn_unused_result));
 void flow_free(struct flow *f);
 
 struct flow_param {
@@ -42,7 +54,8 @@ struct flow_param {
 struct flow_context {
     struct world *world;
     struct http_client *client;
-    struct rand *rand; /* for sleeps that have no seed; NULL: the world is asked each time */
+    struct pool_desk *desk; /* NULL: no flow has steps */
+    struct rand *rand;      /* for sleeps that have no seed; NULL: the world is asked each time */
     /* Told each node's end; `rc` also if a default took its place. NULL: nobody cares. */
     void (*observe)(void *ctx, const char *route, const char *node, int64_t ns, int rc);
     void *observe_ctx;
@@ -50,6 +63,7 @@ struct flow_context {
 
 /* Answers the request, by the coroutine that has it: always exactly one reply, or the client is
  * gone. A failed node that is not optional is answered with 502 (a refused or broken upstream), 504
- * (its deadline or the route's), ... as a problem that names the node; doc/flow.md has them all. */
+ * (its deadline or the route's), ... as a problem that names the node; doc/flow.md has them all.
+ * Where the time went is added to the request's timing. */
 void flow_run(const struct flow *f, const struct flow_context *context, struct http_request *r,
     const struct flow_param *params, unsigned param_count);

@@ -32,6 +32,12 @@ struct flow_sleep {
     _Atomic uint64_t *draws; /* so far, of a seeded one: the only thing in a flow that changes */
 };
 
+struct flow_step {
+    struct pool *pool; /* NULL in a flow that is only checked */
+    unsigned step;     /* its place there */
+    struct template input;
+};
+
 struct flow_node {
     const struct conf_flow_node *conf;
     const struct node_kind *kind;
@@ -47,6 +53,7 @@ struct flow_node {
     union {
         struct flow_http http;
         struct flow_sleep sleep;
+        struct flow_step step;
         struct template value; /* of a reply */
     };
 };
@@ -70,6 +77,7 @@ struct flow {
 
 struct compiler {
     struct flow *flow;
+    const struct flow_steps *steps;
     struct conf_errors *errors;
     struct template_site site;
     struct flow_node *self; /* whose templates are compiled now; NULL: the reply's */
@@ -86,6 +94,7 @@ void compiler_error(struct compiler *c, const struct conf_mark *at, const char *
 struct run;
 
 struct node_kind {
+    bool waits; /* for others: its time is none of this server's */
     void (*compile)(struct compiler *c, struct flow_node *n);
     /* Makes the value, which owns its documents also after a failure. 0, or a negative errno and
      * in `*why`, if there is more to say than 'cancelled' and 'too late', an error that lives as
@@ -96,12 +105,20 @@ struct node_kind {
 
 extern const struct node_kind node_http;
 extern const struct node_kind node_sleep;
+extern const struct node_kind node_step;
 extern const struct node_kind node_reply;
 
 struct node_state {
     struct run *run;
     struct node_state *next; /* in a list of those that can begin */
     unsigned waiting;        /* for so many values more */
+    int status;              /* of its failure, where the errno does not say it; else 0 */
+};
+
+/* A call whose output some value may borrow. */
+struct kept_call {
+    struct kept_call *next;
+    struct pool_call call;
 };
 
 /* One request's. In its arena. */
@@ -113,6 +130,7 @@ struct run {
     struct node_state *nodes;
     const struct error *failure; /* the first; NULL: none */
     int refusal;                 /* a status that no errno stands for; 0: the failure's */
+    struct kept_call *calls;     /* released at the end */
 };
 
 /* A copy that lives as long as the run; never NULL. */

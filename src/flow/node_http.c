@@ -367,4 +367,4 @@ static int run_http(
     return rc;
 }
 
-const struct node_kind node_http = {.compile = compile, .run = run_http};
+const struct node_kind node_http = {.waits = true, .compile = compile, .run = run_http};

@@ -51,4 +51,4 @@ static int run_sleep(
     return world_sleep(run->context->world, draw(run, n));
 }
 
-const struct node_kind node_sleep = {.compile = compile, .run = run_sleep};
+const struct node_kind node_sleep = {.waits = true, .compile = compile, .run = run_sleep};

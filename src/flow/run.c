@@ -53,6 +53,7 @@ static int use_fallback(struct run *run, const struct flow_node *n, const struct
     struct value *out = &run->data.nodes[n->index];
     value_release(out);
     *why = NULL;
+    run->nodes[n->index].status = 0;
     return n->fallback.first ? run_make_json(run, &n->fallback, n->entered, out, why) : 0;
 }
 
@@ -90,15 +91,18 @@ static const struct error *reason(
     if (why)
         return why;
     if (rc == -ETIMEDOUT)
-        return too_late(run, n, false);
+        return too_late(run, n, n->conf->deadline <= 0);
     return &no_memory;
 }
 
-static void observe(struct run *run, const struct flow_node *n, int64_t began, int rc)
+static void account(struct run *run, const struct flow_node *n, int64_t began, int rc)
 {
     const struct flow_context *c = run->context;
-    c->observe(
-        c->observe_ctx, run->flow->route->name, n->conf->name, world_now(c->world) - began, rc);
+    int64_t ns = world_now(c->world) - began;
+    if (n->kind->waits)
+        run->request->timing.wait += ns;
+    if (c->observe)
+        c->observe(c->observe_ctx, run->flow->route->name, n->conf->name, ns, rc);
 }
 
 /* Its value is there after 0. Otherwise the run has failed: with a reason, unless it was
@@ -106,23 +110,26 @@ static void observe(struct run *run, const struct flow_node *n, int64_t began, i
 static int run_node(struct run *run, const struct flow_node *n)
 {
     const struct error *why = NULL;
-    bool observed = run->context->observe;
-    int64_t began = observed ? world_now(run->context->world) : 0;
+    bool timed = n->kind->waits || run->context->observe;
+    int64_t began = timed ? world_now(run->context->world) : 0;
     int rc = run_within(run, n, &run->data.nodes[n->index], &why);
-    if (observed)
-        observe(run, n, began, rc);
+    if (timed)
+        account(run, n, began, rc);
     if (rc == 0)
         return 0;
     if (coro_cancelled(coro_self()))
         return -ECANCELED;
     if (coro_poll()) { /* the route's own deadline: no default helps */
         why = too_late(run, n, true);
+        run->nodes[n->index].status = 0;
         rc = -ETIMEDOUT;
     } else if (n->conf->optional) {
         rc = use_fallback(run, n, &why);
     }
-    if (rc && !run->failure)
+    if (rc && !run->failure) {
         run->failure = reason(run, n, rc, why);
+        run->refusal = why ? run->nodes[n->index].status : 0;
+    }
     return rc;
 }
 
@@ -323,10 +330,7 @@ static __attribute__((noinline)) int answer(struct run *run)
 static __attribute__((noinline)) void answer_failure(struct run *run, int rc)
 {
     const struct error *e = run->failure ? run->failure : &no_memory;
-    if (run->refusal)
-        rc = http_reply_status(run->request, run->refusal, NULL, 0, e->sentence);
-    else
-        rc = http_reply_problem(run->request, e);
+    rc = http_reply_problem(run->request, run->refusal, e);
     (void)rc; /* nobody is there to hear of it */
 }
 
@@ -354,6 +358,15 @@ static struct run *new_run(const struct flow *f, const struct flow_context *cont
     return run;
 }
 
+static int run_nodes_timed(struct run *run)
+{
+    struct world *w = run->context->world;
+    int64_t began = world_now(w);
+    int rc = run_nodes(run);
+    run->request->timing.flow = world_now(w) - began;
+    return rc;
+}
+
 /* Body and nodes, by the route's deadline, within which the reply need not be written. */
 static int gather(struct run *run)
 {
@@ -364,10 +377,19 @@ static int gather(struct run *run)
         f->route->deadline > 0 ? f->route->deadline : DEADLINE_NEVER));
     int rc = f->uses_body ? read_body(run) : 0;
     if (rc == 0 && f->node_count > 0)
-        rc = http_request_waits(run->request) ? -ECANCELED : run_nodes(run);
+        rc = http_request_waits(run->request) ? -ECANCELED : run_nodes_timed(run);
     if (rc == -ETIMEDOUT && !run->failure)
         run->failure = too_late(run, NULL, true);
     return rc;
+}
+
+static void release_run(struct run *run)
+{
+    value_release(&run->data.body);
+    for (unsigned i = 0; i < run->flow->node_count; i++)
+        value_release(&run->data.nodes[i]);
+    for (struct kept_call *k = run->calls; k; k = k->next)
+        pool_call_release(&k->call);
 }
 
 static __attribute__((noinline)) void run_whole(const struct flow *f,
@@ -376,7 +398,7 @@ static __attribute__((noinline)) void run_whole(const struct flow *f,
 {
     struct run *run = new_run(f, context, r, params, param_count);
     if (!run) {
-        int rc = http_reply_problem(r, &no_memory);
+        int rc = http_reply_problem(r, 0, &no_memory);
         (void)rc; /* nobody is there to hear of it */
         return;
     }
@@ -385,9 +407,7 @@ static __attribute__((noinline)) void run_whole(const struct flow *f,
         rc = answer(run);
     if (rc && rc != -ECANCELED && !coro_cancelled(coro_self()))
         answer_failure(run, rc);
-    value_release(&run->data.body);
-    for (unsigned i = 0; i < f->node_count; i++)
-        value_release(&run->data.nodes[i]);
+    release_run(run);
 }
 
 void flow_run(const struct flow *f, const struct flow_context *context, struct http_request *r,

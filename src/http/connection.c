@@ -148,6 +148,7 @@ static void begin_request(struct http_connection *c)
     r->body_max = o->body_max;
     r->label = (struct span){NULL, 0};
     r->mark = NULL;
+    r->timing = (struct http_timing){0};
     r->status = 0;
     r->received = r->sent = 0;
     r->connection = c;
@@ -204,7 +205,8 @@ static bool answer(struct http_connection *c)
         http_reply_status(r, 500, NULL, 0, "nothing answered this request") != 0)
         c->close_after = true;
     if (coro_cancelled(c->coro) && (c->work->reply != REPLY_DONE || c->broken)) {
-        stat_add(&s->stats->client_gone, 1);
+        if (s->runner) /* else it is the server that did not wait, at the end of a drain */
+            stat_add(&s->stats->client_gone, 1);
         c->broken = true;
         c->now = world_now(s->world); /* when it was given up, for `done` */
     }

@@ -35,7 +35,7 @@ enum reply_stage { REPLY_NONE, REPLY_BODY, REPLY_DONE };
 /* What a request needs while it is under way, and an idle connection does not. Those not in use
  * lie on a stack: the one that was used last, and is still in the near caches, is the next one's.
  */
-struct work {
+struct serving {
     struct http_request request;
     struct http1 parser; /* between two messages, but while a request is under way */
     struct arena arena;
@@ -56,7 +56,7 @@ struct http_connection {
     struct http_server *server;
     struct stream *stream;
     struct coro *coro;
-    struct work *work; /* NULL: no request is under way */
+    struct serving *work; /* NULL: no request is under way */
     /* What has come and is not understood yet: in the server's scratch until the coroutine waits,
      * else in `in`. */
     struct span view;
@@ -90,7 +90,7 @@ struct http_server {
     struct rand ids;
     char *scratch;
     struct http_field *table;
-    struct work *spare[SPARE_MAX];
+    struct serving *spare[SPARE_MAX];
     unsigned spare_count;
     /* "Server: weir\r\nDate: ...\r\n", until the clock has reached stamp_until. */
     char stamp[192];
@@ -154,8 +154,8 @@ static inline void reply_unwatch(struct http_connection *c)
 /* ---- server.c ---- */
 
 /* What a request needs, or NULL if there is no memory. */
-struct work *server_take_work(struct http_server *s) __attribute__((warn_unused_result));
+struct serving *server_take_work(struct http_server *s) __attribute__((warn_unused_result));
 /* NULL is nothing to give back. */
-void server_give_work(struct http_server *s, struct work *work);
+void server_give_work(struct http_server *s, struct serving *work);
 /* A connection has been closed and is about to be freed. */
 void server_forget(struct http_connection *c);

@@ -93,6 +93,56 @@ static int send_soon(struct http_connection *c)
     return send_now(c, SPAN(""), SPAN(""));
 }
 
+/* ---- Server-Timing ---- */
+
+#define TIMING_MAX 160 /* four spans of at most 17 digits, and their names */
+
+/* A span in milliseconds, with three decimals: where it ends. */
+static char *put_ms(char *to, int64_t ns)
+{
+    char digits[24];
+    char *first = digits + sizeof(digits);
+    uint64_t us = ns > 0 ? (uint64_t)ns / NS_PER_US : 0;
+    for (int i = 0; i < 3; i++, us /= 10)
+        *--first = (char)('0' + us % 10);
+    *--first = '.';
+    do
+        *--first = (char)('0' + us % 10);
+    while (us /= 10);
+    size_t len = (size_t)(digits + sizeof(digits) - first);
+    memcpy(to, first, len);
+    return to + len;
+}
+
+static char *put(char *to, struct span text)
+{
+    memcpy(to, text.ptr, text.len);
+    return to + text.len;
+}
+
+/* The field, for every reply: no formatting, and most have nothing to say but the last. */
+static int write_timing(struct http_connection *c, struct bytes *out)
+{
+    const struct http_request *r = &c->work->request;
+    const struct http_timing *t = &r->timing;
+    int rc = bytes_reserve(out, TIMING_MAX);
+    if (rc)
+        return rc;
+    char *to = out->ptr + out->len;
+    if (t->queue | t->cpu | t->wait) {
+        to = put_ms(put(to, SPAN("Server-Timing: queue;dur=")), t->queue);
+        to = put_ms(put(to, SPAN(", cpu;dur=")), t->cpu);
+        to = put_ms(put(to, SPAN(", wait;dur=")), t->wait);
+        to = put(to, SPAN(", io;dur="));
+    } else {
+        to =
+            put(to, SPAN("Server-Timing: queue;dur=0.000, cpu;dur=0.000, wait;dur=0.000, io;dur="));
+    }
+    to = put(put_ms(to, c->now - r->began - t->flow), SPAN("\r\n"));
+    out->len = (size_t)(to - out->ptr);
+    return 0;
+}
+
 /* ---- Heads ---- */
 
 static void stamp(struct http_server *s, int64_t now)
@@ -155,7 +205,7 @@ static int write_connection(struct http_connection *c, struct bytes *out)
 
 static bool has_body(const struct http_connection *c, int status)
 {
-    return status >= 200 && status != 204 && status != 304 &&
+    return status >= 200 && status != 204 && status != 205 && status != 304 &&
            c->work->request.head->method != HTTP_HEAD;
 }
 
@@ -194,6 +244,8 @@ static int write_head(struct http_connection *c, int status, const struct http_f
         rc = write_fields(out, fields, count);
     if (rc == 0)
         rc = http1_write_field(out, SPAN("X-Request-Id"), span_of(c->work->request.id));
+    if (rc == 0 && s->options.timing)
+        rc = write_timing(c, out);
     /* A 304's length would be its 200's, which an empty body does not tell. */
     if (rc == 0 && length >= 0 && status != 204 && (status != 304 || length > 0))
         rc = http1_write_length(out, (uint64_t)length);
@@ -222,6 +274,8 @@ int http_reply(struct http_request *r, int status, const struct http_field *fiel
     if (c->broken)
         return -EPIPE;
     settle_end(c, true);
+    if (status == 205) /* says that there is nothing to say, but with a length */
+        body = SPAN("");
     int rc = write_head(c, status, fields, count, (int64_t)body.len);
     if (rc)
         return rc;
@@ -259,10 +313,20 @@ static int reply_with(struct http_request *r, const struct problem *p,
     return rc;
 }
 
-int http_reply_problem(struct http_request *r, const struct error *e)
+static void make_problem(
+    struct problem *p, const struct http_request *r, int status, const struct error *e)
+{
+    problem_from_error(p, e, r->id);
+    if (status == 0)
+        return;
+    p->status = status;
+    snprintf(p->title, sizeof(p->title), "%s", problem_title(status));
+}
+
+int http_reply_problem(struct http_request *r, int status, const struct error *e)
 {
     struct problem p;
-    problem_from_error(&p, e, r->id);
+    make_problem(&p, r, status, e);
     return reply_with(r, &p, NULL, 0);
 }
 
@@ -274,9 +338,7 @@ int http_reply_status(struct http_request *r, int status, const struct http_fiel
     name_of_title(problem_title(status), type, sizeof(type));
     error_set(&e, -EINVAL, type, "%s", sentence);
     struct problem p;
-    problem_from_error(&p, &e, r->id);
-    p.status = status;
-    snprintf(p.title, sizeof(p.title), "%s", problem_title(status));
+    make_problem(&p, r, status, &e);
     return reply_with(r, &p, fields, count);
 }
 
@@ -295,6 +357,8 @@ int http_reply_begin(struct http_request *r, int status, const struct http_field
     if (endless && !c->work->chunking)
         c->close_after = true;
     settle_end(c, false);
+    if (status == 205)
+        length = 0;
     int rc = write_head(c, status, fields, count, length);
     if (rc) {
         c->work->chunking = false;

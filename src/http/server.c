@@ -29,18 +29,18 @@ struct acceptor {
 
 /* ---- Memory for requests ---- */
 
-static void free_work(struct work *work)
+static void free_work(struct serving *work)
 {
     arena_release(&work->arena);
     bytes_release(&work->out);
     mem_free(work);
 }
 
-struct work *server_take_work(struct http_server *s)
+struct serving *server_take_work(struct http_server *s)
 {
     if (s->spare_count > 0)
         return s->spare[--s->spare_count];
-    struct work *work = mem_zalloc(sizeof(*work));
+    struct serving *work = mem_zalloc(sizeof(*work));
     if (!work)
         return NULL;
     http1_init(&work->parser, HTTP1_REQUEST, &s->options.limits, s->table);
@@ -49,7 +49,7 @@ struct work *server_take_work(struct http_server *s)
     return work;
 }
 
-void server_give_work(struct http_server *s, struct work *work)
+void server_give_work(struct http_server *s, struct serving *work)
 {
     if (!work)
         return;

@@ -27,6 +27,15 @@ struct http_connection;
 
 #define HTTP_REQUEST_ID_MAX 64
 
+/* What a request's time went to, in nanoseconds, for the Server-Timing field. The handler adds up
+ * what it knows before it replies; times of what runs at once are added, too. */
+struct http_timing {
+    int64_t queue; /* its tasks waited for a worker */
+    int64_t cpu;   /* its steps computed */
+    int64_t wait;  /* it waited for others: upstreams, sleeps */
+    int64_t flow;  /* all of that, by the clock: what is left until the reply is input and output */
+};
+
 struct http_request {
     const struct http1_head *head;
     struct arena *arena; /* of options.arena_max bytes; ends with the request */
@@ -36,6 +45,7 @@ struct http_request {
     uint64_t body_max; /* the handler may lower or raise it before reading the body */
     struct span label; /* for the access log and metrics: the handler sets it (the route's name) */
     void *mark;        /* the handler's own, for `done` */
+    struct http_timing timing;
     /* Until the end, for `done`: */
     int status;        /* that was answered; 0: none, the client is gone */
     uint64_t received; /* body bytes */
@@ -76,6 +86,7 @@ struct http_server_options {
     uint64_t body_rate; /* bytes a second */
     bool date;          /* writes Date */
     const char *server; /* the Server field; NULL or "": none */
+    bool timing;        /* writes Server-Timing */
 
     void (*handle)(void *ctx, struct http_request *r);                  /* required */
     void (*done)(void *ctx, const struct http_request *r, int64_t now); /* NULL: nobody cares */
@@ -121,8 +132,9 @@ int http_request_waits(struct http_request *r) __attribute__((warn_unused_result
  * cannot be written: nothing was answered then. */
 int http_reply(struct http_request *r, int status, const struct http_field *fields, unsigned count,
     struct span body) __attribute__((warn_unused_result));
-/* A problem, with the request's id. */
-int http_reply_problem(struct http_request *r, const struct error *e)
+/* A problem, with the request's id. `status`: instead of the one that goes with the error's code;
+ * 0: that. */
+int http_reply_problem(struct http_request *r, int status, const struct error *e)
     __attribute__((warn_unused_result));
 /* The same by status alone: "not-found" for 404. `fields` as in http_reply (Allow). */
 int http_reply_status(struct http_request *r, int status, const struct http_field *fields,

@@ -28,7 +28,7 @@ static void assert_says(const char *text, const char *sentence)
     struct conf_errors *errors = conf_errors_new();
     struct bytes said;
     bytes_init(&said, 4096);
-    int rc = app_check(conf, errors);
+    int rc = app_check(conf, false, errors);
     assert_int_equal(rc, sentence ? -EINVAL : 0);
     assert_int_equal(conf_errors_count(errors), sentence != NULL);
     assert_int_equal(conf_errors_write(errors, &said), 0);
@@ -69,7 +69,7 @@ static bool check_some(void)
                           errors)
                     : -ENOMEM;
     if (rc == 0) {
-        rc = app_check(conf, errors);
+        rc = app_check(conf, false, errors);
         conf_free(conf);
     }
     conf_errors_free(errors);

@@ -16,7 +16,7 @@
 struct behaviour {
     int64_t ready_after; /* 0: 1 ms */
     bool hangs;          /* never ready */
-    const char *fails;   /* says so, and ends */
+    const char *fails;   /* says so, and ends; with `hangs`, it does not end */
     int64_t dies_after;  /* since it was ready; 0: it lives; with `hangs`, since its start */
     int dies_status;     /* 0: by SIGKILL */
     int64_t drain_takes; /* negative: for ever */
@@ -188,6 +188,9 @@ static inline int stand_in(struct world *w, void *arg)
     must_sleep(w, s.does->ready_after ? s.does->ready_after : NS_PER_MS);
     int status = 0;
     if (s.does->hangs && !s.does->dies_after) {
+        char line[256];
+        snprintf(line, sizeof line, "failed %s\n", s.does->fails);
+        must(!s.does->fails || send_text(s.control, line) == 0);
         (void)!world_sleep_until(w, DEADLINE_NEVER);
     } else if (s.does->hangs) {
         must_sleep(w, s.does->dies_after);

@@ -40,7 +40,10 @@ static int stop_twice(struct rig *r)
 {
     after(r, S);
     send_signal(r, SIGINT);
-    after(r, S);
+    after(r, S / 2);
+    send_signal(r, SIGINT); /* the same wish: from `timeout`, say, which signals the group, too */
+    after(r, 10 * MS);
+    must(sim_process_end(r->supervisor).state == SIM_RUNNING);
     send_signal(r, SIGINT);
     after(r, 10 * MS);
     must(sim_process_end(r->supervisor).state == SIM_EXITED);
@@ -228,6 +231,32 @@ static void a_server_that_is_not_ready_in_time_is_killed_and_counts_as_a_crash(v
     assert_about(r->spawned[1].at - r->spawned[0].at, 10 * S);
     assert_about(r->spawned[2].at - r->spawned[1].at, 10 * S + 100 * MS);
     assert_true(logged(r, "it was not ready within 10 s"));
+    rig_free(r);
+}
+
+/* Workers may take as long as their pool says. */
+static void a_server_has_the_longest_start_of_its_pools_more(void **state)
+{
+    struct rig *r = rig_new("listen: 127.0.0.1:80\nadmin: off\n"
+                            "pools: {slow: {start: 20s}, used: {start: 5s}, unused: {start: 90s}}\n"
+                            "routes:\n  - {route: GET /a, nodes: {a: {step: echo, pool: slow}, b: "
+                            "{step: echo, pool: used}}}\n");
+    r->behaviours[0].hangs = true;
+    play(r, wait_two_minutes);
+    assert_about(r->spawned[1].at - r->spawned[0].at, 30 * S);
+    assert_true(logged(r, "it was not ready within 30 s"));
+    rig_free(r);
+}
+
+/* A step's init that hangs may hold it: what it said is why it did not start. */
+static void a_server_that_says_why_and_does_not_end_is_ended(void **state)
+{
+    struct rig *r = rig_new(GOOD);
+    r->behaviours[0] = (struct behaviour){.hangs = true, .fails = "the init of step 'x' hangs"};
+    play(r, nothing);
+    assert_int_equal(r->spawn_count, 1);
+    assert_int_equal(r->status, EXIT_STATUS_ENVIRONMENT);
+    assert_true(logged(r, "did not start: the init of step 'x' hangs"));
     rig_free(r);
 }
 
@@ -551,6 +580,8 @@ int main(void)
         cmocka_unit_test(no_connection_is_refused_while_servers_crash),
         cmocka_unit_test(a_crash_loop_is_slowed_down_and_a_good_life_forgiven),
         cmocka_unit_test(a_server_that_is_not_ready_in_time_is_killed_and_counts_as_a_crash),
+        cmocka_unit_test(a_server_has_the_longest_start_of_its_pools_more),
+        cmocka_unit_test(a_server_that_says_why_and_does_not_end_is_ended),
         cmocka_unit_test(a_server_that_dies_before_it_is_ready_counts_as_a_crash),
         cmocka_unit_test(after_a_crash_the_last_good_configuration_holds),
         cmocka_unit_test(a_reload_starts_a_new_server_and_then_drains_the_old),

@@ -147,12 +147,13 @@ static const struct {
         "weir.yaml:4:5: routes[0].nodes: found the name '1a', expected at most 64 "
         "letters, digits, '_' and '-', a letter first\n"
         "weir.yaml:5:8: routes[0].nodes.b: found no kind of node, expected exactly one "
-        "of sleep, http and reply\n"
+        "of sleep, http, reply and step\n"
         "weir.yaml:6:8: routes[0].nodes.c: found both 'sleep' and 'http', expected "
-        "exactly one of sleep, http and reply\n"
+        "exactly one of sleep, http, reply and step\n"
         "weir.yaml:7:9: unknown key 'slep' in routes[0].nodes.d; did you mean 'sleep'?\n"
         "weir.yaml:8:8: routes[0].nodes.e: found '5', expected a map with any of the "
-        "keys 'sleep', 'http', 'reply', 'deadline', 'optional' or 'default'\n"
+        "keys 'sleep', 'http', 'reply', 'step', 'input', 'pool', 'deadline', 'optional' or "
+        "'default'\n"
         "weir.yaml:9:29: routes[0].nodes.f.default: found a default of a node that must "
         "not fail, expected 'optional: true' beside it\n"},
     {"routes:\n"
@@ -193,12 +194,12 @@ static const struct {
      "a: 2\n"
      "b: 3",
         "weir.yaml:1:1: unknown key 'a' in the configuration; expected one of 'include', "
-        "'listen', 'admin', 'threads', 'date', 'server', 'limits', 'timeouts', 'log', "
-        "'client' or 'routes'\n"
+        "'listen', 'admin', 'threads', 'date', 'server', 'server_timing', 'limits', "
+        "'timeouts', 'log', 'client', 'pools', 'steps' or 'routes'\n"
         "weir.yaml:2:1: the key 'a' stands twice; the first is in line 1\n"
         "weir.yaml:3:1: unknown key 'b' in the configuration; expected one of 'include', "
-        "'listen', 'admin', 'threads', 'date', 'server', 'limits', 'timeouts', 'log', "
-        "'client' or 'routes'\n"},
+        "'listen', 'admin', 'threads', 'date', 'server', 'server_timing', 'limits', "
+        "'timeouts', 'log', 'client', 'pools', 'steps' or 'routes'\n"},
     {"listen: 1\n"
      "listen: 2",
         "weir.yaml:2:1: the key 'listen' stands twice; the first is in line 1\n"},
@@ -238,21 +239,21 @@ static const struct {
     {"a: %x", "weir.yaml:1:4: found '%x', expected a value: text that begins with it needs "
               "quotes\n"},
     {"a: !foo x", "weir.yaml:1:1: unknown key 'a' in the configuration; expected one of 'include', "
-                  "'listen', 'admin', 'threads', 'date', 'server', 'limits', 'timeouts', 'log', "
-                  "'client' or 'routes'\n"
+                  "'listen', 'admin', 'threads', 'date', 'server', 'server_timing', 'limits', "
+                  "'timeouts', 'log', 'client', 'pools', 'steps' or 'routes'\n"
                   "weir.yaml:1:4: found the tag '!foo', expected none\n"},
     {"a: !!int x",
         "weir.yaml:1:1: unknown key 'a' in the configuration; expected one of 'include', "
-        "'listen', 'admin', 'threads', 'date', 'server', 'limits', 'timeouts', 'log', "
-        "'client' or 'routes'\n"
+        "'listen', 'admin', 'threads', 'date', 'server', 'server_timing', 'limits', "
+        "'timeouts', 'log', 'client', 'pools', 'steps' or 'routes'\n"
         "weir.yaml:1:4: found 'x', expected what its tag !!int says\n"},
     {"a: *x", "weir.yaml:1:4: found the alias 'x', expected its anchor before it\n"},
     {"a: &x [*x]", "weir.yaml:1:8: the alias 'x' stands inside what it names, expected it after\n"},
     {"a: &x 1\n"
      "<<: *x",
         "weir.yaml:1:1: unknown key 'a' in the configuration; expected one of 'include', "
-        "'listen', 'admin', 'threads', 'date', 'server', 'limits', 'timeouts', 'log', "
-        "'client' or 'routes'\n"
+        "'listen', 'admin', 'threads', 'date', 'server', 'server_timing', 'limits', "
+        "'timeouts', 'log', 'client', 'pools', 'steps' or 'routes'\n"
         "weir.yaml:2:1: found a merge key ('<<'), which is not read; expected each key "
         "written out\n"},
     {"? [a]\n"
@@ -261,8 +262,8 @@ static const struct {
     {": x", "weir.yaml:1:1: found ':', expected another key of the map that begins at 1:1: "
             "is the indentation right?\n"},
     {"a: ${X}", "weir.yaml:1:1: unknown key 'a' in the configuration; expected one of 'include', "
-                "'listen', 'admin', 'threads', 'date', 'server', 'limits', 'timeouts', 'log', "
-                "'client' or 'routes'\n"
+                "'listen', 'admin', 'threads', 'date', 'server', 'server_timing', 'limits', "
+                "'timeouts', 'log', 'client', 'pools', 'steps' or 'routes'\n"
                 "weir.yaml:1:4: '${X}' is not set, expected it in the environment; "
                 "'${NAME:-default}' gives one for that case\n"},
     {"server: ${", "weir.yaml:1:9: '${' has no '}', expected ${NAME}, ${NAME:-default} or "
@@ -473,15 +474,21 @@ static void text_must_be_text(void **state)
 static void files_that_cannot_be_read(void **state)
 {
     static const struct file files[] = {
-        {"secret/w.yaml", "server: ${file:forbidden}\ninclude: [no.yaml, forbidden]\n", 0},
+        {"secret/w.yaml",
+            "server: ${file:forbidden}\ninclude: [no.yaml, forbidden, pipe]\n\nlog: "
+            "{level: '${file:pipe}'}\n",
+            0},
     };
-    assert_told(NULL, 0, "weir.yaml", "weir.yaml: cannot be read: there is no such file\n");
+    assert_told(NULL, 0, "weir.yaml",
+        "weir.yaml: cannot be read: there is no such file; 'weir init' makes one to begin with\n");
     assert_told(
         NULL, 0, "secret/forbidden", "secret/forbidden: cannot be read: permission denied\n");
     assert_told(files, 1, "secret/w.yaml",
         "secret/w.yaml:1:9: '${file:forbidden}' cannot be read: permission denied\n"
         "secret/w.yaml:2:11: secret/no.yaml cannot be read: there is no such file\n"
-        "secret/w.yaml:2:20: secret/forbidden cannot be read: permission denied\n");
+        "secret/w.yaml:2:20: secret/forbidden cannot be read: permission denied\n"
+        "secret/w.yaml:2:31: secret/pipe cannot be read: it is no regular file\n"
+        "secret/w.yaml:4:14: '${file:pipe}' cannot be read: it is no regular file\n");
 }
 
 static void includes_that_do_not_fit(void **state)

@@ -20,6 +20,7 @@ static void an_empty_file_is_all_defaults(void **state)
         assert_int_equal(g->threads, 0);
         assert_true(g->date);
         assert_string_equal(g->server, "weir");
+        assert_true(g->server_timing);
         assert_int_equal(g->limits.line, 8192);
         assert_int_equal(g->limits.head, 32768);
         assert_int_equal(g->limits.fields, 100);
@@ -44,6 +45,8 @@ static void an_empty_file_is_all_defaults(void **state)
         assert_int_equal(g->client.first_byte, 30 * NS_PER_S);
         assert_int_equal(g->client.reply_head, 32768);
         assert_int_equal(g->client.reply_body, 16777216);
+        assert_int_equal(g->pool_count, 0);
+        assert_int_equal(g->step_count, 0);
         assert_int_equal(g->route_count, 0);
         conf_free(c);
     }
@@ -101,6 +104,8 @@ static void everything_is_read(void **state)
         assert_int_equal(g->listen[i].mark.line, 1);
     }
     assert_null(g->admin);
+    assert_int_equal(g->admin_mark.line, 2);
+    assert_int_equal(g->admin_mark.column, 8);
     assert_int_equal(g->threads, 3);
     assert_false(g->date);
     assert_string_equal(g->server, "");
@@ -280,6 +285,7 @@ static void it_is_printed_for_people(void **state)
                                  "threads: auto\n"
                                  "date: true\n"
                                  "server: weir\n"
+                                 "server_timing: true\n"
                                  "limits:\n"
                                  "  line: 8KiB\n"
                                  "  head: 32KiB\n"

@@ -46,6 +46,8 @@ static inline int disk_file(void *ctx, const char *path, size_t max, char **text
         memcpy(*text, f->text, *len);
         return 0;
     }
+    if (strcmp(path, "secret/pipe") == 0)
+        return -ESPIPE;
     return strcmp(path, "secret/forbidden") == 0 ? -EACCES : -ENOENT;
 }
 

@@ -49,10 +49,30 @@ GOOD = [
     "routes: [{route: /x, nodes: {a: {http: 'http://x/'}, b: {http: {url: 'http://x/', method: PATCH, "
     "headers: {X-y: 1}, body: [1], expect: [200, 300-399], times: 10}}, c: {http: {url: 'http://x', expect: 404}}, "
     "d: {reply: null, deadline: 0}}}]",
+    "server_timing: false\npools:\nsteps:\n",
+    "pools: {cpu: {kind: processes, size: 4, queue: 1, start: 5s, nice: 19, step_threads: auto, value: 1KiB, "
+    "max_tasks: 0, memory: 1GiB, hard_timeout: 0, on_cancel: kill}, here: {kind: inline, step_threads: 1}, n: , "
+    "new: {kind: fork, memory: 5}, t_1-2: {size: auto}, u: {kind: threads, nice: 0}, e: {kind: '${X:-fork}', memory: 1}}",
+    "pools: {cpu: {}}\nsteps: {a: {plugin: ./a.so}, b: {plugin: /b.so, step: b_2, pool: cpu, retry: true, options: [1]}, "
+    "c: {step: burn, options: }, d: {plugin: '${X:-x}', pool: '${X:-cpu}'}}\n"
+    "routes: [{route: /x, nodes: {a: {step: a}, b: {step: echo, input: {a: $body}, pool: default}, "
+    "c: {step: '${X:-echo}', input: null, optional: true, default: 1}}}]",
     "limits: {fields: '${X:-5}', body: '${X:-1MiB}'}\nlog: {level: '${X:-info}', access: '${X:-true}'}",
 ]
 
 BAD = [
+    "server_timing: 1", "pools: []", "pools: {1a: {}}", "pools: {a b: {}}", "pools: {a: 5}", "pools: {a: {kind: thread}}",
+    "pools: {a: {size: 0}}", "pools: {a: {size: 1025}}", "pools: {a: {kinds: fork}}", "pools: {a: {nice: 20}}",
+    "pools: {a: {kind: inline, size: 4}}", "pools: {a: {kind: inline, queue: 4}}", "pools: {a: {kind: inline, nice: 4}}",
+    "pools: {a: {memory: 1GiB}}", "pools: {a: {kind: threads, on_cancel: kill}}", "pools: {a: {kind: fork, max_tasks: 1}}",
+    "pools: {a: {kind: inline, hard_timeout: 1s}}", "pools: {a: {kind: fork, on_cancel: stay}}",
+    "steps: []", "steps: {a: }", "steps: {a: {}}", "steps: {a: {pool: default}}", "steps: {echo: {plugin: x.so}}",
+    "steps: {1a: {plugin: x.so}}", "steps: {a: {plugin: ''}}", "steps: {a: {plugin: 5}}", "steps: {a: {step: a b}}",
+    "steps: {a: {step: burn, retry: 1}}", "steps: {a: {step: burn, opts: 1}}", "steps: {a: {step: burn, pool: [x]}}",
+    "routes: [{route: /x, nodes: {a: {step: 5}}}]", "routes: [{route: /x, nodes: {a: {step: }}}]",
+    "routes: [{route: /x, nodes: {a: {step: a b}}}]", "routes: [{route: /x, nodes: {a: {step: echo, sleep: 1s}}}]",
+    "routes: [{route: /x, nodes: {a: {sleep: 1s, input: 1}}}]", "routes: [{route: /x, nodes: {a: {sleep: 1s, pool: default}}}]",
+    "routes: [{route: /x, nodes: {a: {input: 1}}}]",
     "lisen: 1", "[]", "5", "listen: []", "listen: localhost:80", "listen: 70000", "listen: {backlog: 5}",
     "listen: {address: 1, x: 2}", "listen: {address: 1, backlog: 0}", "listen: true", "admin: no", "admin: false",
     "admin: [1]", "threads: 0", "threads: 257", "threads: many", "threads: '4'", "date: yes", "date: 1", "date: 'true'",
@@ -107,7 +127,7 @@ class SchemaTest(unittest.TestCase):
 
     def test_every_key_is_described(self):
         parts = [self.schema] + [d for d in self.schema["$defs"].values() if "properties" in d]
-        self.assertEqual(len(parts), 11)
+        self.assertEqual(len(parts), 13)
         for part in parts:
             for name, key in part["properties"].items():
                 with self.subTest(name):

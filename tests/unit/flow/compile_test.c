@@ -57,6 +57,17 @@ static const struct row table[] = {
         AT(4, 12) "$node.h.body: with 'times' the value is a list; say which: $node.h[0].body\n"},
     {"nodes: {h: {http: {url: 'http://a/', times: 3}}}\n    reply: '$node.h[3].body'",
         AT(4, 12) "$node.h[3].body: the list has 3 elements, and the first is [0]\n"},
+    /* Steps. */
+    {"nodes: {s: {step: ehco}}", AT(3, 13) "there is no step 'ehco'; did you mean 'echo'?\n"},
+    {"nodes: {a: {sleep: 1s}, s: {step: tag}}",
+        AT(3, 29) "there is no step 'tag': 'steps' has none of that name, and none is built in\n"},
+    {"nodes: {s: {step: crash}}",
+        AT(3, 13) "the step 'crash' is made to do harm, and runs only with --unsafe-steps\n"},
+    {"nodes: {s: {step: echo, input: {a: $path.x}}}",
+        AT(3, 40) "$path.x: the route's path has no parameter 'x'\n"},
+    {"nodes: {s: {step: echo, input: $node.s}}", AT(3, 13) "node 's' needs its own value\n"},
+    {"name: silent", AT(2, 5) "the route says nothing: give it 'nodes' or a 'reply'; for an empty "
+                              "one say 'status: 204'\n"},
     /* Order. */
     {"nodes: {a: {reply: $node.b}, b: {reply: $node.a}}",
         AT(3, 13) "nodes a → b → a need each other\n"},
@@ -108,7 +119,7 @@ static void check_row(const struct row *row)
     snprintf(yaml, sizeof yaml, "routes:\n  - route: GET /u/{id}/{name}\n    %s\n", row->yaml);
     int rc = conf_parse(&c.conf, span_of(yaml), c.errors);
     if (rc == 0) {
-        rc = flow_compile(&f, route_at(&c, 0), c.errors);
+        rc = flow_compile(&f, route_at(&c, 0), NULL, c.errors);
         flow_free(rc == 0 ? f : NULL);
     }
     assert_int_equal(conf_errors_write(c.errors, &text), 0);
@@ -140,7 +151,7 @@ static const char *const right[] = {
     "status: $node.a.status\n    nodes: {a: {http: 'http://a/'}}",
     "nodes: {a: {http: 'http://a/', optional: true, default: {x: $path.id}}}",
     "headers: {content-type: text/plain, x: $path.id}\n    reply: hello",
-    "nodes: {}",
+    "nodes: {}\n    status: 204",
 };
 
 static void test_what_is_right_compiles(void **state)
@@ -148,7 +159,7 @@ static void test_what_is_right_compiles(void **state)
     for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
         struct configured c = configure_route(right[i]);
         struct flow *f;
-        if (flow_compile(&f, route_at(&c, 0), c.errors))
+        if (flow_compile(&f, route_at(&c, 0), NULL, c.errors))
             fail_msg("'%s' was not compiled", right[i]);
         assert_int_equal(conf_errors_count(c.errors), 0);
         flow_free(f);
@@ -161,7 +172,7 @@ static struct configured tortured;
 static bool compile_once(void)
 {
     struct flow *f;
-    int rc = flow_compile(&f, route_at(&tortured, 0), tortured.errors);
+    int rc = flow_compile(&f, route_at(&tortured, 0), NULL, tortured.errors);
     if (rc == 0)
         flow_free(f);
     assert_true(rc == 0 || rc == -ENOMEM);

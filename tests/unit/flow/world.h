@@ -41,6 +41,8 @@ struct weir {
     struct world *world;
     struct http_client *client;
     struct http_server *server;
+    struct pools *pools;
+    struct pool_desk *desk;
     struct observed observed;
     uint64_t fail_nth;  /* this allocation of a flow that does not wait fails; 0: none */
     bool failed;        /* it did */
@@ -189,8 +191,11 @@ static inline void handle_weir(void *ctx, struct http_request *r)
     }
     for (unsigned i = 0; i < match.param_count; i++)
         params[i] = (struct flow_param){match.params[i].name, match.params[i].value};
-    const struct flow_context context = {
-        .world = weir->world, .client = weir->client, .observe = observe_node, .observe_ctx = weir};
+    const struct flow_context context = {.world = weir->world,
+        .client = weir->client,
+        .desk = weir->desk,
+        .observe = observe_node,
+        .observe_ctx = weir};
     weir->under_way++;
     if (weir->fail_nth)
         mem_fail_at(weir->fail_nth, false);
@@ -202,16 +207,31 @@ static inline void handle_weir(void *ctx, struct http_request *r)
     weir->under_way--;
 }
 
+/* With its pools beside it. */
+static inline void serve_with_pools(struct world *w, struct weir *weir, struct serving *s)
+{
+    struct error e;
+    GROUP(desk, GROUP_INDEPENDENT);
+    must(pool_desk_new(&weir->desk, weir->pools, 0, w) == 0);
+    must(group_spawn(&desk, "pools", pool_desk_run, weir->desk) == 0);
+    must(pool_desk_ready(weir->desk, &e) == 0);
+    serve_until_stop(w, s, &weir->stop);
+    pool_desk_leave(weir->desk);
+    must(group_wait(&desk) == 0);
+    pool_desk_free(weir->desk);
+}
+
 static inline int weir_main(struct world *w, void *arg)
 {
     struct weir *weir = arg;
     struct serving s = {.listener = must_listen(w, "*:8080")};
     weir->world = w;
     must(http_client_new(&weir->client, w, &(struct http_client_options){0}) == 0);
-    must(http_server_new(
-             &s.server, w, &(struct http_server_options){.handle = handle_weir, .ctx = weir}) == 0);
+    must(http_server_new(&s.server, w,
+             &(struct http_server_options){.timing = true, .handle = handle_weir, .ctx = weir}) ==
+         0);
     weir->server = s.server;
-    serve_until_stop(w, &s, &weir->stop);
+    serve_with_pools(w, weir, &s);
     must(weir->under_way == 0);
     http_server_free(s.server);
     http_client_free(weir->client);
@@ -225,6 +245,7 @@ struct told {
     char type[128]; /* content type */
     char body[8192];
     char problem[64]; /* its type, if the body is one */
+    char timing[160]; /* Server-Timing */
     int64_t ms;
 };
 
@@ -260,6 +281,10 @@ static inline int try_ask(struct world *w, const char *method, const char *targe
     if (rc == 0) {
         const struct http_field *type =
             http_field_find(answer.head->fields, answer.head->field_count, "content-type");
+        const struct http_field *timing =
+            http_field_find(answer.head->fields, answer.head->field_count, "server-timing");
+        if (timing)
+            snprintf(told->timing, sizeof told->timing, "%.*s", SPAN_ARG(timing->value));
         told->ms = (world_now(w) - began) / NS_PER_MS;
         told->status = answer.head->status;
         if (type)
@@ -294,15 +319,25 @@ static inline void build(struct weir *weir, const char *routes)
 {
     char text[8192];
     static const uint64_t seed[2] = {1, 2};
-    snprintf(text, sizeof text, "routes:\n%s", routes);
+    struct error refused;
+    snprintf(text, sizeof text,
+        "pools: {cpu: {size: 1, queue: 2}, here: {kind: inline}, small: {size: 1, value: 1KiB}}\n"
+        "routes:\n%s",
+        routes);
     weir->c = configure(text);
+    assert_int_equal(
+        pools_new(&weir->pools,
+            &(struct pools_options){.config = conf_config(weir->c.conf), .desks = 1, .cores = 2},
+            &refused),
+        0);
+    const struct flow_steps steps = {.config = conf_config(weir->c.conf), .pools = weir->pools};
     weir->flow_count = conf_config(weir->c.conf)->route_count;
     assert_int_equal(router_new(&weir->router, seed), 0);
     for (unsigned i = 0; i < weir->flow_count; i++) {
         const struct conf_route *route = route_at(&weir->c, i);
         struct error e;
         void *other;
-        assert_int_equal(flow_compile(&weir->flows[i], route, weir->c.errors), 0);
+        assert_int_equal(flow_compile(&weir->flows[i], route, &steps, weir->c.errors), 0);
         assert_int_equal(router_add(weir->router, span_of(route->method), span_of(route->pattern),
                              weir->flows[i], &other, &e),
             0);
@@ -328,5 +363,6 @@ static inline void with_weir(
     router_free(weir->router);
     for (unsigned i = 0; i < weir->flow_count; i++)
         flow_free(weir->flows[i]);
+    pools_free(weir->pools);
     unconfigure(&weir->c);
 }

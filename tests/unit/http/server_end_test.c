@@ -142,6 +142,7 @@ static void cut_off(struct scene *s, struct world *w)
         hang_up(e[i]);
     }
     must(s->cancelled == 3 && s->done == s->handled && s->ended - s->stopped == NS_PER_S);
+    must(FIGURE(s, client_gone) == 0); /* they would have stayed */
 }
 
 static void test_a_drain_at_its_deadline(void **state)

@@ -43,7 +43,7 @@ static void holds_nothing(struct scene *s, struct world *w)
     }
     must(s->server->spare_count <= 1); /* one after the other needed it */
     for (unsigned i = 0; i < s->server->spare_count; i++) {
-        const struct work *spare = s->server->spare[i];
+        const struct serving *spare = s->server->spare[i];
         must(spare->arena.used + spare->out.size <= SPARE_BYTES_MAX);
     }
     _Static_assert(sizeof(struct http_connection) <= 320, "a connection is small");

@@ -381,6 +381,10 @@ static void odd_handlers(struct scene *s, struct world *w)
     must(hear(e) == 304 && !strstr(e->head, "Content-Length"));
     say(e, GET("/status?201"));
     must(hear(e) == 201 && has_line(e, "Content-Length: 0"));
+    say(e, GET("/reset"));
+    must(hear(e) == 205 && has_line(e, "Content-Length: 0") && heard(e, "") && s->last_sent == 0);
+    say(e, GET("/hello"));
+    must(hear(e) == 200 && heard(e, "hello")); /* and nothing came behind it */
     hang_up(e);
 }
 
@@ -445,6 +449,36 @@ static void test_date_and_server(void **state)
     PLAY(stamps, .options = {.date = true, .server = "weir/1"});
 }
 
+static void timings(struct scene *s, struct world *w)
+{
+    struct ear *e = call_up(s);
+    say(e, "POST /timed HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na");
+    must_sleep(w, 20 * NS_PER_MS); /* which is input */
+    say(e, "b");
+    must(hear(e) == 200);
+    const char *line = strstr(e->head, "\r\nServer-Timing: ");
+    must(line != NULL);
+    double queue, cpu, wait, io;
+    must(sscanf(line, "\r\nServer-Timing: queue;dur=%lf, cpu;dur=%lf, wait;dur=%lf, io;dur=%lf\r\n",
+             &queue, &cpu, &wait, &io) == 4);
+    must(strstr(line, "queue;dur=0.012, cpu;dur=30.101, wait;dur=70.000, io;dur=2") != NULL);
+    must(io >= 24 && io < 27);
+    say(e, GET("/hello"));
+    must(hear(e) == 200);
+    must(strstr(
+        e->head, "Server-Timing: queue;dur=0.000, cpu;dur=0.000, wait;dur=0.000, io;dur=0."));
+    say(e, "GET /wait?1234567 HTTP/1.1\r\nHost: a\r\n\r\n");
+    must(hear(e) == 200 && strstr(e->head, " io;dur=1234567."));
+    say(e, "GET nowhere HTTP/1.1\r\n\r\n"); /* no handler sees it */
+    must(hear(e) == 400 && strstr(e->head, "Server-Timing: queue;"));
+    hang_up(e);
+}
+
+static void test_server_timing(void **state)
+{
+    PLAY(timings, .options = {.timing = true});
+}
+
 static void no_stamps(struct scene *s, struct world *w)
 {
     struct ear *e = call_up(s);
@@ -477,6 +511,7 @@ int main(void)
         cmocka_unit_test(test_odd_handlers),
         cmocka_unit_test(test_request_ids),
         cmocka_unit_test(test_date_and_server),
+        cmocka_unit_test(test_server_timing),
         cmocka_unit_test(test_neither_date_nor_server),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

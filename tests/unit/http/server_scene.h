@@ -196,6 +196,21 @@ static inline void handle_few(struct scene *s, struct http_request *r)
     handle_echo(s, r);
 }
 
+/* As a flow does that waits, computes and waits to compute. */
+static inline void handle_timed(struct scene *s, struct http_request *r)
+{
+    struct span body;
+    must(http_request_body(r, &body) == 0);
+    int64_t began = world_now(s->server_world);
+    must(world_sleep(s->server_world, 70 * NS_PER_MS) == 0);
+    r->timing = (struct http_timing){.queue = 12345, /* and 1 ns less than a step of 30.102 ms */
+        .cpu = 30 * NS_PER_MS + 101999,
+        .wait = 70 * NS_PER_MS,
+        .flow = world_now(s->server_world) - began};
+    must(world_sleep(s->server_world, 5 * NS_PER_MS) == 0);
+    say_text(s, r, "timed");
+}
+
 static inline void handle_path(struct scene *s, struct http_request *r)
 {
     if (path_is(r, "/hello"))
@@ -228,6 +243,10 @@ static inline void handle_path(struct scene *s, struct http_request *r)
         handle_big(s, r);
     else if (path_is(r, "/late"))
         handle_late(s, r);
+    else if (path_is(r, "/timed"))
+        handle_timed(s, r);
+    else if (path_is(r, "/reset"))
+        note(s, http_reply(r, 205, NULL, 0, SPAN("no content may be here")));
     else if (path_is(r, "/status"))
         note(s, http_reply(r, (int)query_number(r), NULL, 0, SPAN("")));
     else if (!path_is(r, "/nothing"))

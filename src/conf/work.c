@@ -1,0 +1,258 @@
+/*
+ * work.c: pools, steps, and what nodes take from them.
+ *
+ * Pools are read first, then steps, then routes (by the table's order), so that each is held
+ * against those that it names. Whether a step exists is not known here: step/ is above.
+ */
+#include "conf/read.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define DEFAULT_POOL "default"
+
+/* Tells of a key, at its name: "pools.cpu.memory: ..." */
+static void tell_key(struct conf_reader *r, const struct conf_member *m,
+    const struct conf_where *where, const char *sentence)
+{
+    struct conf_where here = {.up = where, .name = m->name};
+    char place[CONF_WHERE_MAX];
+    conf_error(r->errors, &m->mark, "%s: %s", conf_where_text(&here, place), sentence);
+}
+
+static void check_name(
+    struct conf_reader *r, const struct conf_member *m, const struct conf_where *where)
+{
+    char place[CONF_WHERE_MAX];
+    char found[CONF_FOUND_MAX];
+    if (!conf_is_name(m->name, CONF_WORD_MAX))
+        conf_error(r->errors, &m->mark,
+            "%s: found the name %s, expected at most %d letters, digits, '_' and '-', a letter "
+            "first",
+            conf_where_text(where, place), conf_quoted(m->name, found), CONF_WORD_MAX);
+}
+
+/* ---- pools ---- */
+
+static struct conf_pool *find_pool(const struct config *config, struct span name)
+{
+    for (unsigned i = 0; i < config->pool_count; i++)
+        if (span_equal(span_of(config->pools[i].name), name))
+            return &config->pools[i];
+    return NULL;
+}
+
+/* "processes or fork" */
+static void list_kinds(unsigned pools, char *out, size_t size)
+{
+    size_t len = 0;
+    unsigned left = (unsigned)__builtin_popcount(pools);
+    out[0] = '\0';
+    for (unsigned i = 0; conf_pool_kinds[i] && len < size; i++) {
+        if (!(pools >> i & 1))
+            continue;
+        left--;
+        int printed = snprintf(out + len, size - len, "%s%s", conf_pool_kinds[i],
+            left == 0   ? ""
+            : left == 1 ? " or "
+                        : ", ");
+        len += printed < 0 ? 0 : (size_t)printed;
+    }
+}
+
+/* Keys that say nothing in a pool of this kind: somebody believes that they do. */
+static void check_keys(struct conf_reader *r, const struct conf_node *n,
+    const struct conf_where *where, const struct conf_pool *pool)
+{
+    const char *kind = conf_pool_kinds[pool->kind];
+    const struct conf_node *given = conf_member(n, "kind");
+    if (given && !span_equal(given->text, span_of(kind)))
+        return; /* it is none, and that was told */
+    for (unsigned i = 0; i < n->count; i++) {
+        const struct conf_member *m = &n->members[i];
+        const struct conf_key *key = conf_section_key(&conf_section_pool, m->name.ptr);
+        char kinds[64];
+        char sentence[192];
+        if (!key || !key->pools || key->pools >> pool->kind & 1)
+            continue;
+        list_kinds(key->pools, kinds, sizeof kinds);
+        snprintf(sentence, sizeof sentence,
+            "found in a pool of kind %s, expected only where the kind is %s; take it out, or "
+            "choose such a kind",
+            kind, kinds);
+        tell_key(r, m, where, sentence);
+    }
+}
+
+static int read_pool(struct conf_reader *r, struct conf_member *m, const struct conf_where *where,
+    struct conf_pool *pool)
+{
+    struct conf_where here = {.up = where, .name = m->name};
+    struct conf_node *n = m->value->kind == CONF_NULL ? NULL : m->value;
+    pool->mark = m->mark;
+    pool->name = m->name.ptr;
+    check_name(r, m, where);
+    int rc = conf_read_section(r, &conf_section_pool, n, &here, pool);
+    if (rc == 0 && n && n->kind == CONF_MAP)
+        check_keys(r, n, &here, pool);
+    return rc;
+}
+
+int conf_read_pools(struct conf_reader *r, struct conf_node *n, const struct conf_where *where)
+{
+    struct config *config = &r->conf->config;
+    if (n->kind != CONF_MAP || n->count > CONF_POOLS_MAX) {
+        conf_tell(r, n, where, "a map of at most 64 pools such as {cpu: {kind: processes}}", "");
+        return 0;
+    }
+    config->pools = arena_zalloc(r->arena, (n->count + 1) * sizeof *config->pools);
+    if (!config->pools)
+        return -ENOMEM;
+    for (unsigned i = 0; i < n->count; i++) {
+        int rc = read_pool(r, &n->members[i], where, &config->pools[i]);
+        if (rc)
+            return rc;
+        config->pool_count++;
+    }
+    return 0;
+}
+
+/* Behind the others, where conf_read_pools left room for it. */
+static int add_default_pool(struct conf_reader *r, const struct conf_node *n)
+{
+    struct config *config = &r->conf->config;
+    if (find_pool(config, SPAN(DEFAULT_POOL)))
+        return 0;
+    if (!config->pools)
+        config->pools = arena_zalloc(r->arena, sizeof *config->pools);
+    if (!config->pools)
+        return -ENOMEM;
+    struct conf_pool *pool = &config->pools[config->pool_count];
+    pool->mark = n->mark;
+    pool->name = DEFAULT_POOL;
+    int rc = conf_read_section(r, &conf_section_pool, NULL, NULL, pool);
+    config->pool_count += rc == 0;
+    return rc;
+}
+
+/* Whether all pools there may be were read. */
+static bool knows_pools(const struct conf_reader *r)
+{
+    const struct conf_node *given = conf_member(r->conf->root, "pools");
+    return !r->partial && (!given || given->kind == CONF_NULL || r->conf->config.pools);
+}
+
+/* That the pool which the map names is one. */
+static void check_pool(
+    struct conf_reader *r, const struct conf_node *map, const struct conf_where *where)
+{
+    const struct config *config = &r->conf->config;
+    struct conf_where here = {.up = where, .name = SPAN("pool")};
+    const char *names[CONF_POOLS_MAX + 2];
+    char hint[CONF_WORD_MAX + 32] = "";
+    unsigned count = 0;
+    const struct conf_node *n = conf_member(map, "pool");
+    if (!n || n->kind != CONF_SCALAR || !conf_is_name(n->text, CONF_WORD_MAX) || !knows_pools(r) ||
+        span_equal(n->text, SPAN(DEFAULT_POOL)) || find_pool(config, n->text))
+        return;
+    for (; count < config->pool_count; count++)
+        names[count] = config->pools[count].name;
+    names[count++] = DEFAULT_POOL;
+    const char *near = n->secret ? NULL : conf_nearest(n->text, names, count);
+    if (near)
+        snprintf(hint, sizeof hint, "; did you mean '%s'?", near);
+    conf_tell(r, n, &here, "the name of one of 'pools', or default", hint);
+}
+
+/* ---- steps ---- */
+
+static bool is_builtin(struct span name)
+{
+    for (unsigned i = 0; conf_builtin_steps[i]; i++)
+        if (span_equal(name, span_of(conf_builtin_steps[i])))
+            return true;
+    return false;
+}
+
+static int read_step(struct conf_reader *r, struct conf_member *m, const struct conf_where *where,
+    struct conf_step *step)
+{
+    struct conf_where here = {.up = where, .name = m->name};
+    struct conf_node *n = m->value;
+    step->mark = m->mark;
+    step->name = m->name.ptr;
+    check_name(r, m, where);
+    int rc = conf_read_section(r, &conf_section_step, n, &here, step);
+    if (rc)
+        return rc;
+    if (is_builtin(m->name))
+        tell_key(r, m, where,
+            "found the name of a built-in step, expected another; nodes run built-in steps without "
+            "an entry, or by one of another name whose 'step' is that");
+    else if (n->kind == CONF_MAP && !conf_member(n, "plugin") && !conf_member(n, "step"))
+        tell_key(r, m, where,
+            "found neither 'plugin' nor 'step', expected the file that has it, or the name of a "
+            "built-in step");
+    check_pool(r, n, &here);
+    if (!step->step)
+        step->step = step->name;
+    return 0;
+}
+
+int conf_read_steps(struct conf_reader *r, struct conf_node *n, const struct conf_where *where)
+{
+    struct config *config = &r->conf->config;
+    if (n->kind != CONF_MAP || n->count > CONF_STEPS_MAX) {
+        conf_tell(
+            r, n, where, "a map of at most 1000 steps such as {tag: {plugin: ./tagger.so}}", "");
+        return 0;
+    }
+    if (n->count == 0)
+        return 0;
+    config->steps = arena_zalloc(r->arena, n->count * sizeof *config->steps);
+    if (!config->steps)
+        return -ENOMEM;
+    for (unsigned i = 0; i < n->count; i++) {
+        int rc = read_step(r, &n->members[i], where, &config->steps[i]);
+        if (rc)
+            return rc;
+        config->step_count++;
+    }
+    return 0;
+}
+
+/* ---- Nodes ---- */
+
+/* `input` and `pool` are a step's. */
+static void check_stray(
+    struct conf_reader *r, const struct conf_node *n, const struct conf_where *where)
+{
+    for (unsigned i = 0; i < n->count; i++)
+        if (span_equal(n->members[i].name, SPAN("input")) ||
+            span_equal(n->members[i].name, SPAN("pool")))
+            tell_key(r, &n->members[i], where,
+                "found in a node that runs no step, expected 'step' beside it");
+}
+
+int conf_read_work(struct conf_reader *r, const struct conf_node *n, const struct conf_where *where,
+    struct conf_flow_node *node, bool told)
+{
+    const struct config *config = &r->conf->config;
+    struct conf_step_node *step = &node->step;
+    if (!conf_member(n, "step")) {
+        if (!told)
+            check_stray(r, n, where);
+        return 0;
+    }
+    check_pool(r, n, where);
+    for (unsigned i = 0; i < config->step_count && step->step; i++) {
+        if (strcmp(config->steps[i].name, step->step) != 0)
+            continue;
+        step->retry = config->steps[i].retry;
+        if (!step->pool)
+            step->pool = config->steps[i].pool;
+    }
+    if (!step->pool)
+        step->pool = DEFAULT_POOL;
+    return strcmp(step->pool, DEFAULT_POOL) == 0 ? add_default_pool(r, n) : 0;
+}

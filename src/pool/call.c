@@ -1,0 +1,154 @@
+/*
+ * call.c: what a coroutine does to have a task done: puts it, waits, and takes what came of it.
+ */
+#include "pool/desk.h"
+
+#include "base/bug.h"
+
+#include <errno.h>
+
+static void name_task(struct task *t, struct span name)
+{
+    size_t len = name.len < sizeof(t->name) ? name.len : sizeof(t->name) - 1;
+    if (len > 0)
+        memcpy(t->name, name.ptr, len);
+    t->name[len] = '\0';
+}
+
+static int refuse(struct pool_call *c, enum pool_outcome outcome, const char *sentence)
+{
+    c->outcome = outcome;
+    return error_set(
+        &c->error, pool_outcome_errno(outcome), pool_outcome_name(outcome), "%s", sentence);
+}
+
+static int refuse_too_long(struct pool_call *c, const struct pool *p)
+{
+    c->outcome = POOL_TOO_LARGE;
+    return error_set(&c->error, pool_outcome_errno(c->outcome), pool_outcome_name(c->outcome),
+        "the input of step '%s' has %zu bytes; pool '%s' takes %llu", p->specs[c->step].name,
+        c->input.len, p->conf->name, (unsigned long long)p->conf->value);
+}
+
+/* The caller goes before there is a result. */
+static int left(struct pool_call *c, const struct task *t, int why)
+{
+    bool ran = atomic_load_explicit(&t->state, memory_order_relaxed) == TASK_LEFT;
+    if (why == -ECANCELED)
+        return refuse(c, POOL_CANCELLED,
+            ran ? "the caller left while the step ran" : "the caller left before the step began");
+    return refuse(c, POOL_EXPIRED,
+        ran ? "the deadline passed while the step ran"
+            : "the deadline passed before the task could be started");
+}
+
+/* A step that looks at weir_cancelled gives up when its deadline passes: perhaps before its caller
+ * has noticed. */
+static bool gave_up_late(const struct pool_desk *d, const struct task *t)
+{
+    return t->outcome == POOL_FAILED && t->deadline != DEADLINE_NEVER &&
+           t->deadline <= world_now(d->world);
+}
+
+/* Takes the result; the hold is the call's if there is an output. */
+static int take_result(const struct pool_desk *d, struct pool_call *c, struct task *t)
+{
+    t->caller = NULL;
+    c->outcome = t->outcome;
+    c->queue_ns = t->queue_ns;
+    c->wall_ns = t->wall_ns;
+    c->processor_ns = t->processor_ns;
+    if (t->outcome == POOL_DONE) {
+        c->output = (struct span){.ptr = t->output.base, .len = t->output.len};
+        c->held = t;
+        return 0;
+    }
+    if (gave_up_late(d, t)) {
+        refuse(c, POOL_EXPIRED, "the deadline passed while the step ran");
+    } else {
+        c->error = t->error;
+        c->error.code = pool_outcome_errno(t->outcome);
+    }
+    task_release(t, true);
+    return c->error.code;
+}
+
+static int wait_for(struct pool_desk *d, struct pool *p, struct pool_call *c, struct task *t)
+{
+    int rc = queue_put(&p->queue, t, d);
+    if (rc) {
+        task_release(t, true);
+        task_release(t, true);
+        if (rc == -ENOBUFS)
+            return refuse(c, POOL_OVERLOADED, "the pool's queue is full");
+        return refuse(c, rc == -EPIPE ? POOL_UNAVAILABLE : POOL_OUT_OF_MEMORY,
+            rc == -EPIPE ? "the pool is ending" : "there was no memory for the task");
+    }
+    rc = coro_park("a task");
+    if (rc && task_leave(t)) {
+        t->caller = NULL;
+        rc = left(c, t, rc);
+        task_release(t, true);
+        return rc;
+    }
+    /* Its message is still under way, or was delivered to a caller that was awake already. */
+    if (rc && t->caller)
+        d->early++;
+    return take_result(d, c, t);
+}
+
+/* What can be said without a task. */
+static int admit(const struct pool *p, struct pool_call *c)
+{
+    if (c->input.len > p->conf->value)
+        return refuse_too_long(c, p);
+    int rc = coro_poll();
+    if (rc == -ECANCELED)
+        return refuse(c, POOL_CANCELLED, "the caller left before the step began");
+    if (rc)
+        return refuse(c, POOL_EXPIRED, "the deadline passed before the task could be started");
+    if (atomic_load_explicit(&p->workers, memory_order_relaxed) == 0 &&
+        atomic_load_explicit(&p->failing, memory_order_relaxed))
+        return refuse(c, POOL_UNAVAILABLE, "the pool has no worker, and cannot start one");
+    return 0;
+}
+
+static int run(struct pool_desk *d, struct pool *p, struct pool_call *c)
+{
+    int rc = admit(p, c);
+    if (rc)
+        return rc;
+    struct task *t = task_new(d, p, c->step, p->kind ? coro_self() : NULL);
+    if (!t)
+        return refuse(c, POOL_OUT_OF_MEMORY, "there was no memory for the task");
+    t->input = c->input;
+    t->deadline = coro_deadline();
+    t->put_at = world_now(d->world);
+    t->retry = c->retry;
+    name_task(t, c->name);
+    if (p->kind)
+        return wait_for(d, p, c, t);
+    inline_run(d, t);
+    return take_result(d, c, t);
+}
+
+int pool_call(struct pool_desk *d, struct pool *p, struct pool_call *c)
+{
+    check(c->step < p->step_count, "step %u of pool '%s', which has %u", c->step, p->conf->name,
+        p->step_count);
+    c->output = (struct span){NULL, 0};
+    c->held = NULL;
+    c->queue_ns = c->wall_ns = c->processor_ns = 0;
+    error_clear(&c->error);
+    int rc = run(d, p, c);
+    pool_figures_count(d, p, c);
+    return rc;
+}
+
+void pool_call_release(struct pool_call *c)
+{
+    if (c->held)
+        task_release(c->held, true);
+    c->held = NULL;
+    c->output = (struct span){NULL, 0};
+}

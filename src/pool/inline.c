@@ -1,0 +1,147 @@
+/*
+ * inline.c: pools without hands: each desk has a worker of its own, and calls it where it stands.
+ *
+ * Only the inits run elsewhere, on a companion that ends with them: so that one that hangs is told
+ * of, and nothing else waits meanwhile.
+ */
+#include "pool/desk.h"
+
+#include "pool/start.h"
+
+#include "base/bug.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "coro/group.h"
+
+#include <errno.h>
+
+struct inline_worker {
+    struct pool_desk *desk;
+    struct pool *pool;
+    struct worker_start start;
+    bool up;
+};
+
+void inline_free(struct inline_worker *k)
+{
+    if (!k)
+        return;
+    if (k->up)
+        pool_worker_down(k->pool, k->desk, RESTARTS);
+    step_worker_free(k->start.worker);
+    mem_free(k);
+}
+
+static void make(struct companion *self, void *arg)
+{
+    struct inline_worker *k = arg;
+    /* A failure stands in `start`, and is told with it. */
+    (void)!worker_start_make(&k->start, self);
+    worker_start_tell(&k->start);
+}
+
+/* The pool's canary: an echo, before anybody else's task. */
+static int send_canary(struct inline_worker *k, struct error *refused)
+{
+    struct task *t = task_new(k->desk, k->pool, k->pool->step_count, NULL);
+    if (!t)
+        return error_set(
+            refused, -ENOMEM, "pool", "pool '%s': %s", k->pool->conf->name, error_text(-ENOMEM));
+    t->input = SPAN("true");
+    t->put_at = world_now(pool_desk_world(k->desk));
+    k->desk->inline_workers[k->pool->index] = k;
+    k->start.place.work = world_work(k->start.world);
+    inline_run(k->desk, t);
+    if (t->outcome != POOL_DONE) {
+        *refused = t->error;
+        error_prefix(refused, "pool '%s': its canary did not come back", k->pool->conf->name);
+    }
+    int rc = pool_outcome_errno(t->outcome);
+    task_release(t, true);
+    return rc;
+}
+
+/* 0; -EBUSY: the companion goes on for ever. */
+static int end_companion(struct inline_worker *k, struct companion *c)
+{
+    int rc;
+    {
+        int64_t patience = k->start.told.done ? END_PATIENCE_NS : NS_PER_S;
+        CORO_SHIELD(deadline_after(world_now(k->start.world), patience));
+        rc = companion_wait(c);
+    }
+    if (rc)
+        return -EBUSY;
+    companion_close(c);
+    return 0;
+}
+
+static int start(void *arg)
+{
+    struct inline_worker *k = arg;
+    struct pool_desk *d = k->desk;
+    struct pool *p = k->pool;
+    struct companion *c;
+    struct error refused = {0};
+    int rc = world_companion(
+        d->world, &(struct companion_options){.name = p->conf->name, .run = make, .arg = k}, &c);
+    if (rc) {
+        error_set(&refused, rc, "pool", "pool '%s': no thread can be started for its inits: %s",
+            p->conf->name, error_text(rc));
+    } else {
+        int64_t until = deadline_after(world_now(d->world), p->conf->start);
+        rc = worker_start_wait(&k->start, until, &refused);
+        if (end_companion(k, c) != 0) {
+            /* It still has `k`, which is never freed. */
+            pool_desk_stuck(d);
+            pool_desk_hand_started(d, rc == -ECANCELED ? NULL : &refused);
+            return rc;
+        }
+    }
+    if (rc == 0)
+        rc = send_canary(k, &refused);
+    if (rc == 0) {
+        k->up = true;
+        pool_worker_up(p, d);
+    } else {
+        d->inline_workers[p->index] = NULL;
+        inline_free(k);
+    }
+    if (rc != -ECANCELED)
+        pool_desk_hand_started(d, rc ? &refused : NULL);
+    return rc;
+}
+
+int inline_start(struct pool *p, struct pool_desk *d, struct group *group)
+{
+    struct inline_worker *k = mem_zalloc(sizeof(*k));
+    if (!k)
+        return -ENOMEM;
+    k->desk = d;
+    k->pool = p;
+    worker_start_init(&k->start, p, d);
+    int rc = group_spawn(group, "inline pool", start, k);
+    if (rc)
+        mem_free(k);
+    return rc;
+}
+
+void inline_run(struct pool_desk *d, struct task *t)
+{
+    struct inline_worker *k = d->inline_workers[t->pool->index];
+    if (!k) {
+        task_fail(t, POOL_UNAVAILABLE, d, "pool '%s' has not started", t->pool->conf->name);
+        return;
+    }
+    if (!task_absorb(t, t->put_at, d))
+        return;
+    task_runs(t, t->put_at);
+    struct step_call call = {.step = t->step,
+        .input = t->input,
+        .deadline = t->deadline,
+        .cancelled = task_cancelled,
+        .cancelled_ctx = t,
+        .output = &t->output};
+    step_worker_call(k->start.worker, &call);
+    task_called(t, &call, d);
+}

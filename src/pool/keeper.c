@@ -1,0 +1,144 @@
+/*
+ * keeper.c: see keeper.h. A start that fails is tried again after a while that doubles; a worker
+ * that died of a task says nothing about the next one, which is started at once.
+ */
+#include "pool/keeper.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+
+#define BACKOFF_FIRST_NS (50 * NS_PER_MS)
+#define BACKOFF_MOST_NS  (5 * NS_PER_S)
+
+void keeper_init(struct keeper *k, struct pool *p, struct pool_desk *d, struct group *g,
+    unsigned hands, void (*changed)(void *ctx), void *ctx)
+{
+    *k = (struct keeper){.pool = p,
+        .desk = d,
+        .world = pool_desk_world(d),
+        .group = g,
+        .hands = hands,
+        .changed = changed,
+        .ctx = ctx};
+}
+
+static void say_started(struct keeper *k, const struct error *refused)
+{
+    for (; k->hands > 0; k->hands--)
+        pool_desk_hand_started(k->desk, refused);
+}
+
+/* The next try is later than the last one was, by up to a quarter more or less: those that fail
+ * together do not go on together. */
+static void back_off(struct keeper *k)
+{
+    uint32_t chance;
+    world_random(k->world, &chance, sizeof(chance));
+    k->backoff_ns =
+        k->backoff_ns ? deadline_sooner(k->backoff_ns * 2, BACKOFF_MOST_NS) : BACKOFF_FIRST_NS;
+    int64_t wait = k->backoff_ns * 3 / 4 + k->backoff_ns / 2 * (int64_t)(chance % 1024) / 1024;
+    k->try_at = deadline_after(world_now(k->world), wait);
+}
+
+static void failed(struct keeper *k, const struct error *why, bool refused)
+{
+    bool first = k->hands > 0;
+    back_off(k);
+    pool_worker_failed(k->pool, RESTART_DIED);
+    if (!refused || !first)
+        log_warn(pool_log(k->pool), "%s; another is started in %lld ms", why->sentence,
+            (long long)((k->try_at - world_now(k->world)) / NS_PER_MS));
+    say_started(k, refused ? why : NULL);
+}
+
+static void open_next(struct keeper *k)
+{
+    int rc = pool_process_open(&k->next, k->pool, k->desk, k->group, k->changed, k->ctx);
+    if (rc == 0)
+        return;
+    struct error why;
+    error_set(&why, rc, "pool", "pool '%s': no worker can be started: %s", k->pool->conf->name,
+        error_text(rc));
+    failed(k, &why, false);
+}
+
+static void forget(struct pool_process **p)
+{
+    pool_process_drop(*p);
+    *p = NULL;
+}
+
+/* It died, with nothing to do. */
+static void note_end(struct keeper *k)
+{
+    struct pool_process *p = k->now;
+    log_warn(pool_log(k->pool), "pool '%s': worker %d %s, while it had nothing to do%s",
+        k->pool->conf->name, p->pid,
+        p->out_of_memory ? "used more than its `memory`"
+                         : pool_process_end_text(p->exit.status, p->exit.signal).text,
+        words_before(&p->words));
+    if (!k->worked)
+        back_off(k);
+    keeper_dismiss(k, p->out_of_memory ? RESTART_OUT_OF_MEMORY : RESTART_DIED);
+}
+
+static void take_over(struct keeper *k)
+{
+    struct pool_process *old = k->now;
+    k->now = k->next;
+    k->next = NULL;
+    k->replace = false;
+    k->worked = false;
+    pool_worker_up(k->pool, k->desk);
+    if (old) {
+        pool_worker_down(k->pool, k->desk, RESTART_MAX_TASKS);
+        pool_process_retire(old, k->group);
+    }
+    say_started(k, NULL);
+}
+
+int64_t keeper_tend(struct keeper *k)
+{
+    struct pool_process *next = k->next;
+    if (k->now && k->now->ended)
+        note_end(k);
+    if (next && next->stage == PROCESS_READY && !next->ended) {
+        take_over(k);
+    } else if (next && next->ended) {
+        if (next->stage == PROCESS_READY)
+            error_set(&next->why, -ECHILD, "pool", "pool '%s': worker %d died at its start",
+                k->pool->conf->name, next->pid);
+        failed(k, &next->why, next->stage == PROCESS_REFUSED);
+        forget(&k->next);
+    }
+    if (k->next || (k->now && !k->replace))
+        return DEADLINE_NEVER;
+    if (world_now(k->world) < k->try_at)
+        return k->try_at;
+    open_next(k);
+    return k->next ? DEADLINE_NEVER : k->try_at;
+}
+
+void keeper_dismiss(struct keeper *k, enum pool_restart why)
+{
+    if (k->worked)
+        k->backoff_ns = 0;
+    pool_process_kill(k->now);
+    forget(&k->now);
+    k->replace = false;
+    pool_worker_down(k->pool, k->desk, why);
+}
+
+void keeper_end(struct keeper *k)
+{
+    if (k->next) {
+        pool_process_kill(k->next);
+        forget(&k->next);
+    }
+    if (k->now) {
+        pool_process_stop(k->now);
+        k->now = NULL;
+        pool_worker_down(k->pool, k->desk, RESTARTS);
+    }
+}

@@ -1,0 +1,36 @@
+/*
+ * keeper.h: keeps one worker process going: starts it, again when it has gone (after a while, if it
+ * does not even start), and another that is warm before the old one is sent away.
+ *
+ * Part of a coroutine that owns it: keeper_tend is called whenever something has changed, and by
+ * the moment that it said.
+ */
+#pragma once
+
+#include "pool/process.h"
+
+struct keeper {
+    struct pool *pool;
+    struct pool_desk *desk;
+    struct world *world;
+    struct group *group; /* the owner's, for processes */
+    void (*changed)(void *ctx);
+    void *ctx;
+    unsigned hands;            /* that wait to hear that they have started; 0: they have heard */
+    struct pool_process *now;  /* the one that works; NULL: none, until keeper_tend finds one */
+    struct pool_process *next; /* the one that starts */
+    bool worked;               /* `now` has done something */
+    bool replace;              /* `now` is to make room for a fresh one: set by the owner */
+    int64_t backoff_ns;
+    int64_t try_at;
+};
+
+void keeper_init(struct keeper *k, struct pool *p, struct pool_desk *d, struct group *g,
+    unsigned hands, void (*changed)(void *ctx), void *ctx);
+/* Does what is due. Returns the moment by which to call it again. `now` may be another then, or
+ * NULL. */
+int64_t keeper_tend(struct keeper *k);
+/* `now` is of no use any more: killed, if it has not ended, and forgotten. */
+void keeper_dismiss(struct keeper *k, enum pool_restart why);
+/* Ends both, waiting a bounded while. */
+void keeper_end(struct keeper *k);

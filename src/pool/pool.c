@@ -1,0 +1,335 @@
+/*
+ * pool.c: which pools there are and what runs in them, as the configuration's flows say; and what
+ * a pool knows of its workers.
+ *
+ * Only pools that some node uses are made, with the steps that are used there. Each has one step
+ * more, an `echo`: the canary's. It is sent when the first worker is up, and when it is back the
+ * pool is ready, until its last worker has gone.
+ */
+#include "pool/desk.h"
+
+#include "base/bug.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <errno.h>
+
+#define OPTIONS_MAX (16 * 1024 * 1024)
+
+static const char canary_name[] = "_canary";
+
+/* ---- What is used where ---- */
+
+static const struct conf_step *find_step(const struct config *c, const char *name)
+{
+    for (unsigned i = 0; i < c->step_count; i++)
+        if (strcmp(c->steps[i].name, name) == 0)
+            return &c->steps[i];
+    return NULL;
+}
+
+static const struct conf_pool *find_conf(const struct config *c, const char *name)
+{
+    for (unsigned i = 0; i < c->pool_count; i++)
+        if (strcmp(c->pools[i].name, name) == 0)
+            return &c->pools[i];
+    return NULL;
+}
+
+static const char *pool_of(const struct config *c, const struct conf_step_node *node)
+{
+    if (node->pool)
+        return node->pool;
+    const struct conf_step *step = find_step(c, node->step);
+    return step && step->pool ? step->pool : "default";
+}
+
+/* Goes through all step nodes: `node` is NULL before the first and after the last. */
+struct each_node {
+    const struct config *config;
+    unsigned route;
+    unsigned next;
+    const struct conf_step_node *node;
+};
+
+static bool next_node(struct each_node *each)
+{
+    for (; each->route < each->config->route_count; each->route++, each->next = 0) {
+        const struct conf_route *route = &each->config->routes[each->route];
+        while (each->next < route->node_count) {
+            const struct conf_flow_node *node = &route->nodes[each->next++];
+            if (node->kind != CONF_NODE_STEP)
+                continue;
+            each->node = &node->step;
+            return true;
+        }
+    }
+    return false;
+}
+
+static int options_text(struct pools *pools, const struct conf_step *step, struct span *out)
+{
+    *out = (struct span){NULL, 0};
+    if (!step || !step->options)
+        return 0;
+    struct bytes text;
+    bytes_init(&text, OPTIONS_MAX);
+    int rc = conf_node_write_json(step->options, &text);
+    if (rc == 0) {
+        out->ptr = arena_copy(&pools->texts, bytes_span(&text));
+        out->len = text.len;
+        rc = out->ptr ? 0 : -ENOMEM;
+    }
+    bytes_release(&text);
+    return rc;
+}
+
+/* Room for all the steps there may be is taken at once. */
+static int add_step(struct pool *p, const char *name, unsigned room)
+{
+    if (pool_step(p, name) >= 0)
+        return 0;
+    check(p->step_count + 1 < room, "more steps in a pool than nodes in all flows");
+    const struct conf_step *step = find_step(p->pools->config, name);
+    struct step_spec *spec = &p->specs[p->step_count];
+    *spec = (struct step_spec){.name = name,
+        .plugin = step ? step->plugin : NULL,
+        .step = step && step->step ? step->step : name};
+    int rc = options_text(p->pools, step, &spec->options);
+    if (rc == 0)
+        p->step_count++;
+    return rc;
+}
+
+static int collect_steps(struct pool *p)
+{
+    unsigned room = 1;
+    struct each_node each = {.config = p->pools->config};
+    while (next_node(&each))
+        room++;
+    p->specs = mem_zalloc(room * sizeof(*p->specs));
+    p->costs = mem_zalloc(room * sizeof(*p->costs));
+    if (!p->specs || !p->costs)
+        return -ENOMEM;
+    each = (struct each_node){.config = p->pools->config};
+    while (next_node(&each)) {
+        if (strcmp(pool_of(p->pools->config, each.node), p->conf->name) != 0)
+            continue;
+        int rc = add_step(p, each.node->step, room);
+        if (rc)
+            return rc;
+    }
+    p->specs[p->step_count] =
+        (struct step_spec){.name = canary_name, .step = "echo", .options = {NULL, 0}};
+    return 0;
+}
+
+/* ---- Making ---- */
+
+static const struct pool_kind *kind_of(const struct conf_pool *conf)
+{
+    switch (conf->kind) {
+    case CONF_POOL_INLINE:
+        return NULL;
+    case CONF_POOL_THREADS:
+        return &pool_threads;
+    case CONF_POOL_PROCESSES:
+        return &pool_processes;
+    case CONF_POOL_FORK:
+        return &pool_fork;
+    }
+    bug("a pool of no kind");
+}
+
+static bool runs_here(const struct pool *p)
+{
+    return p->conf->kind == CONF_POOL_INLINE || p->conf->kind == CONF_POOL_THREADS;
+}
+
+static int make_pool(struct pool *p, struct error *e)
+{
+    unsigned cores = p->pools->cores ? p->pools->cores : 1;
+    p->kind = kind_of(p->conf);
+    p->size = p->conf->size ? p->conf->size : cores;
+    if (!p->kind)
+        p->size = p->pools->desks;
+    p->step_threads = p->conf->step_threads;
+    if (!p->step_threads)
+        p->step_threads = cores / p->size ? cores / p->size : 1;
+    int rc = collect_steps(p);
+    if (rc == 0)
+        rc = queue_init(&p->queue, p->conf->queue, p->size, p->costs);
+    if (rc)
+        return error_set(e, rc, "pool", "pool '%s': %s", p->conf->name, error_text(rc));
+    p->resident = mem_zalloc(p->size * sizeof(*p->resident));
+    p->canary = mem_zalloc(sizeof(*p->canary));
+    if (!p->resident || !p->canary)
+        return error_set(e, -ENOMEM, "pool", "pool '%s': %s", p->conf->name, error_text(-ENOMEM));
+    if (runs_here(p))
+        rc = step_set_new(&p->steps, p->specs, p->step_count + 1, p->pools->unsafe, e);
+    if (rc)
+        error_prefix(e, "pool '%s'", p->conf->name);
+    return rc;
+}
+
+static void end_pool(struct pool *p)
+{
+    queue_release(&p->queue);
+    step_set_free(p->steps);
+    if (p->canary)
+        task_free(p->canary);
+    mem_free(p->resident);
+    mem_free(p->costs);
+    mem_free(p->specs);
+}
+
+static int add_pool(struct pools *pools, const char *name, struct error *e)
+{
+    if (pools_find(pools, name))
+        return 0;
+    const struct conf_pool *conf = find_conf(pools->config, name);
+    if (!conf)
+        return error_set(
+            e, -EINVAL, "pool", "a step is to run in pool '%s', which is not among `pools`", name);
+    struct pool *p = &pools->all[pools->count];
+    p->pools = pools;
+    p->conf = conf;
+    p->index = pools->count;
+    list_init(&p->queue.idle);
+    pools->count++;
+    return make_pool(p, e);
+}
+
+static int add_pools(struct pools *pools, struct error *e)
+{
+    pools->all = mem_zalloc((pools->config->pool_count + 1) * sizeof(*pools->all));
+    if (!pools->all)
+        return error_set(e, -ENOMEM, "pool", "pools: %s", error_text(-ENOMEM));
+    struct each_node each = {.config = pools->config};
+    int rc = 0;
+    while (rc == 0 && next_node(&each))
+        rc = add_pool(pools, pool_of(pools->config, each.node), e);
+    return rc;
+}
+
+int pools_new(struct pools **out, const struct pools_options *options, struct error *e)
+{
+    struct pools *pools = mem_zalloc(sizeof(*pools));
+    if (!pools)
+        return error_set(e, -ENOMEM, "pool", "pools: %s", error_text(-ENOMEM));
+    pools->config = options->config;
+    pools->desks = options->desks;
+    pools->cores = options->cores;
+    pools->worker_argv = options->worker_argv;
+    pools->unsafe = options->unsafe;
+    pools->log = options->log;
+    arena_init(&pools->texts, (size_t)OPTIONS_MAX * 2);
+    int rc = add_pools(pools, e);
+    if (rc == 0) {
+        rc = pool_figures_new(&pools->figures, pools, options->meter);
+        if (rc)
+            error_set(e, rc, "pool", "pools: %s", error_text(rc));
+    }
+    if (rc) {
+        pools_free(pools);
+        return rc;
+    }
+    *out = pools;
+    return 0;
+}
+
+void pools_free(struct pools *pools)
+{
+    if (!pools)
+        return;
+    for (unsigned i = 0; i < pools->count; i++)
+        end_pool(&pools->all[i]);
+    pool_figures_free(pools->figures);
+    mem_free(pools->all);
+    arena_release(&pools->texts);
+    mem_free(pools);
+}
+
+/* ---- Asking ---- */
+
+struct pool *pools_find(const struct pools *pools, const char *name)
+{
+    for (unsigned i = 0; i < pools->count; i++)
+        if (strcmp(pools->all[i].conf->name, name) == 0)
+            return &pools->all[i];
+    return NULL;
+}
+
+const char *pool_name(const struct pool *p)
+{
+    return p->conf->name;
+}
+
+int pool_step(const struct pool *p, const char *step)
+{
+    for (unsigned i = 0; i < p->step_count; i++)
+        if (strcmp(p->specs[i].name, step) == 0)
+            return (int)i;
+    return -ENOENT;
+}
+
+const char *pools_not_ready(const struct pools *pools)
+{
+    for (unsigned i = 0; i < pools->count; i++)
+        if (!atomic_load_explicit(&pools->all[i].ready, memory_order_acquire))
+            return pools->all[i].conf->name;
+    return NULL;
+}
+
+bool pools_ready(const struct pools *pools)
+{
+    return !pools_not_ready(pools);
+}
+
+unsigned pools_step_threads(const struct pools *pools)
+{
+    unsigned least = 0;
+    for (unsigned i = 0; i < pools->count; i++) {
+        const struct pool *p = &pools->all[i];
+        if (runs_here(p) && (least == 0 || p->step_threads < least))
+            least = p->step_threads;
+    }
+    return least;
+}
+
+struct log *pool_log(const struct pool *p)
+{
+    return p->pools->log;
+}
+
+static void log_step_line(void *ctx, enum log_level level, const char *line)
+{
+    struct pool *p = ctx;
+    log_at(p->pools->log, level, "pool %s: %s", p->conf->name, line);
+}
+
+struct step_place pool_place(struct pool *p, struct work *work)
+{
+    return (struct step_place){.work = work,
+        .pool = p->conf->name,
+        .threads = p->step_threads,
+        .log = log_step_line,
+        .log_ctx = p};
+}
+
+/* ---- Costs ---- */
+
+/* Up at once and down slowly: a batch behind one slow task is worse than a few small batches. */
+void pool_cost(struct pool *p, unsigned step, int64_t wall_ns)
+{
+    _Atomic int64_t *cost = &p->costs[step].wall_ns;
+    int64_t before = atomic_load_explicit(cost, memory_order_relaxed);
+    int64_t now = wall_ns > 0 ? wall_ns : 1;
+    if (before > 0 && now > before)
+        now = before + (now - before + 3) / 4;
+    else if (before > 0)
+        now = before - (before - now) / 32;
+    /* Others measure meanwhile; one of the two is lost, and nothing with it. */
+    if (now != before)
+        atomic_store_explicit(cost, now, memory_order_relaxed);
+}

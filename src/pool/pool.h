@@ -1,0 +1,130 @@
+/*
+ * pool.h: where steps run: pools of workers, and how a coroutine has a task done by one.
+ *
+ * A pool is a bounded queue ordered by deadline, and hands that take from it. What a hand is, is
+ * the pool's kind:
+ *
+ *     inline     none: the step runs on the I/O thread that asks
+ *     threads    a companion thread, which calls the step
+ *     processes  a coroutine on some I/O thread, which has a worker process of its own: passes it
+ *                tasks, sees its death, starts another
+ *     fork       the same, whose worker is forked anew for each task from a process that has
+ *                everything loaded
+ *
+ * `struct pools` is shared by the server's I/O threads; each of these has a `struct pool_desk`,
+ * from which it calls, and where some of the hands live.
+ *
+ * A task that was accepted has exactly one outcome. One whose deadline passes or whose caller is
+ * cancelled before it started never starts.
+ */
+#pragma once
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "conf/config.h"
+#include "meter/meter.h"
+#include "world/world.h"
+
+struct pools;
+struct pool;
+struct pool_desk;
+struct task;
+
+enum pool_outcome {
+    POOL_DONE,
+    POOL_FAILED,           /* the step says so: 500 */
+    POOL_REJECTED,         /* the step says that the input is to blame: 422 */
+    POOL_OVERLOADED,       /* the queue was full: 503 */
+    POOL_EXPIRED,          /* its deadline passed, before it started or since: 504 */
+    POOL_CANCELLED,        /* its caller was */
+    POOL_DIED,             /* 503 worker-died */
+    POOL_OUT_OF_MEMORY,    /* 503 worker-out-of-memory */
+    POOL_TIMEOUT,          /* 503 worker-timeout: it ran longer than hard_timeout */
+    POOL_UNAVAILABLE,      /* 503: the pool has no worker at all, and is trying to start some */
+    POOL_TOO_LARGE,        /* the input is longer than the pool's `value`: 413 */
+    POOL_OUTPUT_TOO_LARGE, /* the output is: 500 */
+    POOL_OUTCOMES
+};
+
+struct pools_options {
+    const struct config *config; /* its pools, its steps, and which node needs which of them */
+    unsigned desks;              /* how many there will be */
+    unsigned cores;
+    const char *const
+        *worker_argv;    /* the program that becomes a worker process (pool_worker_main) */
+    bool unsafe;         /* steps that are meant to do harm may be used */
+    struct meter *meter; /* not sealed yet; NULL: nobody counts */
+    struct log *log;
+};
+
+/* Loads what I/O threads and companions need of plugins, and makes the queues. 0; or a negative
+ * errno and a sentence for the user. */
+int pools_new(struct pools **out, const struct pools_options *options, struct error *e)
+    __attribute__((warn_unused_result));
+/* After all desks have gone. NULL is nothing to free. */
+void pools_free(struct pools *pools);
+/* NULL: no node uses a pool of that name. */
+struct pool *pools_find(const struct pools *pools, const char *name);
+const char *pool_name(const struct pool *p);
+/* The step's place in the pool, or -ENOENT. */
+int pool_step(const struct pool *p, const char *step);
+/* Whether a canary has come back through every pool since it last had no worker. Any thread. */
+bool pools_ready(const struct pools *pools);
+/* The name of one that is not ready, or NULL: for sentences. Any thread. */
+const char *pools_not_ready(const struct pools *pools);
+/* How many threads of its own a step may use in this process: what libraries that read their
+ * environment (OMP_NUM_THREADS) are told before the first step is loaded. The least of the pools
+ * whose steps run here; 0: there are none. */
+unsigned pools_step_threads(const struct pools *pools);
+
+/* ---- Desks: one an I/O thread, on its thread ---- */
+
+int pool_desk_new(struct pool_desk **out, struct pools *pools, unsigned index, struct world *w)
+    __attribute__((warn_unused_result));
+/* A coroutine's function, `desk` is its argument: starts the hands that live here, and keeps them
+ * going, until every desk has said pool_desk_leave (or it is cancelled); then ends them.
+ * -ETIMEDOUT: a step holds a thread of this process and does not end; then neither `pools` nor the
+ * world can be freed any more, and the process is to exit. */
+int pool_desk_run(void *desk) __attribute__((warn_unused_result));
+/* Waits until each hand that lives here has a worker that is ready, or one that died at its start
+ * (it goes on trying); then 0. If an init failed or hung, -EINVAL and the sentence. */
+int pool_desk_ready(struct pool_desk *d, struct error *e) __attribute__((warn_unused_result));
+/* This thread has no more calls. */
+void pool_desk_leave(struct pool_desk *d);
+/* After pool_desk_run. NULL is nothing to free. */
+void pool_desk_free(struct pool_desk *d);
+
+/* ---- Calls ---- */
+
+struct pool_call {
+    unsigned step;     /* pool_step */
+    struct span input; /* a JSON text; borrowed until pool_call returns */
+    bool retry;        /* it may be run again when its worker dies */
+    struct span name;  /* the request's id, for the log; borrowed likewise */
+    /* Told: */
+    enum pool_outcome outcome;
+    struct span output; /* a JSON text, until pool_call_release */
+    struct error error; /* of what is not done */
+    int64_t queue_ns, wall_ns, processor_ns;
+    /* The pool's own: */
+    struct task *held;
+};
+
+/* Has the task done, within the coroutine's deadline: 0 if it is; otherwise a negative errno:
+ * -ECANCELED and -ETIMEDOUT as of any wait, and others with the outcome and the error. A result
+ * that came before the caller was woken counts, also if it is cancelled or late. */
+int pool_call(struct pool_desk *d, struct pool *p, struct pool_call *c)
+    __attribute__((warn_unused_result));
+/* On the desk's thread, before the desk is freed. */
+void pool_call_release(struct pool_call *c);
+
+/* The status for who asked over HTTP; 200 for POOL_DONE. */
+int pool_outcome_status(enum pool_outcome outcome);
+/* "worker-died" */
+const char *pool_outcome_name(enum pool_outcome outcome);
+
+/* ---- Worker processes ---- */
+
+/* The main function of one: speaks with its server over the descriptors that it was started with
+ * (world/plain.h). Its exit status. */
+int pool_worker_main(bool unsafe);

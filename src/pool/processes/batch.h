@@ -1,0 +1,46 @@
+/*
+ * batch.h: tasks that a hand has given to its worker process at once, until the last is answered.
+ *
+ * The worker runs them one after another, in the order they were written, and answers in that
+ * order. Their ids count up over the life of the hand.
+ */
+#pragma once
+
+#include "pool/process.h"
+
+/* Of frames, at once: what a socket takes although nobody reads yet. So the worker is never kept
+ * from reading by answers that nobody reads while we write. One task alone may be longer. */
+#define BATCH_BYTES_MAX ((size_t)64 * 1024)
+
+struct batch {
+    struct pool *pool;
+    struct pool_desk *desk;
+    struct world *world;
+    unsigned hand;                /* its index */
+    struct task *tasks[TAKE_MAX]; /* NULL: it was recalled, and is back in the queue */
+    unsigned count;
+    unsigned answered;
+    uint64_t first_id;
+    struct bytes out;
+    bool written;
+    bool recalled;    /* some were, because one takes long */
+    bool starved;     /* a step had no memory: the worker is better replaced */
+    size_t longest;   /* value in shared memory */
+    int64_t progress; /* when it was written, or answered last */
+    int64_t looked;   /* when the worker was last looked at */
+};
+
+/* How a batch ended. */
+enum batch_end {
+    BATCH_DONE,
+    BATCH_CANCELLED, /* the coroutine was */
+    BATCH_LOST       /* the worker: `why` */
+};
+
+void batch_init(struct batch *b, struct pool *p, struct pool_desk *d, unsigned hand);
+void batch_release(struct batch *b);
+/* Fills an empty batch with the first of these tasks that are to go together: how many of them were
+ * used up. Those whose callers have gone are let go. */
+unsigned batch_fill(struct batch *b, struct pool_process *p, struct task **tasks, unsigned count);
+/* Has them run. In the end each has its outcome, or is back in the queue. */
+enum batch_end batch_run(struct batch *b, struct pool_process *p, enum pool_restart *why);

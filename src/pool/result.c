@@ -1,0 +1,58 @@
+/*
+ * result.c: see result.h. Here an output is copied for the second and last time, after its writing:
+ * from the frame, or from shared memory.
+ */
+#include "pool/result.h"
+
+static void take_output(struct task *t, struct span output, struct pool_desk *from)
+{
+    const struct pool *p = t->pool;
+    char *room = task_output(t, output.len);
+    if (room) {
+        memcpy(room, output.ptr, output.len);
+        task_finish(t, POOL_DONE, from);
+    } else if (t->output_too_large) {
+        task_fail(t, POOL_OUTPUT_TOO_LARGE, from,
+            "the output of step '%s' is longer than %llu bytes: its pool's `value`",
+            p->specs[t->step].name, (unsigned long long)p->conf->value);
+    } else {
+        task_fail(t, POOL_OUT_OF_MEMORY, from, "there was no memory for the output of step '%s'",
+            p->specs[t->step].name);
+    }
+}
+
+static void say_why(struct task *t, enum pool_outcome outcome, const struct worker_result *r,
+    struct span sentence, struct pool_desk *from)
+{
+    struct error *e = &t->error;
+    error_set(
+        e, pool_outcome_errno(outcome), pool_outcome_name(outcome), "%.*s", SPAN_ARG(sentence));
+    if (r->code.len > 0 && r->code.len < sizeof(e->type)) {
+        memcpy(e->type, r->code.ptr, r->code.len);
+        e->type[r->code.len] = '\0';
+    }
+    task_finish(t, outcome, from);
+}
+
+void result_settle(
+    struct task *t, const struct worker_result *r, struct span output, struct pool_desk *from)
+{
+    t->wall_ns = r->wall_ns > 0 ? r->wall_ns : 0;
+    t->processor_ns = r->processor_ns > 0 ? r->processor_ns : 0;
+    pool_cost(t->pool, t->step, t->wall_ns);
+    switch (r->outcome) {
+    case WORKER_DONE:
+        take_output(t, output, from);
+        return;
+    case WORKER_FAILED:
+        say_why(t, POOL_FAILED, r, output, from);
+        return;
+    case WORKER_REJECTED:
+        say_why(t, POOL_REJECTED, r, output, from);
+        return;
+    case WORKER_OUT_OF_MEMORY:
+        break;
+    }
+    task_fail(t, POOL_OUT_OF_MEMORY, from, "there was no memory for step '%s' in its worker",
+        t->pool->specs[t->step].name);
+}

@@ -1,0 +1,11 @@
+/*
+ * result.h: from a worker process's RESULT to a task's outcome.
+ */
+#pragma once
+
+#include "pool/internal.h"
+#include "wire/worker.h"
+
+/* `output`: where the result's text was found. It is copied here, once. */
+void result_settle(
+    struct task *t, const struct worker_result *r, struct span output, struct pool_desk *from);

@@ -1,0 +1,246 @@
+/*
+ * hand.c: hands that are companions: threads of this process that take tasks, call the step, and
+ * send the result home.
+ *
+ * At the pool's home desk one coroutine starts them all, and waits until they have ended. They end
+ * when the queue is closed. A step that runs for ever cannot be ended within a process: then the
+ * desk is told that it is stuck, and nothing that the thread may touch is freed.
+ */
+#include "pool/start.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "coro/group.h"
+#include "data/json.h"
+
+#include <errno.h>
+
+/* An input's buffer that is larger is given back after the task. */
+#define INPUT_KEPT_MAX ((size_t)256 * 1024)
+
+struct thread_hand {
+    struct hand hand;
+    struct threads *all;
+    struct companion *companion; /* for the coroutine */
+    struct companion *self;      /* the same, for who wakes it: set before it is ever idle */
+    struct worker_start start;
+    struct bytes input; /* a copy, since the caller may go while the step runs */
+    struct message ended;
+};
+
+/* Those of one pool. */
+struct threads {
+    struct pool *pool;
+    struct pool_desk *desk;
+    unsigned size;
+    unsigned started; /* companions */
+    unsigned ended;
+    atomic_bool stop;
+    struct future first_end;
+    struct future last_end;
+    struct thread_hand hands[];
+};
+
+/* ---- On the companion's thread ---- */
+
+static void wake(struct hand *hand, struct pool_desk *from)
+{
+    companion_wake(container_of(hand, struct thread_hand, hand)->self);
+}
+
+static int copy_input(struct thread_hand *h, const struct task *t)
+{
+    bytes_reset(&h->input);
+    int rc = bytes_reserve(&h->input, t->input.len + JSON_PARSE_PADDING);
+    return rc ? rc : bytes_append_span(&h->input, t->input);
+}
+
+static void run_task(struct thread_hand *h, struct task *t, int64_t now)
+{
+    if (!task_absorb(t, now, NULL))
+        return;
+    if (copy_input(h, t) != 0) {
+        task_fail(t, POOL_OUT_OF_MEMORY, NULL, "there was no memory for the input");
+        return;
+    }
+    task_runs(t, now);
+    struct step_call call = {.step = t->step,
+        .input = bytes_span(&h->input),
+        .input_in_place = h->input.ptr,
+        .deadline = t->deadline,
+        .cancelled = task_cancelled,
+        .cancelled_ctx = t,
+        .output = &t->output};
+    step_worker_call(h->start.worker, &call);
+    task_called(t, &call, NULL);
+    if (h->input.size > INPUT_KEPT_MAX)
+        bytes_release(&h->input);
+}
+
+/* Those taken at once. If that takes longer than was thought, the rest is for others, too. */
+static void run_tasks(struct thread_hand *h, struct task **tasks, unsigned count, int64_t began)
+{
+    struct work *work = h->start.place.work;
+    int64_t now = began;
+    unsigned i = 0;
+    for (; i < count && now - began <= 2 * TAKE_BUDGET_NS; i++) {
+        run_task(h, tasks[i], now);
+        now = work->now(work);
+    }
+    for (; i < count; i++)
+        task_put_back(tasks[i], NULL);
+}
+
+static void take_tasks(struct thread_hand *h)
+{
+    struct queue *q = &h->all->pool->queue;
+    struct work *work = h->start.place.work;
+    struct task *tasks[TAKE_MAX];
+    while (!atomic_load_explicit(&h->all->stop, memory_order_acquire)) {
+        int64_t now = work->now(work);
+        unsigned count = queue_take(q, &h->hand, tasks, TAKE_MAX, now);
+        if (count > 0)
+            run_tasks(h, tasks, count, now);
+        else if (queue_closed(q) || companion_park(h->self, DEADLINE_NEVER) == -ECANCELED)
+            break;
+    }
+    queue_away(q, &h->hand, NULL);
+}
+
+static void run_hand(struct companion *self, void *arg)
+{
+    struct thread_hand *h = arg;
+    struct pool *p = h->all->pool;
+    h->self = self;
+    int rc = worker_start_make(&h->start, self);
+    if (rc == 0)
+        pool_worker_up(p, NULL);
+    worker_start_tell(&h->start);
+    if (rc == 0) {
+        take_tasks(h);
+        pool_worker_down(p, NULL, RESTARTS);
+        step_worker_free(h->start.worker);
+    }
+    bytes_release(&h->input);
+    world_post(h->start.world, &h->ended);
+}
+
+/* ---- On the home desk's ---- */
+
+static void hand_ended(struct message *m)
+{
+    struct threads *all = container_of(m, struct thread_hand, ended)->all;
+    future_set(&all->first_end, 0);
+    if (++all->ended == all->started)
+        future_set(&all->last_end, 0);
+}
+
+static void init_hand(struct threads *all, unsigned index)
+{
+    struct thread_hand *h = &all->hands[index];
+    h->hand = (struct hand){.pool = all->pool, .index = index, .wake = wake};
+    list_init(&h->hand.idle);
+    h->all = all;
+    h->ended.deliver = hand_ended;
+    worker_start_init(&h->start, all->pool, all->desk);
+    bytes_init(&h->input, all->pool->conf->value + JSON_PARSE_PADDING);
+}
+
+static void start_companions(struct threads *all)
+{
+    const struct conf_pool *conf = all->pool->conf;
+    int rc = 0;
+    for (unsigned i = 0; i < all->size && rc == 0; i++) {
+        struct thread_hand *h = &all->hands[i];
+        rc = world_companion(pool_desk_world(all->desk),
+            &(struct companion_options){
+                .name = conf->name, .run = run_hand, .arg = h, .nice = (int)conf->nice},
+            &h->companion);
+        if (rc == 0)
+            all->started++;
+    }
+    struct error refused = {0};
+    if (rc)
+        error_set(&refused, rc, "pool", "pool '%s': thread %u of %u cannot be started: %s",
+            conf->name, all->started + 1, all->size, error_text(rc));
+    for (unsigned i = all->started; i < all->size; i++)
+        pool_desk_hand_started(all->desk, &refused);
+}
+
+static void wait_for_starts(struct threads *all)
+{
+    struct world *w = pool_desk_world(all->desk);
+    int64_t until = deadline_after(world_now(w), all->pool->conf->start);
+    for (unsigned i = 0; i < all->started; i++) {
+        struct error refused = {0};
+        int rc = worker_start_wait(&all->hands[i].start, until, &refused);
+        if (rc == -ECANCELED)
+            return;
+        pool_desk_hand_started(all->desk, rc ? &refused : NULL);
+    }
+}
+
+/* Whether all ended in time. */
+static bool end_companions(struct threads *all)
+{
+    struct world *w = pool_desk_world(all->desk);
+    CORO_SHIELD(deadline_after(world_now(w), END_PATIENCE_NS));
+    atomic_store_explicit(&all->stop, true, memory_order_release);
+    for (unsigned i = 0; i < all->started; i++)
+        companion_wake(all->hands[i].companion);
+    int rc = all->started ? future_wait(&all->last_end) : 0;
+    for (unsigned i = 0; i < all->started && rc == 0; i++)
+        rc = companion_wait(all->hands[i].companion);
+    if (rc) {
+        log_error(pool_log(all->pool),
+            "pool '%s': %u of its threads do not end: a step runs that does not look at "
+            "weir_cancelled",
+            all->pool->conf->name, all->started - all->ended);
+        return false;
+    }
+    for (unsigned i = 0; i < all->started; i++)
+        companion_close(all->hands[i].companion);
+    return true;
+}
+
+static int run_pool(void *arg)
+{
+    struct threads *all = arg;
+    start_companions(all);
+    wait_for_starts(all);
+    int rc = all->started ? future_wait(&all->first_end) : 0;
+    /* One that was refused has ended; the others go on until the desk is told to end. */
+    while (rc == 0 && !queue_closed(&all->pool->queue) && all->ended < all->started)
+        rc = future_wait(&all->last_end);
+    if (!end_companions(all)) {
+        pool_desk_stuck(all->desk);
+        return -ETIMEDOUT;
+    }
+    mem_free(all);
+    return rc;
+}
+
+static int start(struct pool *p, struct pool_desk *d, struct group *group)
+{
+    struct threads *all = mem_zalloc(sizeof(*all) + (size_t)p->size * sizeof(struct thread_hand));
+    if (!all)
+        return -ENOMEM;
+    all->pool = p;
+    all->desk = d;
+    all->size = p->size;
+    future_init(&all->first_end);
+    future_init(&all->last_end);
+    for (unsigned i = 0; i < all->size; i++)
+        init_hand(all, i);
+    int rc = group_spawn(group, "pool of threads", run_pool, all);
+    if (rc)
+        mem_free(all);
+    return rc;
+}
+
+static unsigned hands_at(const struct pool *p, unsigned desk)
+{
+    return desk == p->index % p->pools->desks ? p->size : 0;
+}
+
+const struct pool_kind pool_threads = {.start = start, .hands_at = hands_at};

@@ -1,0 +1,173 @@
+/*
+ * worker_run.c: tasks in a worker process: their inputs, their calls, their results.
+ */
+#include "pool/worker.h"
+
+#include "base/time.h"
+#include "data/json.h"
+#include "pool/worker_output.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+
+/* What one task may have another's result wait for. */
+#define PATIENCE_NS (100 * NS_PER_US)
+
+static struct worker_control *control(const struct worker_process *k)
+{
+    return (struct worker_control *)(void *)k->shared;
+}
+
+static bool was_cancelled(void *worker)
+{
+    const struct worker_process *k = worker;
+    return k->shared &&
+           atomic_load_explicit(&control(k)->cancelled, memory_order_relaxed) == k->running;
+}
+
+static void set_running(struct worker_process *k, uint64_t id)
+{
+    k->running = id;
+    if (k->shared)
+        atomic_store(&control(k)->running, id);
+}
+
+/* The one before it took long, and the server has given this one to another worker. */
+static bool was_recalled(const struct worker_process *k)
+{
+    uint64_t from = k->shared ? atomic_load(&control(k)->recalled) : 0;
+    return from && k->running >= from;
+}
+
+/* ---- Inputs ---- */
+
+/* The memory's first `end` bytes may be touched. */
+static bool reaches(struct worker_process *k, uint64_t end)
+{
+    if (end > k->shared_size) {
+        int64_t size = k->io->shared_size(k->io);
+        k->shared_size = size > 0 ? (size_t)size : 0;
+    }
+    return end <= k->shared_size;
+}
+
+/* Where the input is; false if it cannot be there. In shared memory it is read in place, if there
+ * is room for what that needs. */
+static bool find_input(
+    struct worker_process *k, const struct worker_text *text, struct step_call *call)
+{
+    if (!text->shared) {
+        call->input = text->inside;
+        return true;
+    }
+    /* The codec saw to it that nothing overflows. */
+    uint64_t end = text->offset + text->length;
+    if (!k->shared || end > k->setup.outputs || !reaches(k, end))
+        return false;
+    call->input = (struct span){k->shared + text->offset, (size_t)text->length};
+    if (k->setup.outputs - end >= JSON_PARSE_PADDING && reaches(k, end + JSON_PARSE_PADDING))
+        call->input_in_place = k->shared + text->offset;
+    return true;
+}
+
+/* ---- Results ---- */
+
+/* As enum worker_outcome says, they are the same. */
+_Static_assert((int)WORKER_DONE == (int)STEP_DONE && (int)WORKER_FAILED == (int)STEP_FAILED &&
+                   (int)WORKER_REJECTED == (int)STEP_REJECTED &&
+                   (int)WORKER_OUT_OF_MEMORY == (int)STEP_OUT_OF_MEMORY,
+    "outcomes cross the protocol as they are");
+
+static void put_failure(
+    struct worker_process *k, enum worker_outcome outcome, const char *code, const char *why)
+{
+    struct worker_frame f = {.kind = WORKER_RESULT,
+        .result = {.id = k->running,
+            .outcome = outcome,
+            .code = span_of(code),
+            .output.inside = span_of(why)}};
+    if (worker_process_say(k, &f) != 0)
+        k->lost = true;
+}
+
+static void put_result(struct worker_process *k, const struct step_call *call)
+{
+    struct worker_frame f = {.kind = WORKER_RESULT,
+        .result = {.id = k->running,
+            .outcome = (enum worker_outcome)call->outcome,
+            .wall_ns = call->wall_ns > 0 ? call->wall_ns : 0,
+            .processor_ns = call->processor_ns > 0 ? call->processor_ns : 0}};
+    if (call->outcome == STEP_DONE) {
+        f.result.output = worker_output_text(k);
+    } else {
+        f.result.code = span_of(call->error.type);
+        f.result.output.inside = span_of(call->error.sentence);
+    }
+    if (!k->results_wait)
+        k->oldest_at = k->io->work->now(k->io->work);
+    k->results_wait = true;
+    int rc = worker_process_say(k, &f);
+    worker_output_end(k);
+    if (rc == -ENOMEM)
+        put_failure(k, WORKER_OUT_OF_MEMORY, "out-of-memory", "no memory to pass its output on");
+    else if (rc)
+        put_failure(k, WORKER_FAILED, "output-too-large", "its output is too long for a frame");
+}
+
+/* It does not run: somebody could only be told that nobody waits. */
+static void skip(struct step_call *call, const char *code, const char *why)
+{
+    call->outcome = STEP_FAILED;
+    error_set(&call->error, -ECANCELED, code, "%s", why);
+}
+
+/* ---- A task ---- */
+
+static bool is_dear(const struct worker_process *k, unsigned step)
+{
+    return k->usual_ns[step] > PATIENCE_NS;
+}
+
+/* Sinks to where its runs are now in a few of them. */
+static void learn(struct worker_process *k, unsigned step, int64_t wall_ns)
+{
+    int64_t *usual = &k->usual_ns[step];
+    if (*usual == INT64_MAX || wall_ns >= *usual)
+        *usual = wall_ns;
+    else
+        *usual -= (*usual - wall_ns) / 8;
+}
+
+static void flush_before(struct worker_process *k, unsigned step, int64_t now)
+{
+    if (k->results_wait && (is_dear(k, step) || now - k->oldest_at > PATIENCE_NS))
+        worker_process_flush(k);
+}
+
+bool worker_process_task(struct worker_process *k, const struct worker_task *task)
+{
+    struct worker_io *io = k->io;
+    int64_t now = io->work->now(io->work);
+    struct step_call call = {.step = task->step,
+        .deadline = deadline_after(k->received_at, task->time_left),
+        .cancelled = was_cancelled,
+        .cancelled_ctx = k};
+    if (task->step >= k->setup.step_count || !find_input(k, &task->input, &call))
+        return false;
+    flush_before(k, task->step, now);
+    set_running(k, task->id);
+    call.output = worker_output_begin(k);
+    if (was_recalled(k)) {
+        skip(&call, "recalled", "it is not to be started");
+    } else if (was_cancelled(k)) {
+        skip(&call, "cancelled", "nobody waits for it any more");
+    } else if (now >= call.deadline) {
+        skip(&call, "expired", "its deadline passed before it could start");
+    } else {
+        step_worker_call(k->steps, &call);
+        learn(k, task->step, call.wall_ns);
+    }
+    put_result(k, &call);
+    set_running(k, 0);
+    return true;
+}

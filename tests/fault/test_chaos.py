@@ -1,0 +1,293 @@
+"""Workers that die, hang, eat memory and misbehave, under load: every request gets exactly one right answer or a clear error,
+and who has nothing to do with it does not notice.
+
+WEIR_CHAOS_SECONDS says how long workers are killed; CI takes 30.
+"""
+import http.client
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+from conftest import until
+from weir_process import Weir
+
+SECONDS = float(os.environ.get("WEIR_CHAOS_SECONDS", "5"))
+CLIENT = os.environ.get("WEIR_BENCH_CLIENT", "build/debug/bench/http/bench_http_client")
+SEED = int(os.environ.get("SEED", "1"))
+MiB = 1 << 20
+
+CONFIG = """
+listen: 127.0.0.1:0
+admin: off
+threads: 1
+timeouts: {drain: 10s, linger: 100ms}
+log: {access: false}
+steps:
+  again: {step: echo, retry: true}
+pools:
+  work: {kind: KIND, size: 4, memory: 256MiB, hard_timeout: 1s, queue: 256}
+  calm: {kind: threads, size: 1}
+routes:
+  - route: POST /echo
+    nodes: {out: {step: echo, pool: work}}
+    reply: $node.out
+  - route: POST /again
+    nodes: {out: {step: again, pool: work}}
+    reply: $node.out
+  - route: POST /burn
+    nodes: {out: {step: burn, pool: work, input: {us: 500}}}
+    reply: $body
+  - route: POST /allocate
+    nodes: {out: {step: allocate, pool: work}}
+    reply: $node.out
+  - route: POST /crash
+    nodes: {out: {step: crash, pool: work}}
+    reply: $node.out
+  - route: GET /calm
+    nodes: {out: {step: echo, pool: calm, input: calm}}
+    reply: $node.out
+"""
+
+KINDS = ["processes", "fork"]
+
+
+def descendants(pid):
+    """Every process below, of whatever generation: {pid: parent}."""
+    parents = {}
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if fields[0] != "Z":
+            parents[int(path.parent.name)] = int(fields[1])
+    found, more = {}, {pid}
+    while more:
+        below = {child: parent for child, parent in parents.items() if parent in more}
+        found.update(below)
+        more = set(below)
+    return found
+
+
+def descriptors(pid):
+    return len(os.listdir("/proc/%d/fd" % pid))
+
+
+class Client:
+    """One connection that is kept, and made anew only if the server said so."""
+
+    def __init__(self, port):
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+
+    def ask(self, path, value):
+        self.connection.request("POST", path, json.dumps(value), {"Content-Type": "application/json"})
+        reply = self.connection.getresponse()
+        return reply.status, json.loads(reply.read()), reply.getheader("Content-Type")
+
+    def close(self):
+        self.connection.close()
+
+
+class Askers:
+    """Clients that ask all the time, each a value that nobody else asks, and judge every answer."""
+
+    def __init__(self, port, paths, clients=8, errors=("worker-died",)):
+        self.port, self.paths, self.errors = port, paths, errors
+        self.ended = threading.Event()
+        self.right = self.refused = 0
+        self.wrong, self.spans = [], []
+        self.lock = threading.Lock()
+        self.threads = [threading.Thread(target=self.ask_all_the_time, args=(n,)) for n in range(clients)]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        for thread in self.threads:
+            thread.join()
+
+    def judge(self, status, said, kind, sent):
+        if status == 200:
+            return said == sent
+        return (status == 503 and kind == "application/problem+json" and
+                said["type"].rpartition(":")[2] in self.errors and said["detail"])
+
+    def ask_all_the_time(self, nth):
+        client = Client(self.port)
+        rand = random.Random(SEED * 1000 + nth)
+        count = 0
+        while not self.ended.is_set():
+            count += 1
+            sent = {"client": nth, "count": count, "pad": "x" * rand.choice([0, 100, 1000, 50000])}
+            began = time.monotonic()
+            try:
+                status, said, kind = client.ask(rand.choice(self.paths), sent)
+            except (OSError, http.client.HTTPException, ValueError) as e:
+                status, said, kind = 0, {"type": repr(e)}, None
+            span = time.monotonic() - began
+            with self.lock:
+                self.spans.append(span)
+                if not self.judge(status, said, kind, sent):
+                    self.wrong.append((status, said))
+                elif status == 200:
+                    self.right += 1
+                else:
+                    self.refused += 1
+        client.close()
+
+
+class Calm:
+    """Open-loop load on the route that has nothing to do with it."""
+
+    def __init__(self, address, seconds):
+        self.process = subprocess.Popen([CLIENT, "open", address, "/calm", "500", "4", str(seconds)], text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def p99(self):
+        """Once it has ended; every request must have been answered."""
+        said, _ = self.process.communicate(timeout=60)
+        said = json.loads(said.splitlines()[-1])
+        assert said["answered"] == said["sent"] > 0, said
+        return said["p99_us"]
+
+
+class Weird(Weir):
+    def __init__(self, folder, kind):
+        super().__init__(folder, "--unsafe-steps", config=CONFIG.replace("KIND", kind))
+        self.server = self.servers()[-1]
+        self.kind = kind
+        self.processes_at_start = len(descendants(self.server))
+        self.descriptors_at_start = descriptors(self.server)
+
+    def workers(self):
+        """Those that run steps: of a forking pool also what forks them."""
+        return list(descendants(self.server))
+
+    def is_settled(self):
+        return (len(descendants(self.server)) == self.processes_at_start and
+                descriptors(self.server) <= self.descriptors_at_start)
+
+    def ask(self, path, value):
+        client = Client(self.port)
+        try:
+            return client.ask(path, value)
+        finally:
+            client.close()
+
+    def check_works(self):
+        for n in range(20):
+            assert self.ask("/again", {"n": n})[:2] == (200, {"n": n})
+
+
+@pytest.fixture(params=KINDS)
+def weir(request, tmp_path):
+    server = Weird(tmp_path, request.param)
+    try:
+        yield server
+        assert server.servers() == [server.server], "the server itself died:\n" + server.log()
+        until(server.is_settled, 20)
+        server.stop()
+    finally:
+        server.kill()
+
+
+def kill_at_random(weir, ended, every=0.05):
+    """Until `ended` (seconds, or a load) is over."""
+    rand = random.Random(SEED)
+    killed = 0
+    end = time.monotonic() + (60 if isinstance(ended, Calm) else ended)
+    next_kill = time.monotonic() + every
+    while time.monotonic() < end and not (isinstance(ended, Calm) and ended.process.poll() is not None):
+        time.sleep(0.01)  # this is the pace of the faults, not a wait for anything
+        if time.monotonic() < next_kill:
+            continue
+        next_kill += every
+        workers = weir.workers()
+        if workers:
+            try:
+                os.kill(rand.choice(workers), signal.SIGKILL)
+                killed += 1
+            except ProcessLookupError:
+                pass
+    return killed
+
+
+def test_workers_are_killed_at_random(weir):
+    with Askers(weir.port, ["/echo", "/again", "/burn"], errors=("worker-died", "no-worker", "overloaded")) as askers:
+        killed = kill_at_random(weir, SECONDS)
+    print("killed %d; right %d, refused %d" % (killed, askers.right, askers.refused))
+    assert killed > SECONDS * 5
+    assert not askers.wrong, askers.wrong[:5]
+    assert askers.right > 10 * askers.refused
+    weir.check_works()
+
+
+def test_the_calm_route_does_not_notice(weir):
+    """Its p99 beside the same load, with and without deaths, in turns. What is left of one processor to both is
+    noisy: the best of each counts."""
+    quiet, chaos = [], []
+    errors = ("worker-died", "no-worker", "overloaded")
+    for _ in range(4):
+        for spans, every in ((quiet, 1000), (chaos, 0.05)):
+            with Askers(weir.port, ["/burn"], clients=2, errors=errors) as askers:
+                calm = Calm(weir.address, 2)
+                kill_at_random(weir, calm, every)
+                spans.append(calm.p99())
+            assert not askers.wrong, askers.wrong[:3]
+    ratio = min(chaos) / max(min(quiet), 500)
+    print("p99 in us: quiet %s, with deaths %s, ratio %.2f" % (quiet, chaos, ratio))
+    assert ratio < 2
+
+
+MISDEEDS = {
+    "abort": "worker-died",
+    "segfault": "worker-died",
+    "exit": "worker-died",
+    "garbage": "worker-died",
+    "close": "worker-died",
+    "fork": "worker-died",
+    "loop": "worker-timeout",
+    "eat": "worker-out-of-memory",
+}
+
+
+@pytest.mark.parametrize("how", MISDEEDS)
+def test_a_misdeed_costs_its_own_caller_only(weir, how):
+    with Askers(weir.port, ["/again", "/burn"], clients=3, errors=()) as askers:
+        for _ in range(2):
+            status, said, kind = weir.ask("/crash", {"how": how})
+            assert (status, kind) == (503, "application/problem+json"), said
+            assert said["type"] == "urn:weir:problem:" + MISDEEDS[how], said
+            assert "crash" in said["detail"] or "out" in said["detail"], said
+    assert not askers.wrong, askers.wrong[:5]
+    assert askers.right > 0
+    weir.check_works()
+
+
+def test_a_step_that_wants_too_much_memory_is_refused_it(weir):
+    status, said, _ = weir.ask("/allocate", {"bytes": 1024 * MiB})
+    assert (status, said["type"]) == (503, "urn:weir:problem:worker-out-of-memory"), said
+    assert weir.ask("/allocate", {"bytes": MiB})[0] == 200
+    weir.check_works()
+
+
+def test_a_client_that_leaves_frees_its_worker(weir):
+    """More requests than there are workers loop for ever; their clients leave."""
+    clients = []
+    for _ in range(8):
+        client = Client(weir.port)
+        client.connection.request("POST", "/crash", '{"how":"loop"}', {"Content-Type": "application/json"})
+        clients.append(client)
+    for client in clients:
+        client.close()
+    weir.check_works()

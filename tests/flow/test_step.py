@@ -1,0 +1,135 @@
+"""Steps in C as their authors meet them: scaffolded, built, tested and served by what is installed, and nothing else."""
+import http.client
+import json
+import os
+import re
+import subprocess
+
+import pytest
+
+from weir_process import WEIR, Weir, run
+
+FLAGS = "CFLAGS=-O1 -g -Wall -Wextra -Werror " + os.environ.get("STEP_CFLAGS", "")
+MAKE = ["make", "-s", "CC=" + os.environ.get("STEP_CC", "cc"), FLAGS, "WEIR=" + WEIR]
+
+
+def make(project, *targets):
+    return subprocess.run([*MAKE, *targets], cwd=project, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("steps")
+    r = run("init", "step", "word-count", cwd=folder)
+    assert (r.returncode, r.stderr) == (0, "") and "make test && make serve" in r.stdout
+    return folder / "word-count"
+
+
+@pytest.fixture
+def start(tmp_path):
+    started = []
+
+    def start_one(*arguments, **options):
+        started.append(Weir(tmp_path, *arguments, **options))
+        return started[-1]
+
+    yield start_one
+    try:
+        for weir in started:
+            if weir.process.returncode is None:
+                weir.stop()
+    finally:
+        for weir in started:
+            weir.kill()
+
+
+def config_of(project):
+    text = (project / "weir.yaml").read_text().replace("127.0.0.1:8080", "127.0.0.1:0")
+    return text.replace("./word-count.so", str(project / "word-count.so")) + "admin: off\n"
+
+
+def post(weir, path, value):
+    connection = http.client.HTTPConnection(weir.address, timeout=60)
+    connection.request("POST", path, json.dumps(value), {"Content-Type": "application/json"})
+    reply = connection.getresponse()
+    answer = reply.status, json.loads(reply.read())
+    connection.close()
+    return answer
+
+
+# ---- weir init step ----
+
+
+def test_all_names_in_it_are_the_step_s(project):
+    assert {"Makefile", "README.md", "weir.yaml", "word-count.c", "word-count_test.c"} <= set(os.listdir(project))
+    for name in os.listdir(project):
+        if not name.endswith((".so", "_test")):
+            assert "NAME" not in (project / name).read_text(), name
+
+
+def test_its_test_passes_and_can_fail(project):
+    r = make(project, "test")
+    assert r.returncode == 0 and r.stdout == "7 of 7 as they should be\n", r.stdout + r.stderr
+    source = project / "word-count.c"
+    text = source.read_text()
+    source.write_text(text.replace("words++;", "words += 2;"))
+    r = make(project, "test")
+    source.write_text(text)
+    os.utime(source)
+    assert r.returncode != 0 and "4 of 7 as they should be" in r.stdout
+    assert 'but is    {"words":12,"longest":"not"}' in r.stderr
+
+
+def test_it_is_served(project, start):
+    assert make(project).returncode == 0
+    weir = start(config=config_of(project))
+    assert post(weir, "/word-count", {"text": "To be, or not to be"}) == (200, {"words": 6, "longest": "not"})
+    status, problem = post(weir, "/word-count", {})
+    assert status == 422 and problem["type"].endswith(":no-text")
+
+
+def test_an_init_that_fails_is_why_it_does_not_start(project, tmp_path):
+    assert make(project).returncode == 0
+    config = tmp_path / "weir.yaml"
+    config.write_text(config_of(project).replace("shortest: 1", "shortest: 0"))
+    r = run("serve", "--log-format", "text", str(config))
+    assert r.returncode != 0 and "step 'word-count': the option 'shortest' must be at least 1" in r.stderr
+
+
+@pytest.mark.parametrize("name", ["", "9lives", "a b", "../x", "x/y", "-", "_x", "caf\u00e9", "x" * 64, "a.b"])
+def test_a_bad_name_is_refused(name, tmp_path):
+    r = run("init", "step", "--", name, cwd=tmp_path)
+    assert r.returncode == 2 and "is no name for a step" in r.stderr
+    assert os.listdir(tmp_path) == []
+
+
+def test_init_step_says_what_is_missing_or_there_already(tmp_path):
+    r = run("init", "step", cwd=tmp_path)
+    assert r.returncode == 2 and "weir init step NAME" in r.stderr
+    r = run("init", "step", "echo", cwd=tmp_path)
+    assert r.returncode == 2 and "there is a built-in step 'echo'" in r.stderr
+    r = run("init", "one", "two", cwd=tmp_path)
+    assert r.returncode == 2 and "'two' is too much" in r.stderr
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "Makefile").write_text("mine")
+    r = run("init", "step", "mine", cwd=tmp_path)
+    assert r.returncode == 1 and "mine/Makefile exists" in r.stderr and os.listdir(tmp_path / "mine") == ["Makefile"]
+    r = run("init", "./step", cwd=tmp_path)
+    assert r.returncode == 0 and (tmp_path / "step" / "weir.yaml").exists()
+
+
+# ---- The program ----
+
+
+def test_weir_shows_plugins_what_the_header_says_and_nothing_else():
+    """Also after link-time optimization, which would rather leave out what nobody here calls."""
+    header = os.path.join(os.environ["WEIR_TREE"], "include/weir/step.h")
+    with open(header, encoding="utf-8") as file:
+        text = re.sub(r"/\*.*?\*/", "", file.read(), flags=re.S)
+    promised = set(re.findall(r"WEIR_EXPORT[^;]*?\b(weir_\w+)\(", text.split("enum weir_type", 1)[1]))
+    assert len(promised) > 30
+    listed = subprocess.run(["nm", "-D", "--defined-only", WEIR], capture_output=True, text=True, check=True).stdout
+    shown = {line.split()[2].split("@")[0] for line in listed.splitlines()}
+    assert promised <= shown, promised - shown
+    if not os.environ.get("STEP_CFLAGS"):  # a sanitizer shows what is its own
+        assert {name for name in shown if not name.startswith("weir_")} <= {"stdin", "stdout", "stderr", "environ", "__environ"}

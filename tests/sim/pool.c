@@ -1,0 +1,388 @@
+/*
+ * pool.c: pools of threads on a simulated host of few cores, that are asked for too much at times,
+ * by callers that leave, from several I/O threads: each call has one outcome, and that one is true;
+ * what is late does not start, nothing starts twice, nobody who can wait waits for ever, and no
+ * hand is idle while a task waits in the queue.
+ */
+#include "runner.h"
+
+#include "base/mem.h"
+#include "base/rand.h"
+#include "coro/group.h"
+#include "coro/sync.h"
+#include "pool/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DESKS_MAX   3
+#define CALLS_MAX   6000
+#define SPAN_NS     (2 * NS_PER_S)
+#define COST_US_MAX 60000
+
+struct record {
+    unsigned started;
+    bool ended;
+    enum pool_outcome outcome;
+};
+
+struct scene {
+    struct sim *sim;
+    int64_t clock; /* the host's, at universe time 0 */
+    struct conf_pool conf;
+    struct conf_flow_node nodes[2];
+    struct conf_route route;
+    struct config config;
+    struct pools *pools;
+    struct pool *pool;
+    unsigned desks;
+    unsigned callers; /* a desk */
+    int64_t pause_ns; /* between two calls of one caller, on average */
+    unsigned called;
+    unsigned outcomes[POOL_OUTCOMES];
+    int64_t longest_wait_ns;
+    bool over;
+    struct record records[CALLS_MAX];
+};
+
+static struct scene *scene;
+
+/* ---- What is started: the linker puts this between hands and steps ---- */
+
+void __real_step_worker_call(struct step_worker *k, struct step_call *call);
+void __wrap_step_worker_call(struct step_worker *k, struct step_call *call);
+
+void __wrap_step_worker_call(struct step_worker *k, struct step_call *call)
+{
+    const struct task *t = call->cancelled_ctx;
+    struct scene *s = scene;
+    if (t->desk) {
+        unsigned id = (unsigned)strtoul(t->name, NULL, 10);
+        struct record *r = &s->records[id];
+        sim_check(s->sim, t->deadline > s->clock + sim_now(s->sim), "task %u starts late", id);
+        sim_check(s->sim, !r->ended, "task %u starts after its outcome was told", id);
+        sim_check(s->sim, r->started++ == 0, "task %u starts twice", id);
+    }
+    __real_step_worker_call(k, call);
+}
+
+/* ---- Calls ---- */
+
+struct one {
+    struct scene *scene;
+    struct pool_desk *desk;
+    struct rand *rand;
+};
+
+static unsigned draw_cost_us(struct rand *r)
+{
+    if (rand_ppm(r, 500000))
+        return (unsigned)rand_below(r, 20);
+    if (rand_ppm(r, 900000))
+        return (unsigned)rand_below(r, 3000);
+    return (unsigned)rand_below(r, COST_US_MAX);
+}
+
+static bool is_known(enum pool_outcome outcome, int rc)
+{
+    switch (outcome) {
+    case POOL_DONE:
+        return rc == 0;
+    case POOL_OVERLOADED:
+        return rc == -ENOBUFS;
+    case POOL_EXPIRED:
+        return rc == -ETIMEDOUT;
+    case POOL_CANCELLED:
+        return rc == -ECANCELED;
+    default:
+        return false;
+    }
+}
+
+static void judge(
+    struct scene *s, unsigned id, const struct pool_call *c, int rc, int64_t deadline, bool echo)
+{
+    struct record *r = &s->records[id];
+    sim_check(s->sim, is_known(c->outcome, rc), "call %u: '%s' with error %d: %s", id,
+        pool_outcome_name(c->outcome), rc, c->error.sentence);
+    sim_check(s->sim, !r->ended, "call %u has two outcomes", id);
+    r->ended = true;
+    r->outcome = c->outcome;
+    s->outcomes[c->outcome]++;
+    if (c->outcome == POOL_EXPIRED)
+        sim_check(s->sim, deadline <= s->clock + sim_now(s->sim), "call %u expired early", id);
+    if (c->outcome != POOL_DONE)
+        return;
+    char text[32];
+    snprintf(text, sizeof text, "%u", id);
+    sim_check(s->sim, r->started == 1, "call %u is done, and was started %u times", id, r->started);
+    sim_check(s->sim, !echo || span_equal(c->output, span_of(text)), "call %u was answered '%.*s'",
+        id, SPAN_ARG(c->output));
+    if (c->queue_ns > s->longest_wait_ns)
+        s->longest_wait_ns = c->queue_ns;
+}
+
+static int call_once(void *arg)
+{
+    struct one *one = arg;
+    struct scene *s = one->scene;
+    struct rand *r = one->rand;
+    unsigned id = s->called++;
+    char input[32];
+    char name[16];
+    bool echo = rand_ppm(r, 300000);
+    snprintf(name, sizeof name, "%u", id);
+    snprintf(input, sizeof input, echo ? "%u" : "{\"us\": %u}", echo ? id : draw_cost_us(r));
+    int64_t now = world_now(pool_desk_world(one->desk));
+    CORO_DEADLINE(rand_ppm(r, 500000) ? now + rand_exponential(r, 20 * NS_PER_MS) : DEADLINE_NEVER);
+    struct pool_call c = {.step = echo ? 0 : 1, .input = span_of(input), .name = span_of(name)};
+    int rc = pool_call(one->desk, s->pool, &c);
+    judge(s, id, &c, rc, coro_deadline(), echo);
+    pool_call_release(&c);
+    return 0;
+}
+
+/* A call that is cancelled after a while, if it lasts so long. */
+static int call_and_leave(struct one *one)
+{
+    GROUP(call, GROUP_INDEPENDENT);
+    int rc = group_spawn(&call, "call", call_once, one);
+    if (rc == 0)
+        rc = world_sleep(pool_desk_world(one->desk), rand_exponential(one->rand, 5 * NS_PER_MS));
+    group_cancel(&call);
+    return rc ? rc : group_wait(&call);
+}
+
+static int call_many(void *arg)
+{
+    struct one *one = arg;
+    struct scene *s = one->scene;
+    int rc = 0;
+    while (rc == 0 && sim_now(s->sim) < SPAN_NS && s->called < CALLS_MAX) {
+        rc = rand_ppm(one->rand, 150000) ? call_and_leave(one) : call_once(one);
+        if (rc == 0)
+            rc = world_sleep(pool_desk_world(one->desk), rand_exponential(one->rand, s->pause_ns));
+    }
+    return rc;
+}
+
+/* ---- No hand is idle while a task waits ---- */
+
+/* A hand that was woken for a task may not have come yet; but it comes at once. */
+static int look(struct scene *s, struct world *w)
+{
+    struct queue *q = &s->pool->queue;
+    uint64_t first = 0;
+    for (unsigned looks = 0; looks < 4; looks++) {
+        if (heap_empty(&q->tasks) || q->idle_count == 0)
+            return 0;
+        const struct task *t = container_of(heap_first(&q->tasks), struct task, queued);
+        if (looks > 0 && t->id != first)
+            return 0;
+        first = t->id;
+        int rc = world_sleep(w, 100 * NS_PER_US);
+        if (rc)
+            return rc;
+    }
+    sim_check(s->sim, false, "%u tasks wait and %u hands are idle", q->tasks.count, q->idle_count);
+    return 0;
+}
+
+static int watch(void *arg)
+{
+    struct one *one = arg;
+    struct scene *s = one->scene;
+    struct queue *q = &s->pool->queue;
+    struct world *w = pool_desk_world(one->desk);
+    int rc = 0;
+    while (rc == 0 && !s->over) {
+        sim_check(s->sim, q->tasks.count <= q->max + q->hands * TAKE_MAX, "the queue has %u tasks",
+            q->tasks.count);
+        rc = look(s, w);
+        if (rc == 0)
+            rc = world_sleep(w, rand_exponential(one->rand, NS_PER_MS));
+    }
+    return rc;
+}
+
+/* ---- I/O threads ---- */
+
+static int run_calls(struct scene *s, struct pool_desk *d, struct rand *r, bool watches)
+{
+    struct one one = {.scene = s, .desk = d, .rand = r};
+    GROUP(callers, GROUP_FAIL_FAST);
+    GROUP(watchers, GROUP_FAIL_FAST);
+    int rc = watches ? group_spawn(&watchers, "watch", watch, &one) : 0;
+    for (unsigned i = 0; i < s->callers && rc == 0; i++)
+        rc = group_spawn(&callers, "caller", call_many, &one);
+    if (rc == 0)
+        rc = group_wait(&callers);
+    if (watches)
+        s->over = true;
+    return rc ? rc : group_wait(&watchers);
+}
+
+static int run_desk(struct scene *s, struct world *w, unsigned index)
+{
+    struct rand r;
+    struct error e;
+    struct pool_desk *d;
+    uint64_t seed;
+    world_random(w, &seed, sizeof seed);
+    rand_init(&r, seed);
+    int rc = pool_desk_new(&d, s->pools, index, w);
+    if (rc)
+        return rc;
+    {
+        GROUP(desk, GROUP_FAIL_FAST);
+        rc = group_spawn(&desk, "desk", pool_desk_run, d);
+        if (rc == 0)
+            rc = pool_desk_ready(d, &e);
+        if (rc == 0)
+            rc = run_calls(s, d, &r, index == 0);
+        pool_desk_leave(d);
+        if (rc == 0)
+            rc = group_wait(&desk);
+    }
+    pool_desk_free(d);
+    return rc;
+}
+
+struct io {
+    struct scene *scene;
+    unsigned index;
+    struct thread *thread;
+};
+
+static int run_io(struct world *w, void *arg)
+{
+    struct io *io = arg;
+    return run_desk(io->scene, w, io->index);
+}
+
+static int serve(struct world *w, void *arg)
+{
+    struct scene *s = arg;
+    struct io io[DESKS_MAX];
+    struct error e;
+    s->clock = world_now(w) - sim_now(s->sim);
+    struct pools_options options = {
+        .config = &s->config, .desks = s->desks, .cores = world_cores(w), .log = world_log(w)};
+    int rc = pools_new(&s->pools, &options, &e);
+    if (rc)
+        return rc;
+    s->pool = pools_find(s->pools, "p");
+    unsigned started = 1;
+    for (; started < s->desks && rc == 0; started++) {
+        io[started] = (struct io){.scene = s, .index = started};
+        rc = world_thread(w, "io", run_io, &io[started], &io[started].thread);
+    }
+    if (rc == 0)
+        rc = run_desk(s, w, 0);
+    for (unsigned i = 1; i < s->desks && rc == 0; i++) {
+        int result = 0;
+        rc = thread_wait(io[i].thread, &result);
+        if (rc == 0) {
+            thread_close(io[i].thread);
+            rc = result;
+        }
+    }
+    pools_free(s->pools);
+    return rc;
+}
+
+/* ---- The scenes ---- */
+
+static int stall(struct sim *sim, void *arg)
+{
+    struct sim_host *host = arg;
+    int rc = 0;
+    while (rc == 0 && sim_now(sim) < SPAN_NS) {
+        rc = sim_sleep(sim, rand_exponential(sim_rand(sim), 300 * NS_PER_MS));
+        sim_pause(host, rand_exponential(sim_rand(sim), 30 * NS_PER_MS));
+    }
+    return rc;
+}
+
+static void finish(struct scene *s, struct sim_process *p)
+{
+    int rc = sim_run(s->sim, SPAN_NS + 600 * NS_PER_S);
+    sim_check(s->sim, rc == 0, "the simulation ended with error %d", -rc);
+    struct sim_end end = sim_process_end(p);
+    sim_check(s->sim, end.state == SIM_EXITED && end.result == 0,
+        "it did not end well: state %d, result %d", (int)end.state, end.result);
+    sim_check(
+        s->sim, sim_process_unclosed(p) == 0, "%u things were left open", sim_process_unclosed(p));
+    unsigned ended = 0;
+    for (unsigned i = 0; i < s->called && i < CALLS_MAX; i++)
+        ended += s->records[i].ended;
+    sim_check(s->sim, ended == s->called, "%u calls of %u have an outcome", ended, s->called);
+    sim_check(s->sim, s->outcomes[POOL_DONE] > 0, "nothing was ever done");
+    sim_check(s->sim, s->longest_wait_ns < QUEUE_PATIENCE_NS + 60 * NS_PER_S,
+        "a task waited %lld ms", (long long)(s->longest_wait_ns / NS_PER_MS));
+}
+
+static void run_scene(struct sim *sim, bool stalls, bool overload)
+{
+    struct rand *r = sim_rand(sim);
+    struct scene *s = mem_zalloc(sizeof(*s));
+    sim_check(sim, s != NULL, "no memory for the scene");
+    if (!s)
+        return;
+    scene = s;
+    s->sim = sim;
+    s->desks = (unsigned)rand_between(r, 1, DESKS_MAX);
+    s->callers = (unsigned)rand_between(r, 2, overload ? 40 : 10);
+    s->pause_ns = overload ? NS_PER_MS : 20 * NS_PER_MS;
+    s->conf = (struct conf_pool){.name = "p",
+        .kind = CONF_POOL_THREADS,
+        .size = (unsigned)rand_between(r, 1, 4),
+        .queue = overload ? (unsigned)rand_between(r, 2, 60) : 1000,
+        .start = NS_PER_S,
+        .value = 1000};
+    s->nodes[0] = (struct conf_flow_node){
+        .name = "a", .kind = CONF_NODE_STEP, .step = {.step = "echo", .pool = "p"}};
+    s->nodes[1] = (struct conf_flow_node){
+        .name = "b", .kind = CONF_NODE_STEP, .step = {.step = "burn", .pool = "p"}};
+    s->route = (struct conf_route){.nodes = s->nodes, .node_count = 2};
+    s->config =
+        (struct config){.pools = &s->conf, .pool_count = 1, .routes = &s->route, .route_count = 1};
+    struct sim_host *host = sim_host(sim,
+        &(struct sim_host_options){.name = "server", .cores = (unsigned)rand_between(r, 1, 4)});
+    struct sim_process *p = sim_start(host, "server", serve, s);
+    if (stalls) {
+        int rc = sim_direct(sim, "stalls", stall, host);
+        sim_check(sim, rc == 0, "no director: error %d", -rc);
+    }
+    finish(s, p);
+    if (!overload)
+        sim_check(sim, s->outcomes[POOL_OVERLOADED] == 0, "a queue of 1000 was full");
+    mem_free(s);
+}
+
+static void calm(struct sim *sim)
+{
+    run_scene(sim, false, false);
+}
+
+static void overload(struct sim *sim)
+{
+    run_scene(sim, false, true);
+}
+
+static void stalls(struct sim *sim)
+{
+    run_scene(sim, true, true);
+}
+
+int main(int argc, char **argv)
+{
+    const struct scenario scenarios[] = {
+        {.name = "calm", .run = calm},
+        {.name = "overload", .run = overload},
+        {.name = "stalls", .run = stalls},
+    };
+    return run_scenarios(argc, argv, scenarios, sizeof scenarios / sizeof *scenarios);
+}

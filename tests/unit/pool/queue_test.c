@@ -1,0 +1,324 @@
+/*
+ * The queue alone: what comes in which order, how many at once, and who is woken.
+ */
+#include "../check.h"
+
+#include "base/mem.h"
+#include "pool/internal.h"
+
+#include <errno.h>
+
+#define HANDS 4
+
+static struct step_cost costs[3];
+static struct queue q;
+static struct hand hands[HANDS];
+static unsigned woken[HANDS];
+static const struct pool_desk *woken_from;
+static struct task *got[TAKE_MAX];
+
+static void wake(struct hand *h, struct pool_desk *from)
+{
+    woken[h->index]++;
+    woken_from = from;
+}
+
+static int setup(void **state)
+{
+    for (unsigned i = 0; i < 3; i++)
+        atomic_store(&costs[i].wall_ns, 0);
+    for (unsigned i = 0; i < HANDS; i++) {
+        hands[i] = (struct hand){.index = i, .wake = wake};
+        list_init(&hands[i].idle);
+        woken[i] = 0;
+    }
+    return queue_init(&q, 128, HANDS, costs);
+}
+
+static int teardown(void **state)
+{
+    queue_release(&q);
+    return 0;
+}
+
+/* With one holder: the queue. */
+static struct task *task(uint64_t id, int64_t deadline)
+{
+    struct task *t = mem_zalloc(sizeof(*t));
+    assert_non_null(t);
+    t->id = id;
+    t->deadline = deadline;
+    atomic_store(&t->holders, 1);
+    t->output.base = t->small;
+    return t;
+}
+
+static void put(struct task *t)
+{
+    assert_int_equal(queue_put(&q, t, NULL), 0);
+}
+
+/* What comes next, one at a time; 0: nothing. */
+static uint64_t next(void)
+{
+    if (queue_take(&q, &hands[0], got, 1, 0) == 0)
+        return 0;
+    uint64_t id = got[0]->id;
+    task_free(got[0]);
+    return id;
+}
+
+static unsigned take(unsigned max)
+{
+    unsigned count = queue_take(&q, &hands[0], got, max, 0);
+    for (unsigned i = 0; i < count; i++)
+        task_free(got[i]);
+    return count;
+}
+
+static void tasks_come_in_the_order_of_their_deadlines(void **state)
+{
+    put(task(1, 30));
+    put(task(2, 10));
+    put(task(3, 20));
+    put(task(4, 10));
+    assert_int_equal(next(), 2);
+    assert_int_equal(next(), 4);
+    assert_int_equal(next(), 3);
+    assert_int_equal(next(), 1);
+    assert_int_equal(next(), 0);
+}
+
+static void a_task_without_a_deadline_is_not_passed_for_ever(void **state)
+{
+    put(task(1, DEADLINE_NEVER));
+    for (uint64_t i = 0; i < 50; i++) {
+        struct task *t = task(100 + i, 0);
+        t->put_at = (int64_t)i * 2 * NS_PER_S;
+        t->deadline = t->put_at + NS_PER_S;
+        put(t);
+    }
+    unsigned before = 0;
+    while (next() != 1)
+        before++;
+    assert_int_equal(before, 30);
+}
+
+static void a_full_queue_refuses_and_takes_back_what_it_gave(void **state)
+{
+    for (uint64_t i = 1; i <= 128; i++)
+        put(task(i, 1000));
+    struct task *more = task(200, 1);
+    assert_int_equal(queue_put(&q, more, NULL), -ENOBUFS);
+    assert_int_equal(atomic_load(&q.length), 128);
+    assert_int_equal(queue_take(&q, &hands[0], got, 1, 0), 1);
+    struct task *taken = got[0];
+    assert_int_equal(taken->id, 1);
+    put(more);
+    assert_int_equal(next(), 200);
+    put(task(201, 2000));
+    assert_int_equal(queue_put_back(&q, taken, NULL), 0);
+    assert_int_equal(atomic_load(&q.length), 129);
+    /* Before those of the same deadline, as it was. */
+    assert_int_equal(next(), 1);
+    assert_int_equal(next(), 2);
+}
+
+static void putting_back_needs_no_memory(void **state)
+{
+    static struct task *held[HANDS][TAKE_MAX];
+    unsigned counts[HANDS];
+    atomic_store(&costs[0].wall_ns, 1);
+    for (uint64_t i = 1; i <= 128; i++)
+        put(task(i, 1000));
+    for (unsigned i = 0; i < HANDS; i++) {
+        counts[i] = queue_take(&q, &hands[i], held[i], TAKE_MAX, 0);
+        assert_true(counts[i] > 0);
+    }
+    while (atomic_load(&q.length) < 128)
+        put(task(500, 1000));
+    mem_fail_at(1, true);
+    for (unsigned i = 0; i < HANDS; i++)
+        for (unsigned j = 0; j < counts[i]; j++)
+            assert_int_equal(queue_put_back(&q, held[i][j], NULL), 0);
+    mem_fail_at(0, false);
+    assert_int_equal(next(), 1);
+}
+
+/* ---- Hands ---- */
+
+static void become_idle(unsigned i)
+{
+    assert_int_equal(queue_take(&q, &hands[i], got, 1, 0), 0);
+}
+
+static void a_put_wakes_the_hand_that_became_idle_last(void **state)
+{
+    become_idle(0);
+    become_idle(1);
+    become_idle(2);
+    put(task(1, 1));
+    assert_int_equal(woken[2], 1);
+    put(task(2, 2));
+    assert_int_equal(woken[1], 1);
+    put(task(3, 3));
+    assert_int_equal(woken[0], 1);
+    put(task(4, 4));
+    assert_int_equal(woken[0] + woken[1] + woken[2] + woken[3], 3);
+}
+
+static void a_put_rather_wakes_a_hand_of_the_same_desk(void **state)
+{
+    int desks[2];
+    struct pool_desk *here = (void *)&desks[0];
+    struct pool_desk *there = (void *)&desks[1];
+    hands[0].desk = here;
+    hands[1].desk = there;
+    hands[2].desk = there;
+    become_idle(0);
+    become_idle(1);
+    become_idle(2);
+    assert_int_equal(queue_put(&q, task(1, 1), here), 0);
+    assert_int_equal(woken[0], 1);
+    assert_ptr_equal(woken_from, here);
+    assert_int_equal(queue_put(&q, task(2, 2), here), 0);
+    assert_int_equal(woken[2], 1);
+    for (unsigned i = 0; i < HANDS; i++)
+        hands[i].desk = NULL;
+    assert_int_equal(take(1), 1);
+    assert_int_equal(take(1), 1);
+}
+
+static void a_hand_that_goes_away_passes_its_wake_on(void **state)
+{
+    become_idle(0);
+    become_idle(1);
+    queue_away(&q, &hands[0], NULL);
+    assert_int_equal(woken[0] + woken[1], 0);
+    put(task(1, 1));
+    assert_int_equal(woken[1], 1);
+    assert_int_equal(woken[0], 0);
+}
+
+static void a_wake_is_not_lost_with_the_hand_it_was_for(void **state)
+{
+    become_idle(0);
+    become_idle(1);
+    put(task(1, 1));
+    assert_int_equal(woken[1], 1);
+    queue_away(&q, &hands[1], NULL);
+    assert_int_equal(woken[0], 1);
+}
+
+static void closing_wakes_everybody_and_gives_nothing_more(void **state)
+{
+    become_idle(0);
+    become_idle(1);
+    queue_close(&q, NULL);
+    assert_int_equal(woken[0], 1);
+    assert_int_equal(woken[1], 1);
+    assert_true(queue_closed(&q));
+    struct task *t = task(1, 1);
+    assert_int_equal(queue_put(&q, t, NULL), -EPIPE);
+    task_free(t);
+    assert_int_equal(queue_take(&q, &hands[0], got, 1, 0), 0);
+    assert_false(list_linked(&hands[0].idle));
+}
+
+/* ---- How many at once ---- */
+
+static void put_many(unsigned count, unsigned step)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct task *t = task(i + 1, 1000);
+        t->step = step;
+        put(t);
+    }
+}
+
+static void what_was_never_measured_goes_alone(void **state)
+{
+    put_many(100, 0);
+    assert_int_equal(take(TAKE_MAX), 1);
+}
+
+static void cheap_tasks_go_together_up_to_a_fair_share(void **state)
+{
+    atomic_store(&costs[0].wall_ns, 100);
+    put_many(100, 0);
+    assert_int_equal(take(TAKE_MAX), 25);
+    assert_int_equal(take(TAKE_MAX), 19);
+    assert_int_equal(take(3), 3);
+    put_many(2, 0);
+    unsigned count;
+    while ((count = take(TAKE_MAX)) > 0)
+        assert_in_range(count, 1, 14);
+}
+
+static void no_more_than_a_budget_goes_together(void **state)
+{
+    atomic_store(&costs[1].wall_ns, TAKE_BUDGET_NS / 10);
+    put_many(100, 1);
+    assert_int_equal(take(TAKE_MAX), 10);
+    atomic_store(&costs[1].wall_ns, TAKE_BUDGET_NS * 3);
+    assert_int_equal(take(TAKE_MAX), 1);
+}
+
+static void a_dear_task_does_not_go_behind_a_cheap_one(void **state)
+{
+    atomic_store(&costs[0].wall_ns, 100);
+    atomic_store(&costs[1].wall_ns, TAKE_BUDGET_NS);
+    for (unsigned i = 0; i < 8; i++) {
+        put_many(2, 0);
+        put_many(1, 1);
+    }
+    /* Two cheap ones, then a dear one alone. */
+    assert_int_equal(take(TAKE_MAX), 2);
+    assert_int_equal(take(TAKE_MAX), 1);
+    assert_int_equal(take(TAKE_MAX), 2);
+}
+
+static bool puts_a_task(void)
+{
+    struct queue small;
+    int rc = queue_init(&small, 4, 1, costs);
+    if (rc)
+        return false;
+    struct task *t = mem_zalloc(sizeof(*t));
+    if (t) {
+        atomic_store(&t->holders, 1);
+        t->output.base = t->small;
+        rc = queue_put(&small, t, NULL);
+        if (rc)
+            task_free(t);
+    }
+    queue_release(&small);
+    return t && rc == 0;
+}
+
+static void no_memory_is_told(void **state)
+{
+    torture(puts_a_task);
+}
+
+int main(void)
+{
+#define QUEUE_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        QUEUE_TEST(tasks_come_in_the_order_of_their_deadlines),
+        QUEUE_TEST(a_task_without_a_deadline_is_not_passed_for_ever),
+        QUEUE_TEST(a_full_queue_refuses_and_takes_back_what_it_gave),
+        QUEUE_TEST(putting_back_needs_no_memory),
+        QUEUE_TEST(a_put_wakes_the_hand_that_became_idle_last),
+        QUEUE_TEST(a_put_rather_wakes_a_hand_of_the_same_desk),
+        QUEUE_TEST(a_hand_that_goes_away_passes_its_wake_on),
+        QUEUE_TEST(a_wake_is_not_lost_with_the_hand_it_was_for),
+        QUEUE_TEST(closing_wakes_everybody_and_gives_nothing_more),
+        QUEUE_TEST(what_was_never_measured_goes_alone),
+        QUEUE_TEST(cheap_tasks_go_together_up_to_a_fair_share),
+        QUEUE_TEST(no_more_than_a_budget_goes_together),
+        QUEUE_TEST(a_dear_task_does_not_go_behind_a_cheap_one),
+        cmocka_unit_test(no_memory_is_told),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

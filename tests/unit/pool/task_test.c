@@ -1,0 +1,309 @@
+/*
+ * Tasks alone: who goes first, in each state, has its way, and nothing is let go twice; and the
+ * canary, which is one.
+ */
+#include "../check.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "pool/desk.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define NOW (100 * NS_PER_S)
+
+static struct conf_pool conf = {.name = "p", .kind = CONF_POOL_THREADS, .value = 4096};
+static struct step_spec specs[] = {{.name = "work"}, {.name = "_canary"}};
+static struct step_cost costs[2];
+static struct pools pools;
+static struct pool pool;
+static struct pool_desk desk;
+static struct hand hand;
+static char logged[1024];
+
+static void sink(void *ctx, const char *line, size_t len)
+{
+    snprintf(logged, sizeof(logged), "%.*s", (int)len, line);
+}
+
+static int64_t wall(void *ctx)
+{
+    return 0;
+}
+
+static struct log sink_log = {.level = LOG_INFO, .sink = sink, .wall_ns = wall};
+
+static void never_woken(struct hand *h, struct pool_desk *from)
+{
+}
+
+static int setup(void **state)
+{
+    pools = (struct pools){.log = &sink_log, .desks = 1};
+    pool = (struct pool){
+        .pools = &pools, .conf = &conf, .specs = specs, .step_count = 1, .costs = costs, .size = 1};
+    desk = (struct pool_desk){.pools = &pools};
+    hand = (struct hand){.wake = never_woken, .desk = &desk};
+    list_init(&hand.idle);
+    logged[0] = '\0';
+    return queue_init(&pool.queue, 16, 1, costs);
+}
+
+static int teardown(void **state)
+{
+    queue_release(&pool.queue);
+    struct task *t;
+    while ((t = pool_desk_kept(&desk)))
+        task_free(t);
+    return 0;
+}
+
+static struct task *task_put(void)
+{
+    struct task *t = task_new(&desk, &pool, 0, NULL);
+    assert_non_null(t);
+    t->input = SPAN("1");
+    t->deadline = NOW + NS_PER_S;
+    t->put_at = NOW - 5;
+    assert_int_equal(queue_put(&pool.queue, t, &desk), 0);
+    return t;
+}
+
+static struct task *taken(void)
+{
+    struct task *t;
+    return queue_take(&pool.queue, &hand, &t, 1, NOW) ? t : NULL;
+}
+
+static enum task_state state_of(const struct task *t)
+{
+    return atomic_load(&t->state);
+}
+
+/* Its last holder has let it go, and it is kept for the next call. */
+static bool is_kept(const struct task *t)
+{
+    return desk.kept == &t->done;
+}
+
+static void who_leaves_before_it_is_taken_takes_it_out(void **state)
+{
+    struct task *t = task_put();
+    assert_true(task_leave(t));
+    assert_int_equal(atomic_load(&pool.queue.length), 0);
+    assert_null(taken());
+    assert_int_equal(atomic_load(&t->holders), 1);
+    task_release(t, true);
+    assert_true(is_kept(t));
+}
+
+static void who_leaves_before_it_starts_keeps_it_from_starting(void **state)
+{
+    struct task *t = task_put();
+    assert_ptr_equal(taken(), t);
+    assert_true(task_leave(t));
+    task_release(t, true);
+    assert_false(is_kept(t));
+    assert_false(task_absorb(t, NOW, &desk));
+    assert_true(is_kept(t));
+}
+
+static void who_leaves_a_running_task_is_told_nothing(void **state)
+{
+    struct task *t = task_put();
+    assert_ptr_equal(taken(), t);
+    assert_true(task_absorb(t, NOW, &desk));
+    task_runs(t, NOW);
+    assert_int_equal(t->queue_ns, 5);
+    assert_false(task_cancelled(t));
+    assert_true(task_leave(t));
+    assert_true(task_cancelled(t));
+    assert_int_equal(state_of(t), TASK_LEFT);
+    task_release(t, true);
+    assert_false(is_kept(t));
+    task_finish(t, POOL_DONE, &desk);
+    assert_true(is_kept(t));
+}
+
+static void who_leaves_when_it_is_done_has_the_result(void **state)
+{
+    struct task *t = task_put();
+    assert_ptr_equal(taken(), t);
+    assert_true(task_absorb(t, NOW, &desk));
+    task_runs(t, NOW);
+    task_finish(t, POOL_DONE, &desk);
+    assert_false(task_leave(t));
+    assert_int_equal(t->outcome, POOL_DONE);
+    assert_false(is_kept(t));
+    task_release(t, true);
+    assert_true(is_kept(t));
+}
+
+static void a_late_task_does_not_start(void **state)
+{
+    struct task *t = task_put();
+    assert_ptr_equal(taken(), t);
+    assert_false(task_absorb(t, t->deadline, &desk));
+    assert_int_equal(state_of(t), TASK_DONE);
+    assert_int_equal(t->outcome, POOL_EXPIRED);
+    assert_int_equal(t->error.code, -ETIMEDOUT);
+    task_release(t, true);
+}
+
+static void a_late_task_is_not_handed_out(void **state)
+{
+    struct task *late = task_put();
+    struct task *t = task_put();
+    late->deadline = NOW;
+    assert_ptr_equal(taken(), t);
+    assert_int_equal(state_of(late), TASK_DONE);
+    assert_int_equal(late->outcome, POOL_EXPIRED);
+    task_release(late, true);
+    task_fail(t, POOL_DIED, &desk, "its worker died");
+    assert_string_equal(t->error.type, "worker-died");
+    assert_string_equal(t->error.sentence, "its worker died");
+    task_release(t, true);
+}
+
+static void an_output_grows_up_to_the_pools_value(void **state)
+{
+    struct task *t = task_put();
+    assert_ptr_equal(taken(), t);
+    assert_ptr_equal(task_output(t, TASK_SMALL), t->small);
+    memset(t->small, 'x', TASK_SMALL);
+    assert_int_equal(t->output.grow(&t->output, TASK_SMALL + 1), 0);
+    assert_memory_equal(t->output.base, t->small, TASK_SMALL);
+    assert_non_null(task_output(t, 4096));
+    assert_int_equal(t->output.len, 4096);
+    assert_false(t->output_too_large);
+    assert_null(task_output(t, 4097));
+    assert_true(t->output_too_large);
+    task_fail(t, POOL_OUTPUT_TOO_LARGE, &desk, "too large");
+    task_release(t, true);
+}
+
+static void what_may_be_tried_again_is_tried_once_more(void **state)
+{
+    struct task *t = task_put();
+    t->retry = true;
+    for (int death = 1; death <= 2; death++) {
+        assert_ptr_equal(taken(), t);
+        assert_true(task_absorb(t, NOW, &desk));
+        task_runs(t, NOW);
+        snprintf(t->name, sizeof(t->name), "request 7");
+        task_worker_lost(t, POOL_DIED, &desk, "worker %d died", death);
+        assert_int_equal(state_of(t), death == 1 ? TASK_WAITING : TASK_DONE);
+        assert_int_equal(strstr(logged, "poison: request 7, step 'work'") != NULL, death == 2);
+    }
+    assert_int_equal(t->outcome, POOL_DIED);
+    assert_string_equal(t->error.sentence, "worker 2 died");
+    task_release(t, true);
+}
+
+static void what_may_not_be_tried_again_fails_at_once(void **state)
+{
+    struct task *t = task_put();
+    assert_ptr_equal(taken(), t);
+    assert_true(task_absorb(t, NOW, &desk));
+    task_runs(t, NOW);
+    task_worker_lost(t, POOL_TIMEOUT, &desk, "it ran for too long");
+    assert_int_equal(t->outcome, POOL_TIMEOUT);
+    assert_string_equal(logged, "");
+    task_release(t, true);
+}
+
+static void a_task_that_was_left_is_not_tried_again(void **state)
+{
+    struct task *t = task_put();
+    t->retry = true;
+    assert_ptr_equal(taken(), t);
+    assert_true(task_absorb(t, NOW, &desk));
+    task_runs(t, NOW);
+    assert_true(task_leave(t));
+    task_release(t, true);
+    task_worker_lost(t, POOL_DIED, &desk, "worker died");
+    assert_int_equal(atomic_load(&pool.queue.length), 0);
+    assert_true(is_kept(t));
+}
+
+static void what_is_put_back_can_still_be_left(void **state)
+{
+    struct task *t = task_put();
+    assert_ptr_equal(taken(), t);
+    assert_true(task_absorb(t, NOW, &desk));
+    task_put_back(t, &desk);
+    assert_int_equal(state_of(t), TASK_WAITING);
+    assert_true(task_leave(t));
+    assert_null(taken());
+    task_release(t, true);
+    assert_true(is_kept(t));
+}
+
+static void the_next_call_reuses_the_task(void **state)
+{
+    struct task *t = task_put();
+    assert_true(task_leave(t));
+    task_release(t, true);
+    mem_fail_at(1, true);
+    struct task *again = task_new(&desk, &pool, 0, NULL);
+    mem_fail_at(0, false);
+    assert_ptr_equal(again, t);
+    assert_int_equal(state_of(t), TASK_WAITING);
+    assert_false(task_cancelled(t));
+    task_free(t);
+}
+
+/* ---- The canary ---- */
+
+static void a_pool_is_ready_when_its_canary_is_back(void **state)
+{
+    pool.canary = mem_zalloc(sizeof(struct task));
+    assert_non_null(pool.canary);
+    pool_worker_up(&pool, &desk);
+    assert_int_equal(atomic_load(&pool.queue.length), 1);
+    pool_worker_up(&pool, &desk);
+    assert_int_equal(atomic_load(&pool.queue.length), 1);
+    struct task *t = pool.canary;
+    assert_ptr_equal(taken(), t);
+    assert_int_equal(t->step, 1);
+    /* Its worker dies of it, twice. */
+    task_worker_lost(t, POOL_DIED, &desk, "dead");
+    pool_worker_down(&pool, &desk, RESTART_DIED);
+    assert_ptr_equal(taken(), t);
+    task_worker_lost(t, POOL_DIED, &desk, "dead");
+    pool_worker_down(&pool, &desk, RESTART_DIED);
+    assert_false(atomic_load(&pool.ready));
+    assert_int_equal(atomic_load(&pool.restarts[RESTART_DIED]), 2);
+    /* It was sent again while one worker was left, and is waiting. */
+    pool_worker_up(&pool, &desk);
+    assert_ptr_equal(taken(), t);
+    assert_true(task_absorb(t, NOW, &desk));
+    task_runs(t, NOW);
+    task_finish(t, POOL_DONE, &desk);
+    assert_true(atomic_load(&pool.ready));
+    pool_worker_down(&pool, &desk, RESTART_MAX_TASKS);
+    assert_false(atomic_load(&pool.ready));
+    task_free(pool.canary);
+}
+
+int main(void)
+{
+#define TASK_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TASK_TEST(who_leaves_before_it_is_taken_takes_it_out),
+        TASK_TEST(who_leaves_before_it_starts_keeps_it_from_starting),
+        TASK_TEST(who_leaves_a_running_task_is_told_nothing),
+        TASK_TEST(who_leaves_when_it_is_done_has_the_result),
+        TASK_TEST(a_late_task_does_not_start),
+        TASK_TEST(a_late_task_is_not_handed_out),
+        TASK_TEST(an_output_grows_up_to_the_pools_value),
+        TASK_TEST(what_may_be_tried_again_is_tried_once_more),
+        TASK_TEST(what_may_not_be_tried_again_fails_at_once),
+        TASK_TEST(a_task_that_was_left_is_not_tried_again),
+        TASK_TEST(what_is_put_back_can_still_be_left),
+        TASK_TEST(the_next_call_reuses_the_task),
+        TASK_TEST(a_pool_is_ready_when_its_canary_is_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,236 @@
+/*
+ * Pools of threads, real ones: what callers see of them, on one I/O thread and on several.
+ */
+#include "../world/uv_fixture.h"
+
+#include "fixture.h"
+
+#include "base/rand.h"
+#include "pool/internal.h"
+
+#define CALLERS 32
+#define CALLS   60
+
+static void calls_come_back_in_pool(struct scene *s)
+{
+    for (unsigned i = 0; i < 100; i++)
+        gives(s, "echo", "{\"a\": [1, \"b\"]}", "{\"a\":[1,\"b\"]}");
+    struct pool_call c = call_of(s, "burn", "{\"ms\": 2}");
+    require(pool_call(s->desk, s->pool, &c) == 0);
+    require(c.processor_ns >= 2 * NS_PER_MS && c.wall_ns >= 2 * NS_PER_MS);
+    pool_call_release(&c);
+    require(pools_ready(s->pools));
+}
+
+static int calls_come_back_main(void *arg)
+{
+    with_pool(w, CONF_POOL_THREADS, 2, NULL, calls_come_back_in_pool);
+    return 0;
+}
+
+static void calls_come_back(void **state)
+{
+    run_in_world(calls_come_back_main);
+}
+
+/* ---- Crowds ---- */
+
+struct crowd {
+    struct pool_desk *desk;
+    struct pool *pool;
+    struct rand rand;
+    unsigned outcomes[POOL_OUTCOMES];
+    unsigned next;
+};
+
+static void call_once(struct crowd *crowd, unsigned n)
+{
+    char input[32];
+    bool burns = rand_ppm(&crowd->rand, 300000);
+    if (burns)
+        snprintf(input, sizeof(input), "{\"us\": %u}", (unsigned)rand_below(&crowd->rand, 300));
+    else
+        snprintf(input, sizeof(input), "%u", n);
+    int64_t now = world_now(pool_desk_world(crowd->desk));
+    CORO_DEADLINE(rand_ppm(&crowd->rand, 300000)
+                      ? now + (int64_t)rand_below(&crowd->rand, 400) * NS_PER_US
+                      : DEADLINE_NEVER);
+    struct pool_call c = {.step = burns ? 1 : 0, .input = span_of(input)};
+    int rc = pool_call(crowd->desk, crowd->pool, &c);
+    crowd->outcomes[c.outcome]++;
+    switch (c.outcome) {
+    case POOL_DONE:
+        require(rc == 0);
+        require(burns || span_equal(c.output, span_of(input)));
+        break;
+    case POOL_EXPIRED:
+        require(rc == -ETIMEDOUT);
+        break;
+    case POOL_CANCELLED:
+        require(rc == -ECANCELED);
+        break;
+    default:
+        bug("%s", c.error.sentence);
+    }
+    pool_call_release(&c);
+}
+
+static int call_many(void *arg)
+{
+    struct crowd *crowd = arg;
+    for (unsigned i = 0; i < CALLS && !coro_cancelled(coro_self()); i++)
+        call_once(crowd, crowd->next++);
+    return 0;
+}
+
+/* Twice as many callers as there may be, of whom half are cancelled at some moment. */
+static void run_crowd(struct crowd *crowd, uint64_t seed)
+{
+    rand_init(&crowd->rand, seed);
+    GROUP(staying, GROUP_INDEPENDENT);
+    GROUP(leaving, GROUP_INDEPENDENT);
+    for (unsigned i = 0; i < CALLERS; i++) {
+        require(group_spawn(&staying, "stays", call_many, crowd) == 0);
+        require(group_spawn(&leaving, "leaves", call_many, crowd) == 0);
+    }
+    require(world_sleep(pool_desk_world(crowd->desk),
+                (int64_t)rand_below(&crowd->rand, 3000) * NS_PER_US) == 0);
+    group_cancel(&leaving);
+    require(group_wait(&leaving) == 0);
+    require(group_wait(&staying) == 0);
+    unsigned all = 0;
+    for (unsigned i = 0; i < POOL_OUTCOMES; i++)
+        all += crowd->outcomes[i];
+    require(all == crowd->next);
+    require(crowd->outcomes[POOL_DONE] > 0);
+}
+
+static void a_crowd_comes_and_goes_in_pool(struct scene *s)
+{
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct crowd crowd = {.desk = s->desk, .pool = s->pool};
+        run_crowd(&crowd, seed);
+    }
+}
+
+static int a_crowd_comes_and_goes_main(void *arg)
+{
+    with_pool(w, CONF_POOL_THREADS, 3, NULL, a_crowd_comes_and_goes_in_pool);
+    return 0;
+}
+
+static void a_crowd_comes_and_goes(void **state)
+{
+    run_in_world(a_crowd_comes_and_goes_main);
+}
+
+/* ---- Several I/O threads ---- */
+
+#define DESKS 3
+
+struct io {
+    struct scene *scene;
+    unsigned index;
+    struct thread *thread;
+};
+
+static int run_io(struct world *world, void *arg)
+{
+    struct io *io = arg;
+    struct pool_desk *d;
+    struct error e;
+    require(pool_desk_new(&d, io->scene->pools, io->index, world) == 0);
+    GROUP(desk, GROUP_FAIL_FAST);
+    require(group_spawn(&desk, "desk", pool_desk_run, d) == 0);
+    check(pool_desk_ready(d, &e) == 0, "%s", e.sentence);
+    struct crowd crowd = {.desk = d, .pool = io->scene->pool};
+    run_crowd(&crowd, io->index);
+    pool_desk_leave(d);
+    require(group_wait(&desk) == 0);
+    pool_desk_free(d);
+    return 0;
+}
+
+static int several_threads_share_a_pool_main(void *arg)
+{
+    struct scene s;
+    struct error e;
+    scene_init(&s, CONF_POOL_THREADS, 2);
+    s.desks = DESKS;
+    scene_add(&s, "echo");
+    scene_add(&s, "burn");
+    check(scene_make(&s, NULL, &e) == 0, "%s", e.sentence);
+    struct io io[DESKS];
+    for (unsigned i = 0; i < DESKS; i++) {
+        io[i] = (struct io){.scene = &s, .index = i};
+        require(world_thread(w, "io", run_io, &io[i], &io[i].thread) == 0);
+    }
+    for (unsigned i = 0; i < DESKS; i++) {
+        int result;
+        require(thread_wait(io[i].thread, &result) == 0 && result == 0);
+    }
+    for (unsigned i = 0; i < DESKS; i++)
+        thread_close(io[i].thread);
+    pools_free(s.pools);
+    return 0;
+}
+
+static void several_threads_share_a_pool(void **state)
+{
+    run_in_world(several_threads_share_a_pool_main);
+}
+
+/* ---- Inits ---- */
+
+static int refusal(enum conf_pool_kind kind, const char *step, const char *sentence)
+{
+    struct conf_step conf = {.name = step, .plugin = BAD_INIT_PLUGIN, .step = step, .pool = "p"};
+    struct scene s;
+    struct error e = {0};
+    scene_init(&s, kind, 2);
+    s.conf.start = 100 * NS_PER_MS;
+    s.steps = &conf;
+    s.step_count = 1;
+    scene_add(&s, step);
+    check(scene_make(&s, w, &e) == 0, "%s", e.sentence);
+    GROUP(desk, GROUP_INDEPENDENT);
+    require(scene_begin(&s, &desk, &e) == -EINVAL);
+    check(strstr(e.sentence, sentence) && strstr(e.sentence, "pool 'p'"), "%s", e.sentence);
+    require(!pools_ready(s.pools));
+    scene_end(&s, &desk);
+    return 0;
+}
+
+static int a_failing_init_is_refused_main(void *arg)
+{
+    refusal(CONF_POOL_THREADS, "refuse", "the model is not there");
+    return refusal(CONF_POOL_INLINE, "refuse", "the model is not there");
+}
+
+static void a_failing_init_is_refused(void **state)
+{
+    run_in_world(a_failing_init_is_refused_main);
+}
+
+static int a_hanging_init_is_refused_main(void *arg)
+{
+    refusal(CONF_POOL_THREADS, "dawdle", "did not end within 0.1 s");
+    return refusal(CONF_POOL_INLINE, "dawdle", "did not end within 0.1 s");
+}
+
+static void a_hanging_init_is_refused(void **state)
+{
+    run_in_world(a_hanging_init_is_refused_main);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(calls_come_back),
+        cmocka_unit_test(a_crowd_comes_and_goes),
+        cmocka_unit_test(several_threads_share_a_pool),
+        cmocka_unit_test(a_failing_init_is_refused),
+        cmocka_unit_test(a_hanging_init_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
