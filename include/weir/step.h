@@ -53,6 +53,11 @@ struct weir_step {
      * what weir_init_fail gave. NULL: none needed. */
     int (*init)(struct weir_worker *w, void **state);
     void (*teardown)(void *state); /* once, if init was 0; NULL: none needed */
+    /* Two or more tasks at once, where the configuration says `batch`: each has its own input and
+     * output, and may fail alone by weir_fail or weir_reject. 0: they have what they are to have.
+     * Anything else: all have failed, and are tried again in halves, and the last alone by `run`,
+     * to find the one that is to blame. NULL: they are run one by one. */
+    int (*run_batch)(struct weir_task *const *tasks, size_t count);
 };
 
 /* What a plugin shows: one object of this name. Its head never changes; what follows `abi` is as

@@ -268,7 +268,7 @@ static int make_workers(struct server *s)
 
 static int make_shared(struct server *s)
 {
-    int rc = worker_metrics_register(s->meter, s->service, &s->metrics);
+    int rc = worker_metrics_register(s->meter, s->service, &s->config->client, &s->metrics);
     if (rc == 0 && s->config->log.access)
         rc = access_writer_start(&s->access, s->world, s->log);
     if (rc == 0)

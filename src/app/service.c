@@ -22,7 +22,7 @@ static int add_route(struct service *s, const struct conf_route *conf,
     }
     rc = flow_compile(&route->flow, conf, steps, errors);
     if (rc == 0)
-        s->route_count++;
+        s->flows[s->route_count++] = route->flow;
     return rc;
 }
 
@@ -33,7 +33,8 @@ int service_new(struct service **out, const struct config *config, const struct 
     if (!s)
         return -ENOMEM;
     s->routes = mem_zalloc((config->route_count + 1) * sizeof(*s->routes));
-    int rc = s->routes ? router_new(&s->router, seed) : -ENOMEM;
+    s->flows = mem_zalloc((config->route_count + 1) * sizeof(struct flow *));
+    int rc = s->routes && s->flows ? router_new(&s->router, seed) : -ENOMEM;
     for (unsigned i = 0; i < config->route_count && rc == 0; i++)
         rc = add_route(s, &config->routes[i], steps, errors);
     if (rc) {
@@ -53,6 +54,7 @@ void service_free(struct service *s)
     if (s->router)
         router_free(s->router);
     mem_free(s->routes);
+    mem_free(s->flows);
     mem_free(s);
 }
 

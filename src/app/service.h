@@ -19,6 +19,7 @@ struct service_route {
 struct service {
     struct router *router;
     struct service_route *routes;
+    const struct flow **flows; /* the same, of each route */
     unsigned route_count;
 };
 

@@ -34,6 +34,7 @@ struct worker_metrics {
         struct meter_series *outcomes[OUTCOMES];
         struct meter_series *seconds;
     } * routes; /* one more than route_count: the last is for no route */
+    struct flow_figures *flows;
 };
 
 /* A thread's cells of them. */
@@ -61,6 +62,7 @@ struct worker {
     struct http_server_stats server_stats;
     struct http_client_stats client_stats;
     struct flow_context flows;
+    struct flow_locals *locals;
     struct rand rand;
     struct access_log *access;
     struct route_cells *cells; /* of each route, and of none */
@@ -88,8 +90,8 @@ static int register_route(struct meter_family *requests, struct meter_family *se
     return meter_series(seconds, labels, 1, &out->seconds);
 }
 
-int worker_metrics_register(
-    struct meter *meter, const struct service *service, struct worker_metrics **out)
+int worker_metrics_register(struct meter *meter, const struct service *service,
+    const struct conf_client *client, struct worker_metrics **out)
 {
     struct worker_metrics *m = mem_zalloc(sizeof(*m));
     if (!m)
@@ -112,6 +114,8 @@ int worker_metrics_register(
             requests, seconds, span_of(service->routes[i].conf->name), &m->routes[i]);
     if (rc == 0)
         rc = register_route(requests, seconds, SPAN("(none)"), &m->routes[m->route_count]);
+    if (rc == 0)
+        rc = flow_figures_new(&m->flows, meter, service->flows, service->route_count, client);
     if (rc) {
         worker_metrics_free(m);
         return rc;
@@ -124,6 +128,7 @@ void worker_metrics_free(struct worker_metrics *m)
 {
     if (!m)
         return;
+    flow_figures_free(m->flows);
     mem_free(m->routes);
     mem_free(m);
 }
@@ -328,8 +333,8 @@ static int prepare(struct worker *k)
         rc = make_client(k);
     if (rc == 0)
         rc = pool_desk_new(&k->desk, k->options.pools, k->options.index, w);
-    k->flows =
-        (struct flow_context){.world = w, .client = k->client, .desk = k->desk, .rand = &k->rand};
+    k->flows = (struct flow_context){
+        .world = w, .client = k->client, .desk = k->desk, .locals = k->locals, .rand = &k->rand};
     return rc;
 }
 
@@ -402,6 +407,9 @@ int worker_new(
     int rc = k->cells && k->listeners ? 0 : -ENOMEM;
     if (rc == 0 && options->access)
         rc = access_log_new(&k->access, options->access);
+    if (rc == 0)
+        rc = flow_locals_new(&k->locals, options->service->flows, options->service->route_count,
+            &options->config->client, metrics->flows, options->index);
     if (rc) {
         worker_free(k);
         return rc;
@@ -418,6 +426,7 @@ void worker_free(struct worker *k)
     if (!k)
         return;
     access_log_free(k->access);
+    flow_locals_free(k->locals);
     mem_free(k->cells);
     mem_free(k->listeners);
     mem_free(k);

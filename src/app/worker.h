@@ -36,7 +36,8 @@ struct worker;
 
 /* What all workers together are asked for, registered before the first is made. */
 int worker_metrics_register(struct meter *meter, const struct service *service,
-    struct worker_metrics **out) __attribute__((warn_unused_result));
+    const struct conf_client *client, struct worker_metrics **out)
+    __attribute__((warn_unused_result));
 void worker_metrics_free(struct worker_metrics *metrics);
 
 int worker_new(struct worker **out, const struct worker_options *options,

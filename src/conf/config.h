@@ -69,6 +69,9 @@ struct conf_client {      /* of `http` nodes */
     int64_t first_byte;   /* 30s */
     uint64_t reply_head;  /* 32KiB */
     uint64_t reply_body;  /* 16MiB */
+    bool adaptive;        /* true: each node's calls under way are limited by their latency */
+    unsigned waiting;     /* 1024: calls that may wait beyond that, for each node and I/O thread */
+    bool send_deadline;   /* false: whether nodes send Weir-Deadline, unless they say so */
 };
 
 enum conf_pool_kind { CONF_POOL_INLINE, CONF_POOL_THREADS, CONF_POOL_PROCESSES, CONF_POOL_FORK };
@@ -100,6 +103,10 @@ struct conf_step { /* steps: {tag: {plugin: ./tagger.so, options: {...}, retry: 
     const char *pool;                /* where it runs unless a node says so; "default" */
     bool retry;                      /* it may be run again when its worker dies */
     const struct conf_node *options; /* for its init; NULL: none. Literal */
+    struct conf_batch {              /* batch: {max: 32, wait: 2ms} */
+        unsigned max;                /* 1: no batches */
+        int64_t wait;                /* 0: for no others */
+    } batch;
 };
 
 /* One node of a flow, with exactly one of the kinds set. Its expressions are templates: the tree as
@@ -125,6 +132,7 @@ struct conf_http { /* http: {url: ..., method: GET, headers: {...}, body: ..., e
                                         list of them. 200-299 */
     unsigned times; /* 1: several at once; the value is a list then if it was given */
     bool times_given;
+    bool send_deadline; /* client.send_deadline: says how long the answer is waited for */
 };
 
 struct conf_step_node {            /* step: tag, input: $body, pool: cpu */
@@ -153,9 +161,18 @@ struct conf_route {
     const char *method;  /* "GET", or "*" */
     const char *pattern; /* "/hello/{name}" */
     const char *name;    /* in metrics and logs: "GET /hello/{name}" unless given */
+    unsigned index;      /* in config.routes */
     int64_t deadline;    /* timeouts.request */
     uint64_t body;       /* limits.body */
     bool sequential;     /* order: sequential */
+    enum conf_dispatch {
+        CONF_DISPATCH_AUTO,
+        CONF_DISPATCH_FUSED,
+        CONF_DISPATCH_FANOUT,
+        CONF_DISPATCH_INLINE
+    } dispatch;             /* auto: how steps that are ready together are run */
+    int priority;           /* 0; -2 to 2: higher is served first where workers are short */
+    unsigned max_in_flight; /* requests of this route at once, on each I/O thread; 0: no limit */
     struct conf_flow_node *nodes;
     unsigned node_count;
     const struct conf_node *reply;   /* the template; NULL: the nodes' values */

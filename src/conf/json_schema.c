@@ -64,6 +64,11 @@ static int put_scalar_type(struct bytes *out, const struct conf_key *key)
     case CONF_COUNT:
     case CONF_SEED:
         return put_integer(out, key, "");
+    case CONF_SIGNED:
+        return bytes_printf(out,
+            "\"anyOf\":[{\"type\":\"integer\",\"minimum\":-%" PRIu64 ",\"maximum\":%" PRIu64
+            "}," OUTSIDE "]",
+            key->most, key->most);
     case CONF_THREADS:
         return bytes_printf(out,
             "\"anyOf\":[{\"const\":\"auto\"},{\"type\":\"integer\",\"minimum\":1,"

@@ -11,7 +11,6 @@
 
 #define WHERE_DEPTH_MAX 16
 #define KEYS_TEXT_MAX   256
-#define INHERITED_SIZE  sizeof(uint64_t) /* of a duration as of a size */
 
 /* ---- Sentences ---- */
 
@@ -107,11 +106,16 @@ static bool may_be_empty(enum conf_type type)
            type == CONF_FIELDS || type == CONF_POOLS || type == CONF_STEPS;
 }
 
+static size_t inherited_size(const struct conf_key *key)
+{
+    return key->type == CONF_BOOL ? sizeof(bool) : sizeof(uint64_t); /* a duration, a size */
+}
+
 static int read_default(struct conf_reader *r, const struct conf_key *key,
     const struct conf_node *map, const struct conf_where *where, void *at)
 {
     if (key->inherits)
-        memcpy(at, (const char *)&r->conf->config + key->inherits, INHERITED_SIZE);
+        memcpy(at, (const char *)&r->conf->config + key->inherits, inherited_size(key));
     if (key->type == CONF_SECTION)
         return conf_read_section(r, key->section, NULL, where, at);
     if (!key->standard)

@@ -59,6 +59,10 @@ int conf_read_steps(struct conf_reader *r, struct conf_node *n, const struct con
 int conf_read_work(struct conf_reader *r, const struct conf_node *n, const struct conf_where *where,
     struct conf_flow_node *node, bool told);
 
+/* Of a route with its nodes: whether its `dispatch` can be done where its steps run. */
+void conf_check_dispatch(struct conf_reader *r, const struct conf_node *n,
+    const struct conf_where *where, const struct conf_route *route);
+
 /* Whether it is a name such as nodes, pools and steps have. */
 bool conf_is_name(struct span s, size_t max);
 

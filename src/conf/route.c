@@ -71,6 +71,8 @@ static int read_route(struct conf_reader *r, struct conf_node *n, const struct c
     route->mark = n->mark;
     route->route_mark = n->mark;
     int rc = conf_read_section(r, &conf_section_route, n, where, route);
+    if (rc == 0)
+        conf_check_dispatch(r, n, where, route);
     if (rc || route->name || !route->pattern)
         return rc;
     if (strcmp(route->method, "*") == 0)
@@ -95,6 +97,7 @@ int conf_read_routes(struct conf_reader *r, struct conf_node *n, const struct co
     config->route_count = n->count;
     for (unsigned i = 0; i < n->count; i++) {
         struct conf_where here = {.up = where, .index = (int)i};
+        config->routes[i].index = i;
         int rc = read_route(r, n->elements[i], &here, &config->routes[i]);
         if (rc)
             return rc;

@@ -22,6 +22,8 @@ const char *const conf_pool_kinds[] = {"inline", "threads", "processes", "fork",
 const char *const conf_builtin_steps[] = {"allocate", "burn", "crash", "echo", NULL};
 static const char *const cancels[] = {"leave", "kill", NULL};
 static const char *const orders[] = {"parallel", "sequential", NULL};
+static const char *const dispatches[] = {
+    "auto", "fused", "fanout", "inline", NULL}; /* by enum conf_dispatch */
 
 /* ---- listen ---- */
 
@@ -126,6 +128,15 @@ static const struct conf_key client_keys[] = {
         .says = "The largest reply head that is read."},
     {"reply_body", CONF_SIZE, AT(reply_body), .most = 16 * GIB, .standard = "16MiB",
         .says = "The largest reply body that is read."},
+    {"adaptive", CONF_BOOL, AT(adaptive), .standard = "true",
+        .says = "Whether as many calls of a node are under way, on each I/O thread, as its "
+                "upstream answers without becoming slower; others wait."},
+    {"waiting", CONF_COUNT, AT(waiting), .most = 1000000, .standard = "1024", .unit = "calls",
+        .says = "How many of a node's calls may wait for that, on each I/O thread. Beyond it: "
+                "503."},
+    {"send_deadline", CONF_BOOL, AT(send_deadline), .standard = "false",
+        .says = "Whether calls say in a Weir-Deadline field how long their answer is waited for; "
+                "for upstreams that are weirs."},
 };
 #undef AT
 const struct conf_section conf_section_client = {"client",
@@ -180,6 +191,19 @@ const struct conf_section conf_section_pool = {"pools", "pools: where steps run"
 
 /* ---- steps ---- */
 
+#define AT(member) .offset = offsetof(struct conf_batch, member)
+static const struct conf_key batch_keys[] = {
+    {"max", CONF_COUNT, AT(max), .least = 1, .most = 4096, .standard = "1", .unit = "tasks",
+        .says = "As many at most. 1: each alone.", .example = "32"},
+    {"wait", CONF_DURATION, AT(wait), .most = 1000 * MS, .standard = "0",
+        .says = "How long the first waits for others, and never past a deadline. 0: those that "
+                "wait already are taken.",
+        .example = "2ms"},
+};
+#undef AT
+const struct conf_section conf_section_batch = {"batch", "batch: several tasks of a step at once",
+    "Tasks of the same step are taken from the queue together.", NULL, KEYS(batch_keys)};
+
 #define AT(member) .offset = offsetof(struct conf_step, member)
 static const struct conf_key step_keys[] = {
     {"plugin", CONF_PATH, AT(plugin), .standard_words = "it is built in",
@@ -193,6 +217,8 @@ static const struct conf_key step_keys[] = {
     {"options", CONF_LITERAL, AT(options),
         .says = "Any value, for its start. Literal: nothing in it is a reference.",
         .example = "{model: /srv/models/topics}"},
+    {"batch", CONF_SECTION, AT(batch), .section = &conf_section_batch,
+        .says = "How many of its tasks are run together.", .example = "{max: 32, wait: 2ms}"},
 };
 #undef AT
 const struct conf_section conf_section_step = {"steps", "steps: what nodes may run",
@@ -240,6 +266,11 @@ static const struct conf_key http_keys[] = {
         .example = "[200, 404]"},
     {"times", CONF_COUNT, AT(times), .least = 1, .most = 1000, .standard = "1", .unit = "calls",
         .says = "So many calls at once. If it is given, the node's value is a list."},
+    {"send_deadline", CONF_BOOL, AT(send_deadline),
+        .inherits = offsetof(struct config, client.send_deadline),
+        .standard_words = "`client.send_deadline`",
+        .says = "Whether a Weir-Deadline field says how long the answer is waited for.",
+        .example = "true"},
 };
 #undef AT
 const struct conf_section conf_section_http = {"http", "http: a call to another server",
@@ -298,6 +329,16 @@ static const struct conf_key route_keys[] = {
         .says = "The largest request body. Beyond it: 413.", .example = "16MiB"},
     {"order", CONF_ORDER, AT(sequential), .standard = "parallel", .choices = orders,
         .says = "Nodes run at once as far as their references allow, or one after another."},
+    {"dispatch", CONF_CHOICE, AT(dispatch), .standard = "auto", .choices = dispatches,
+        .says = "How steps that are ready together are run: as `auto` finds best, as one task "
+                "(`fused`), as a task each (`fanout`), or on the I/O thread (`inline`, not where "
+                "their pool is of kind `processes` or `fork`)."},
+    {"priority", CONF_SIGNED, AT(priority), .most = 2, .standard = "0",
+        .says = "Steps of routes with a higher one are run first where workers are short."},
+    {"max_in_flight", CONF_COUNT, AT(max_in_flight), .most = 1000000, .standard = "0",
+        .unit = "requests",
+        .says = "As many requests have their nodes run at once, on each I/O thread; others wait "
+                "in line. 1: strictly one after another. 0: no limit."},
     {"nodes", CONF_NODES, .offset = 0, .section = &conf_section_node,
         .says = "What must be known for the reply, by name.", .example = "{pause: {sleep: 70ms}}"},
     {"reply", CONF_TEMPLATE, AT(reply), .standard_words = "the nodes' values",
@@ -357,8 +398,8 @@ const struct conf_section conf_section_root = {
 
 const struct conf_section *const conf_sections[] = {&conf_section_root, &conf_section_listener,
     &conf_section_limits, &conf_section_timeouts, &conf_section_log, &conf_section_client,
-    &conf_section_pool, &conf_section_step, &conf_section_route, &conf_section_node,
-    &conf_section_http, &conf_section_uniform, &conf_section_exponential, NULL};
+    &conf_section_pool, &conf_section_step, &conf_section_batch, &conf_section_route,
+    &conf_section_node, &conf_section_http, &conf_section_uniform, &conf_section_exponential, NULL};
 
 const struct conf_key *conf_section_key(const struct conf_section *section, const char *name)
 {

@@ -16,6 +16,7 @@ enum conf_type {
     CONF_DURATION, /* [int64_t] ns, from least to most */
     CONF_SIZE,     /* [uint64_t] bytes */
     CONF_COUNT,    /* [unsigned] */
+    CONF_SIGNED,   /* [int] from -most to most */
     CONF_SEED,     /* [uint64_t] */
     CONF_BOOL,     /* [bool] */
     CONF_CHOICE,   /* [an enum] index in `choices` */
@@ -85,6 +86,7 @@ extern const struct conf_section conf_section_log;
 extern const struct conf_section conf_section_client;
 extern const struct conf_section conf_section_pool;
 extern const struct conf_section conf_section_step;
+extern const struct conf_section conf_section_batch;
 extern const struct conf_section conf_section_route;
 extern const struct conf_section conf_section_node;
 extern const struct conf_section conf_section_http;

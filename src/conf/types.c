@@ -66,6 +66,28 @@ static void read_count(struct conf_reader *r, const struct conf_key *key, struct
     conf_tell(r, n, where, expected, in_quotes(n));
 }
 
+static bool signed_of(struct conf_node *n, int64_t most, int *out)
+{
+    int64_t i;
+    if (n->kind != CONF_SCALAR || scalar_of(n, NULL, &i) != CONF_IS_INTEGER || i < -most ||
+        i > most)
+        return false;
+    *out = (int)i;
+    take_plain(n);
+    return true;
+}
+
+static void read_signed(struct conf_reader *r, const struct conf_key *key, struct conf_node *n,
+    const struct conf_where *where, int *at)
+{
+    char expected[EXPECTED_MAX];
+    if (signed_of(n, (int64_t)key->most, at))
+        return;
+    snprintf(expected, sizeof expected, "a whole number from -%" PRIu64 " to %" PRIu64, key->most,
+        key->most);
+    conf_tell(r, n, where, expected, in_quotes(n));
+}
+
 static void read_threads(struct conf_reader *r, const struct conf_key *key, struct conf_node *n,
     const struct conf_where *where, unsigned *at)
 {
@@ -477,6 +499,9 @@ int conf_read_scalar(struct conf_reader *r, const struct conf_key *key, struct c
     case CONF_COUNT:
     case CONF_SEED:
         read_count(r, key, n, where, at);
+        return 0;
+    case CONF_SIGNED:
+        read_signed(r, key, n, where, at);
         return 0;
     case CONF_THREADS:
         read_threads(r, key, n, where, at);

@@ -256,3 +256,29 @@ int conf_read_work(struct conf_reader *r, const struct conf_node *n, const struc
         step->pool = DEFAULT_POOL;
     return strcmp(step->pool, DEFAULT_POOL) == 0 ? add_default_pool(r, n) : 0;
 }
+
+/* ---- Routes ---- */
+
+/* Worker processes have the steps' code; this one has not. */
+void conf_check_dispatch(struct conf_reader *r, const struct conf_node *n,
+    const struct conf_where *where, const struct conf_route *route)
+{
+    const struct conf_node *given = conf_member(n, "dispatch");
+    struct conf_where here = {.up = where, .name = SPAN("dispatch")};
+    char place[CONF_WHERE_MAX];
+    if (!given || route->dispatch != CONF_DISPATCH_INLINE)
+        return;
+    for (unsigned i = 0; i < route->node_count; i++) {
+        const struct conf_flow_node *node = &route->nodes[i];
+        const struct conf_pool *pool = node->kind == CONF_NODE_STEP && node->step.pool
+                                           ? find_pool(&r->conf->config, span_of(node->step.pool))
+                                           : NULL;
+        if (!pool || pool->kind == CONF_POOL_INLINE || pool->kind == CONF_POOL_THREADS)
+            continue;
+        conf_error(r->errors, &given->mark,
+            "%s: found inline, but node '%s' runs in pool '%s' of kind %s, expected auto, fused or "
+            "fanout; or a pool of kind inline or threads",
+            conf_where_text(&here, place), node->name, pool->name, conf_pool_kinds[pool->kind]);
+        return;
+    }
+}

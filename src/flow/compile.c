@@ -98,6 +98,34 @@ static int link_nodes(struct flow *f)
     return 0;
 }
 
+/* Who waits for the one waits for the other: neither is held up when both end together. */
+static bool same_dependents(const struct flow_node *a, const struct flow_node *b)
+{
+    return a->needed_by_count == b->needed_by_count &&
+           memcmp(a->needed_by, b->needed_by, a->needed_by_count * sizeof *a->needed_by) == 0;
+}
+
+/* Steps of one pool that are ready at once are given to it together where that holds up nobody, or
+ * where it was asked for. */
+static void find_company(struct flow *f)
+{
+    enum conf_dispatch how = f->route->dispatch;
+    bool all = how == CONF_DISPATCH_FUSED || how == CONF_DISPATCH_INLINE;
+    for (unsigned i = 0; i < f->node_count; i++) {
+        struct flow_node *n = &f->nodes[i];
+        if (n->conf->kind != CONF_NODE_STEP)
+            continue;
+        n->step.together = i;
+        for (unsigned k = 0; k < i && n->step.together == i; k++) {
+            const struct flow_node *other = &f->nodes[k];
+            if (other->conf->kind == CONF_NODE_STEP &&
+                strcmp(other->conf->step.pool, n->conf->step.pool) == 0 &&
+                (all || same_dependents(other, n)))
+                n->step.together = other->step.together;
+        }
+    }
+}
+
 struct cycle {
     const struct flow *flow;
     unsigned path[NODES_MAX];
@@ -325,8 +353,10 @@ static int compile_all(struct compiler *c)
         compiler_note(c, check_order(c));
     if (c->rc == 0)
         compiler_note(c, link_nodes(f));
-    if (c->rc == 0)
+    if (c->rc == 0) {
+        find_company(f);
         make_static(f);
+    }
     return c->rc;
 }
 

@@ -50,12 +50,36 @@ struct flow_param {
     struct span value;
 };
 
+/* ---- What is bounded: requests of a route, calls of its http nodes ---- */
+
+struct flow_figures; /* of all flows: made and freed by the thread that seals the meter */
+struct flow_locals;  /* one I/O thread's: who is inside, who waits, what upstreams bear */
+
+/* `meter` is not sealed yet. Flows are those of all routes, in their order. 0 or -ENOMEM, -ENOBUFS.
+ */
+int flow_figures_new(struct flow_figures **out, struct meter *meter,
+    const struct flow *const *flows, unsigned count, const struct conf_client *client)
+    __attribute__((warn_unused_result));
+/* NULL is nothing to free. */
+void flow_figures_free(struct flow_figures *figures);
+
+/* `figures`: NULL: nobody counts; else `thread` is its place in the meter. They must outlive the
+ * locals. 0 or -ENOMEM. */
+int flow_locals_new(struct flow_locals **out, const struct flow *const *flows, unsigned count,
+    const struct conf_client *client, const struct flow_figures *figures, unsigned thread)
+    __attribute__((warn_unused_result));
+/* When no request is under way. NULL is nothing to free. */
+void flow_locals_free(struct flow_locals *locals);
+
+/* ---- Running ---- */
+
 /* Of one thread. */
 struct flow_context {
     struct world *world;
     struct http_client *client;
-    struct pool_desk *desk; /* NULL: no flow has steps */
-    struct rand *rand;      /* for sleeps that have no seed; NULL: the world is asked each time */
+    struct pool_desk *desk;     /* NULL: no flow has steps */
+    struct flow_locals *locals; /* NULL: nothing is bounded */
+    struct rand *rand; /* for sleeps that have no seed; NULL: the world is asked each time */
     /* Told each node's end; `rc` also if a default took its place. NULL: nobody cares. */
     void (*observe)(void *ctx, const char *route, const char *node, int64_t ns, int rc);
     void *observe_ctx;

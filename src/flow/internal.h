@@ -5,6 +5,7 @@
 
 #include "flow/content.h"
 #include "flow/flow.h"
+#include "flow/local.h"
 
 #include "coro/group.h"
 
@@ -26,6 +27,7 @@ struct flow_http {
     unsigned expect_count;
     struct span expected; /* "200-299", for sentences */
     bool gives_id;        /* X-Request-Id is among the fields */
+    bool says_deadline;   /* Weir-Deadline is to be sent */
 };
 
 struct flow_sleep {
@@ -35,6 +37,7 @@ struct flow_sleep {
 struct flow_step {
     struct pool *pool; /* NULL in a flow that is only checked */
     unsigned step;     /* its place there */
+    unsigned together; /* the first of those that are given to the pool with it; itself */
     struct template input;
 };
 
@@ -98,7 +101,7 @@ struct node_kind {
     void (*compile)(struct compiler *c, struct flow_node *n);
     /* Makes the value, which owns its documents also after a failure. 0, or a negative errno and
      * in `*why`, if there is more to say than 'cancelled' and 'too late', an error that lives as
-     * long as the run. */
+     * long as the run. Not of steps, which are run together. */
     int (*run)(
         struct run *run, const struct flow_node *n, struct value *out, const struct error **why);
 };
@@ -113,6 +116,7 @@ struct node_state {
     struct node_state *next; /* in a list of those that can begin */
     unsigned waiting;        /* for so many values more */
     int status;              /* of its failure, where the errno does not say it; else 0 */
+    int64_t retry_after;     /* of its failure, if that is want of room; else 0 */
 };
 
 /* A call whose output some value may borrow. */
@@ -130,6 +134,9 @@ struct run {
     struct node_state *nodes;
     const struct error *failure; /* the first; NULL: none */
     int refusal;                 /* a status that no errno stands for; 0: the failure's */
+    int64_t retry_after;         /* of the failure, if that is want of room */
+    int64_t patience;            /* the route's deadline, or what the caller said; as a span */
+    bool hurried;                /* it is the caller's */
     struct kept_call *calls;     /* released at the end */
 };
 
@@ -138,3 +145,11 @@ const struct error *run_keep(struct run *run, const struct error *e);
 /* Renders JSON into the arena and, if `parse`, parses it. */
 int run_make_json(struct run *run, const struct template *t, bool parse, struct value *out,
     const struct error **why) __attribute__((warn_unused_result));
+/* Ends a node: 0 if its value is there, be it the default. Otherwise the run has failed: with a
+ * reason, unless it was cancelled. */
+int run_settle(struct run *run, const struct flow_node *n, int rc, const struct error *why)
+    __attribute__((warn_unused_result));
+/* Tells who observes, and adds up the time that was waited. */
+void run_account(struct run *run, const struct flow_node *n, int64_t ns, int rc);
+/* Runs the steps of a set together, and ends them: 0, or the first's failure. */
+int run_steps(struct run *run, struct node_state *set) __attribute__((warn_unused_result));

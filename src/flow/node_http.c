@@ -6,6 +6,7 @@
  */
 #include "flow/internal.h"
 
+#include "wire/deadline.h"
 #include "wire/problem.h"
 
 #include <errno.h>
@@ -158,6 +159,7 @@ static void compile(struct compiler *c, struct flow_node *n)
     compiler_note(c, compile_expect(c, h, conf->expect));
     compiler_note(c, content_compile(&h->content, conf->headers, conf->body, reserved, &c->site));
     h->gives_id = content_has_field(&h->content, "x-request-id");
+    h->says_deadline = conf->send_deadline && !content_has_field(&h->content, "weir-deadline");
     if (conf->times_given && (conf->times < 1 || conf->times > TIMES_MAX))
         compiler_error(
             c, &n->conf->mark, "'times' is from 1 to %d, not %u", TIMES_MAX, conf->times);
@@ -194,15 +196,17 @@ static int make_ask(struct run *run, const struct flow_node *n, struct asking *a
     if (rc == 0)
         rc = make_target(run, n, a, e);
     if (rc == 0)
-        rc = content_render(&h->content, h->gives_id ? 0 : 1, &run->data, &a->parts, e);
+        rc = content_render(
+            &h->content, !h->gives_id + (unsigned)h->says_deadline, &run->data, &a->parts, e);
     if (rc)
         return rc;
     unsigned count = a->parts.field_count;
-    if (!h->gives_id) {
-        /* content_render made room for it, in memory that is the run's. */
-        struct http_field *fields = (struct http_field *)(uintptr_t)a->parts.fields;
+    /* content_render made room for them, in memory that is the run's. */
+    struct http_field *fields = (struct http_field *)(uintptr_t)a->parts.fields;
+    if (!h->gives_id)
         fields[count++] = (struct http_field){.name = SPAN("X-Request-Id"), .value = run->data.id};
-    }
+    if (h->says_deadline) /* last, for say_deadline */
+        fields[count++] = (struct http_field){.name = SPAN(DEADLINE_FIELD), .value = SPAN("0")};
     a->ask.method = h->method;
     a->ask.fields = a->parts.fields;
     a->ask.field_count = count;
@@ -218,6 +222,11 @@ static int check_status(const struct flow_node *n, const struct http1_head *head
     for (unsigned i = 0; i < h->expect_count; i++)
         if (head->status >= h->expect[i].low && head->status <= h->expect[i].high)
             return 0;
+    /* It was told how long, and may well notice a moment before this side does. */
+    if (head->status == 504 && h->says_deadline)
+        return error_set(e, -ETIMEDOUT, "upstream-timeout",
+            "node '%s': %.*s could not answer within the time that it was given", n->conf->name,
+            SPAN_ARG(h->origin));
     const char *title = problem_title(head->status);
     return error_set(e, -EPROTO, "upstream-status",
         "node '%s': %.*s answered with %d%s%s; expected was %.*s", n->conf->name,
@@ -270,12 +279,78 @@ static int failed(const struct flow_node *n, int rc, struct error *e)
     return error_set(e, rc, "upstream-timeout", "node '%s': %s", n->conf->name, why.sentence);
 }
 
+/* ---- Calls under way, as many as the upstream bears ---- */
+
+static struct calls_local *local_of(const struct run *run, const struct flow_node *n)
+{
+    const struct flow_locals *l = run->context->locals;
+    return l ? l->flows[run->flow->route->index].calls[n->index] : NULL;
+}
+
+static int enter(struct run *run, const struct flow_node *n, struct calls_local *l, struct error *e)
+{
+    struct node_state *s = &run->nodes[n->index];
+    int64_t retry_after;
+    int64_t now = world_now(run->context->world);
+    int rc = line_enter(&l->line, limit_now(&l->limit), l->waiting_max, now, &retry_after);
+    line_show(&l->line, &l->cells);
+    if (rc != -ENOBUFS)
+        return rc;
+    if (l->cells.refused)
+        counter_add(l->cells.refused, 1);
+    s->status = 503;
+    s->retry_after = retry_after > 0 ? retry_after : 1;
+    return error_set(e, rc, "overloaded",
+        "node '%s': %u calls to %.*s are under way, which is all that it bears, and too many wait",
+        n->conf->name, l->line.inside, SPAN_ARG(n->http.origin));
+}
+
+/* A quick failure says nothing of how much the upstream bears; one that was waited for does. */
+static void leave(struct run *run, struct calls_local *l, int64_t began, bool tells)
+{
+    int64_t now = world_now(run->context->world);
+    if (tells)
+        limit_note(&l->limit, now, now - began, l->line.inside);
+    line_leave(&l->line, limit_now(&l->limit), now - began);
+    line_show(&l->line, &l->cells);
+    if (l->cells.limit)
+        gauge_set(l->cells.limit, limit_now(&l->limit));
+}
+
+/* The time that is left now. Calls that run at once share the field; but between this and the
+ * writing of the head, at the call's beginning, nobody waits. */
+static void say_deadline(struct run *run, const struct http_ask *ask, char text[DEADLINE_TEXT_MAX])
+{
+    struct http_field *last = (struct http_field *)(uintptr_t)&ask->fields[ask->field_count - 1];
+    int64_t until = coro_deadline();
+    int64_t now = world_now(run->context->world);
+    last->value = deadline_write(text, until == DEADLINE_NEVER ? until : until - now);
+}
+
+static __attribute__((noinline)) int call_upstream(struct run *run, const struct flow_node *n,
+    const struct http_ask *ask, struct http_answer *answer, struct error *e)
+{
+    char text[DEADLINE_TEXT_MAX];
+    if (n->http.says_deadline)
+        say_deadline(run, ask, text);
+    struct calls_local *l = local_of(run, n);
+    int64_t began = l ? world_now(run->context->world) : 0;
+    int rc = http_call(run->context->client, ask, run->data.arena, answer, e);
+    if (l)
+        leave(run, l, began, rc == -ETIMEDOUT || (rc == 0 && answer->head->status < 500));
+    return rc;
+}
+
 static __attribute__((noinline)) int call(struct run *run, const struct flow_node *n,
     const struct http_ask *ask, struct answer *out, struct error *e)
 {
     struct http_answer answer;
+    struct calls_local *l = local_of(run, n);
     error_clear(e);
-    int rc = http_call(run->context->client, ask, run->data.arena, &answer, e);
+    int rc = l ? enter(run, n, l, e) : 0;
+    if (rc)
+        return rc;
+    rc = call_upstream(run, n, ask, &answer, e);
     if (rc)
         return failed(n, rc, e);
     out->head = answer.head;

@@ -1,5 +1,6 @@
 /*
- * node_step.c: computes: has a step done in a pool. The value is its output.
+ * node_step.c: computes: has steps done in a pool, those of a set together. The value is a step's
+ * output.
  *
  * JSON that only passes through is not touched: an input that is one value's text is lent as it is,
  * and the output stays a text until something looks into it.
@@ -108,75 +109,148 @@ static int make_input(struct run *run, const struct template *t, struct bytes *t
     return rc;
 }
 
-/* What the pool says, in the words of who asked. */
-static int failed(struct run *run, const struct flow_node *n, struct pool_call *call, int rc,
-    const struct error **why)
-{
-    /* This node's deadline, or the route's: said by who set it. */
-    if (rc == -ECANCELED || rc == -ETIMEDOUT)
-        return rc;
-    error_prefix(&call->error, "node '%s'", n->conf->name);
-    run->nodes[n->index].status = pool_outcome_status(call->outcome);
-    *why = &call->error; /* which lives as long as the run */
-    return rc;
-}
+/* One of those that are run together. */
+struct job {
+    const struct flow_node *node;
+    struct pool_call *call; /* NULL: there was no memory for it */
+    struct bytes text;      /* of an input that was made */
+    int rc;                 /* why there is nothing to call; 0: there is */
+};
 
-static int call(struct run *run, const struct flow_node *n, struct pool_call *call,
-    struct value *out, const struct error **why)
-{
-    struct http_timing *timing = &run->request->timing;
-    int rc = pool_call(run->context->desk, n->step.pool, call);
-    timing->queue += call->queue_ns;
-    timing->cpu += call->processor_ns;
-    if (rc)
-        return failed(run, n, call, rc, why);
-    *out = (struct value){.kind = VALUE_RAW, .text = call->output};
-    if (!n->entered)
-        return 0;
-    rc = json_parse(&out->doc, call->output, 0, &call->error);
-    if (rc) {
-        *out = (struct value){0};
-        error_prefix(&call->error, "node '%s'", n->conf->name);
-        *why = &call->error;
-        if (rc != -ENOMEM)
-            run->nodes[n->index].status = 500;
-    }
-    return rc;
-}
+static const enum pool_dispatch dispatches[] = {
+    [CONF_DISPATCH_AUTO] = POOL_AUTO,
+    [CONF_DISPATCH_FUSED] = POOL_FUSED,
+    [CONF_DISPATCH_FANOUT] = POOL_FANOUT,
+    [CONF_DISPATCH_INLINE] = POOL_INLINE,
+};
 
-/* Not zeroed: most of it is room for a sentence, and what is told is for pool_call to fill in. */
-static struct pool_call *new_call(struct run *run, const struct flow_node *n)
+/* Not zeroed: most of it is room for a sentence, and what is told is for the pool to fill in. */
+static struct pool_call *new_call(struct run *run, const struct flow_node *n, int64_t now)
 {
+    const struct conf_route *route = run->flow->route;
     struct kept_call *k = arena_alloc(run->data.arena, sizeof *k);
     if (!k)
         return NULL;
     k->next = run->calls;
     run->calls = k;
-    k->call.step = n->step.step;
-    k->call.retry = n->conf->step.retry;
-    k->call.name = run->data.id;
-    k->call.held = NULL;
-    error_clear(&k->call.error);
-    return &k->call;
+    struct pool_call *c = &k->call;
+    c->step = n->step.step;
+    c->retry = n->conf->step.retry;
+    c->name = run->data.id;
+    c->deadline = n->conf->deadline > 0 ? deadline_after(now, n->conf->deadline) : DEADLINE_NEVER;
+    c->route = route->index;
+    c->priority = route->priority;
+    c->outcome = POOL_CANCELLED;
+    c->output = (struct span){NULL, 0};
+    c->queue_ns = c->wall_ns = c->processor_ns = c->retry_after = 0;
+    c->held = NULL;
+    error_clear(&c->error);
+    return c;
 }
 
-static int run_step(
-    struct run *run, const struct flow_node *n, struct value *out, const struct error **why)
+static void prepare(struct run *run, struct job *j, const struct flow_node *n, int64_t now)
 {
-    struct bytes text;
-    struct pool_call *c = new_call(run, n);
-    if (!c)
-        return -ENOMEM;
-    bytes_init(&text, TEMPLATE_TEXT_MAX);
-    int rc = make_input(run, &n->step.input, &text, &c->input, &c->error);
-    if (rc) {
-        error_prefix(&c->error, "node '%s'", n->conf->name);
-        *why = &c->error;
-    } else {
-        rc = call(run, n, c, out, why);
-    }
-    bytes_release(&text);
-    return rc;
+    *j = (struct job){.node = n, .call = new_call(run, n, now)};
+    bytes_init(&j->text, TEMPLATE_TEXT_MAX);
+    j->rc = j->call ? make_input(run, &n->step.input, &j->text, &j->call->input, &j->call->error)
+                    : -ENOMEM;
 }
 
-const struct node_kind node_step = {.compile = compile, .run = run_step};
+/* Of one whose input could not be made, or whose outcome is a failure: in the words of who asked.
+ * NULL: it was cancelled or came too late, which whoever set the deadline says. */
+static const struct error *why_not(struct run *run, struct job *j)
+{
+    struct node_state *s = &run->nodes[j->node->index];
+    struct pool_call *c = j->call;
+    if (!c || j->rc == -ECANCELED || j->rc == -ETIMEDOUT)
+        return NULL;
+    error_prefix(&c->error, "node '%s'", j->node->conf->name);
+    if (c->outcome == POOL_OVERLOADED)
+        s->retry_after = c->retry_after > 0 ? c->retry_after : 1;
+    return &c->error; /* which lives as long as the run */
+}
+
+static void failed(struct run *run, struct job *j)
+{
+    const struct pool_call *c = j->call;
+    if (c->outcome == POOL_EXPIRED)
+        j->rc = -ETIMEDOUT;
+    else if (c->outcome == POOL_CANCELLED)
+        j->rc = -ECANCELED;
+    else
+        j->rc = c->error.code ? c->error.code : -EIO;
+    run->nodes[j->node->index].status = pool_outcome_status(c->outcome);
+}
+
+/* What came of a call. */
+static void take(struct run *run, struct job *j)
+{
+    struct pool_call *c = j->call;
+    struct value *out = &run->data.nodes[j->node->index];
+    struct http_timing *timing = &run->request->timing;
+    timing->queue += c->queue_ns;
+    timing->cpu += c->processor_ns;
+    if (c->outcome != POOL_DONE) {
+        failed(run, j);
+        return;
+    }
+    *out = (struct value){.kind = VALUE_RAW, .text = c->output};
+    j->rc = j->node->entered ? json_parse(&out->doc, c->output, 0, &c->error) : 0;
+    if (j->rc == 0)
+        return;
+    *out = (struct value){0};
+    if (j->rc != -ENOMEM)
+        run->nodes[j->node->index].status = 500;
+}
+
+/* Each that can be called, at once; what cannot waits for them. */
+static void call_all(struct run *run, struct job *jobs, unsigned count, struct pool_call **calls)
+{
+    unsigned called = 0;
+    const struct flow_node *first = jobs[0].node; /* all are of its pool */
+    for (unsigned i = 0; i < count; i++)
+        if (jobs[i].rc == 0)
+            calls[called++] = jobs[i].call;
+    if (called == 0)
+        return;
+    int rc = pool_call_all(run->context->desk, first->step.pool, calls, called,
+        dispatches[run->flow->route->dispatch], NULL);
+    (void)rc; /* each call's outcome says more */
+    for (unsigned i = 0; i < count; i++)
+        if (jobs[i].rc == 0)
+            take(run, &jobs[i]);
+}
+
+static int settle_all(struct run *run, struct job *jobs, unsigned count, int64_t began)
+{
+    int64_t ns = run->context->observe ? world_now(run->context->world) - began : 0;
+    int first = 0;
+    for (unsigned i = 0; i < count; i++) {
+        struct job *j = &jobs[i];
+        const struct error *why = j->rc ? why_not(run, j) : NULL;
+        bytes_release(&j->text);
+        run_account(run, j->node, ns, j->rc);
+        int rc = run_settle(run, j->node, j->rc, why);
+        first = first ? first : rc;
+    }
+    return first;
+}
+
+int run_steps(struct run *run, struct node_state *set)
+{
+    unsigned count = 0;
+    unsigned i = 0;
+    int64_t now = world_now(run->context->world);
+    for (const struct node_state *s = set; s; s = s->next)
+        count++;
+    struct job *jobs =
+        arena_alloc(run->data.arena, count * (sizeof *jobs + sizeof(struct pool_call *)));
+    if (!jobs)
+        return -ENOMEM;
+    for (const struct node_state *s = set; s; s = s->next)
+        prepare(run, &jobs[i++], &run->flow->nodes[s - run->nodes], now);
+    call_all(run, jobs, count, (struct pool_call **)(void *)(jobs + count));
+    return settle_all(run, jobs, count, now);
+}
+
+const struct node_kind node_step = {.compile = compile};

@@ -4,13 +4,17 @@
  * While only one node can run, it runs on the request's own coroutine: a request that waits for
  * one thing costs no second stack. Where several can, each gets a child in a group; the child goes
  * on with what its node was the last to be needed for. So groups stand in each other, a failure
- * cancels all the rest on its way up, and nobody runs that nobody waits for.
+ * cancels all the rest on its way up, and nobody runs that nobody waits for. Steps that are given
+ * to their pool together (compile.c finds them) are one such child, or the request's own coroutine.
  */
 #include "flow/internal.h"
 
 #include "base/limits.h"
+#include "wire/deadline.h"
 
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 
 static const struct error no_memory = {
     .code = -ENOMEM, .type = "out-of-memory", .sentence = "no memory to answer the request"};
@@ -54,6 +58,7 @@ static int use_fallback(struct run *run, const struct flow_node *n, const struct
     value_release(out);
     *why = NULL;
     run->nodes[n->index].status = 0;
+    run->nodes[n->index].retry_after = 0;
     return n->fallback.first ? run_make_json(run, &n->fallback, n->entered, out, why) : 0;
 }
 
@@ -66,19 +71,20 @@ static int run_within(
     return n->kind->run(run, n, out, why);
 }
 
-/* `whole`: by the route's deadline; then `n` may be NULL. */
+/* `whole`: by the request's deadline; then `n` may be NULL. */
 static __attribute__((noinline)) const struct error *too_late(
     struct run *run, const struct flow_node *n, bool whole)
 {
     struct error e;
-    long long ms = (whole ? run->flow->route->deadline : n->conf->deadline) / NS_PER_MS;
+    long long ms = (whole ? run->patience : n->conf->deadline) / NS_PER_MS;
     if (!whole)
         error_set(&e, -ETIMEDOUT, "deadline",
             "node '%s' had no value within its deadline of %lld ms", n->conf->name, ms);
     else
         error_set(&e, -ETIMEDOUT, "deadline",
-            "the request was not answered within the route's deadline of %lld ms%s%s%s", ms,
-            n ? "; it waited for node '" : "", n ? n->conf->name : "", n ? "'" : "");
+            "the request was not answered within the %s deadline of %lld ms%s%s%s",
+            run->hurried ? "caller's" : "route's", ms, n ? "; it waited for node '" : "",
+            n ? n->conf->name : "", n ? "'" : "");
     return run_keep(run, &e);
 }
 
@@ -95,26 +101,26 @@ static const struct error *reason(
     return &no_memory;
 }
 
-static void account(struct run *run, const struct flow_node *n, int64_t began, int rc)
+void run_account(struct run *run, const struct flow_node *n, int64_t ns, int rc)
 {
     const struct flow_context *c = run->context;
-    int64_t ns = world_now(c->world) - began;
     if (n->kind->waits)
         run->request->timing.wait += ns;
     if (c->observe)
         c->observe(c->observe_ctx, run->flow->route->name, n->conf->name, ns, rc);
 }
 
-/* Its value is there after 0. Otherwise the run has failed: with a reason, unless it was
- * cancelled. */
-static int run_node(struct run *run, const struct flow_node *n)
+static void keep_failure(
+    struct run *run, const struct flow_node *n, int rc, const struct error *why)
 {
-    const struct error *why = NULL;
-    bool timed = n->kind->waits || run->context->observe;
-    int64_t began = timed ? world_now(run->context->world) : 0;
-    int rc = run_within(run, n, &run->data.nodes[n->index], &why);
-    if (timed)
-        account(run, n, began, rc);
+    const struct node_state *s = &run->nodes[n->index];
+    run->failure = reason(run, n, rc, why);
+    run->refusal = why ? s->status : 0;
+    run->retry_after = why ? s->retry_after : 0;
+}
+
+int run_settle(struct run *run, const struct flow_node *n, int rc, const struct error *why)
+{
     if (rc == 0)
         return 0;
     if (coro_cancelled(coro_self()))
@@ -126,20 +132,34 @@ static int run_node(struct run *run, const struct flow_node *n)
     } else if (n->conf->optional) {
         rc = use_fallback(run, n, &why);
     }
-    if (rc && !run->failure) {
-        run->failure = reason(run, n, rc, why);
-        run->refusal = why ? run->nodes[n->index].status : 0;
-    }
+    if (rc && !run->failure)
+        keep_failure(run, n, rc, why);
     return rc;
+}
+
+static int run_node(struct run *run, const struct flow_node *n)
+{
+    const struct error *why = NULL;
+    struct world *w = run->context->world;
+    bool timed = n->kind->waits || run->context->observe;
+    int64_t began = timed ? world_now(w) : 0;
+    int rc = run_within(run, n, &run->data.nodes[n->index], &why);
+    if (timed)
+        run_account(run, n, world_now(w) - began, rc);
+    return run_settle(run, n, rc, why);
 }
 
 /* ---- Order ---- */
 
-/* Those that this one was the last to be waited for. */
-static struct node_state *now_ready(struct run *run, const struct flow_node *n)
+static const struct flow_node *node_of(const struct node_state *s)
 {
-    struct node_state *first = NULL;
-    struct node_state **last = &first;
+    return &s->run->flow->nodes[s - s->run->nodes];
+}
+
+/* Adds those that this one was the last to be waited for, at the list's end, and returns that. */
+static struct node_state **add_ready(
+    struct run *run, const struct flow_node *n, struct node_state **last)
+{
     for (unsigned i = 0; i < n->needed_by_count; i++) {
         struct node_state *s = &run->nodes[n->needed_by[i]];
         if (--s->waiting > 0)
@@ -148,15 +168,50 @@ static struct node_state *now_ready(struct run *run, const struct flow_node *n)
         *last = s;
         last = &s->next;
     }
+    return last;
+}
+
+static struct node_state *now_ready(struct run *run, struct node_state *set)
+{
+    struct node_state *first = NULL;
+    struct node_state **last = &first;
+    for (struct node_state *s = set; s; s = set) {
+        set = s->next;
+        last = add_ready(run, node_of(s), last);
+    }
     return first;
 }
 
-static int run_ready(struct run *run, struct node_state *ready);
-
-static const struct flow_node *node_of(const struct node_state *s)
+/* Takes out the first that can begin, and with a step those that are given to its pool with it. */
+static struct node_state *take_set(struct node_state **ready)
 {
-    return &s->run->flow->nodes[s - s->run->nodes];
+    struct node_state *first = *ready;
+    struct node_state **end = &first->next;
+    const struct flow_node *n = node_of(first);
+    *ready = first->next;
+    first->next = NULL;
+    while (n->conf->kind == CONF_NODE_STEP && *ready) {
+        struct node_state *s = *ready;
+        const struct flow_node *other = node_of(s);
+        if (other->conf->kind == CONF_NODE_STEP && other->step.together == n->step.together) {
+            *ready = s->next;
+            s->next = NULL;
+            *end = s;
+            end = &s->next;
+        } else {
+            ready = &s->next;
+        }
+    }
+    return first;
 }
+
+static int run_set(struct run *run, struct node_state *set)
+{
+    const struct flow_node *n = node_of(set);
+    return n->conf->kind == CONF_NODE_STEP ? run_steps(run, set) : run_node(run, n);
+}
+
+static int run_ready(struct run *run, struct node_state *ready);
 
 static int run_child(void *arg)
 {
@@ -164,15 +219,14 @@ static int run_child(void *arg)
     return run_ready(s->run, s);
 }
 
-static __attribute__((noinline)) int run_together(struct run *run, struct node_state *ready)
+static __attribute__((noinline)) int run_together(
+    struct run *run, struct node_state *set, struct node_state *ready)
 {
     GROUP(together, GROUP_FAIL_FAST);
-    int rc = 0;
+    int rc = group_spawn(&together, node_of(set)->conf->name, run_child, set);
     while (rc == 0 && ready) {
-        struct node_state *s = ready;
-        ready = s->next;
-        s->next = NULL;
-        rc = group_spawn(&together, node_of(s)->conf->name, run_child, s);
+        set = take_set(&ready);
+        rc = group_spawn(&together, node_of(set)->conf->name, run_child, set);
     }
     return rc ? rc : group_wait(&together);
 }
@@ -180,13 +234,11 @@ static __attribute__((noinline)) int run_together(struct run *run, struct node_s
 static int run_ready(struct run *run, struct node_state *ready)
 {
     while (ready) {
-        if (ready->next)
-            return run_together(run, ready);
-        const struct flow_node *n = node_of(ready);
-        int rc = run_node(run, n);
-        if (rc)
+        struct node_state *set = take_set(&ready);
+        int rc = ready ? run_together(run, set, ready) : run_set(run, set);
+        if (rc || ready)
             return rc;
-        ready = now_ready(run, n);
+        ready = now_ready(run, set);
     }
     return 0;
 }
@@ -327,10 +379,22 @@ static __attribute__((noinline)) int answer(struct run *run)
     return rc;
 }
 
+/* At least one: a client that comes again at once is no help. */
+static long long seconds_up(int64_t ns)
+{
+    return ns / NS_PER_S + (ns % NS_PER_S > 0 || ns < NS_PER_S);
+}
+
 static __attribute__((noinline)) void answer_failure(struct run *run, int rc)
 {
     const struct error *e = run->failure ? run->failure : &no_memory;
-    rc = http_reply_problem(run->request, run->refusal, e);
+    char seconds[24];
+    struct http_field retry = {SPAN("Retry-After"), {seconds, 0}};
+    unsigned count = run->retry_after > 0;
+    if (count)
+        retry.value.len =
+            (size_t)snprintf(seconds, sizeof seconds, "%lld", seconds_up(run->retry_after));
+    rc = http_reply_problem(run->request, run->refusal, e, &retry, count);
     (void)rc; /* nobody is there to hear of it */
 }
 
@@ -358,26 +422,87 @@ static struct run *new_run(const struct flow *f, const struct flow_context *cont
     return run;
 }
 
-static int run_nodes_timed(struct run *run)
+/* ---- Its turn, where only so many may run at once ---- */
+
+static int enter_route(struct run *run, struct route_local *l)
+{
+    struct world *w = run->context->world;
+    unsigned limit = run->flow->route->max_in_flight;
+    int64_t now = world_now(w);
+    int64_t retry_after;
+    int rc = line_enter(&l->line, limit, ROUTE_WAITING_MAX, now, &retry_after);
+    run->request->timing.queue += world_now(w) - now;
+    line_show(&l->line, &l->cells);
+    if (rc != -ENOBUFS)
+        return rc;
+    if (l->cells.refused)
+        counter_add(l->cells.refused, 1);
+    run->retry_after = retry_after > 0 ? retry_after : 1;
+    return refuse(run, 503, rc, "overloaded",
+        "too many requests of this route wait for their turn to be answered in time");
+}
+
+static int run_in_turn(struct run *run)
+{
+    struct flow_locals *locals = run->context->locals;
+    struct route_local *l = locals ? locals->flows[run->flow->route->index].route : NULL;
+    if (!l)
+        return run_nodes(run);
+    int rc = enter_route(run, l);
+    if (rc)
+        return rc;
+    int64_t began = world_now(run->context->world);
+    rc = run_nodes(run);
+    line_leave(&l->line, run->flow->route->max_in_flight, world_now(run->context->world) - began);
+    line_show(&l->line, &l->cells);
+    return rc;
+}
+
+/* Where its time in line is counted, too: it is none of the input's and output's. */
+static int run_in_turn_timed(struct run *run)
 {
     struct world *w = run->context->world;
     int64_t began = world_now(w);
-    int rc = run_nodes(run);
+    int rc = http_request_waits(run->request) ? -ECANCELED : run_in_turn(run);
     run->request->timing.flow = world_now(w) - began;
     return rc;
 }
 
-/* Body and nodes, by the route's deadline, within which the reply need not be written. */
+/* Its own patience is the route's; its caller's may be less, and is then said by Weir-Deadline. */
+static int find_patience(struct run *run)
+{
+    const struct http1_head *head = run->data.head;
+    unsigned found = 0;
+    int64_t said = DEADLINE_NEVER;
+    bool wrong = false;
+    run->patience = run->flow->route->deadline > 0 ? run->flow->route->deadline : DEADLINE_NEVER;
+    for (unsigned i = 0; i < head->field_count; i++) {
+        if (!http_name_equal(head->fields[i].name, "weir-deadline"))
+            continue;
+        wrong |= ++found > 1 || deadline_read(head->fields[i].value, &said) != 0;
+    }
+    if (wrong)
+        return refuse(run, 400, -EINVAL, "invalid-deadline",
+            "the field Weir-Deadline is to be given once, in whole milliseconds");
+    run->hurried = said < run->patience;
+    if (run->hurried)
+        run->patience = said;
+    return 0;
+}
+
+/* Body and nodes, by the request's deadline, within which the reply need not be written. */
 static int gather(struct run *run)
 {
     const struct flow *f = run->flow;
     if (!f->uses_body && f->node_count == 0)
         return 0;
-    CORO_DEADLINE(deadline_after(world_now(run->context->world),
-        f->route->deadline > 0 ? f->route->deadline : DEADLINE_NEVER));
-    int rc = f->uses_body ? read_body(run) : 0;
+    int rc = find_patience(run);
+    if (rc)
+        return rc;
+    CORO_DEADLINE(deadline_after(world_now(run->context->world), run->patience));
+    rc = f->uses_body ? read_body(run) : 0;
     if (rc == 0 && f->node_count > 0)
-        rc = http_request_waits(run->request) ? -ECANCELED : run_nodes_timed(run);
+        rc = run_in_turn_timed(run);
     if (rc == -ETIMEDOUT && !run->failure)
         run->failure = too_late(run, NULL, true);
     return rc;
@@ -398,7 +523,7 @@ static __attribute__((noinline)) void run_whole(const struct flow *f,
 {
     struct run *run = new_run(f, context, r, params, param_count);
     if (!run) {
-        int rc = http_reply_problem(r, 0, &no_memory);
+        int rc = http_reply_problem(r, 0, &no_memory, NULL, 0);
         (void)rc; /* nobody is there to hear of it */
         return;
     }

@@ -323,11 +323,12 @@ static void make_problem(
     snprintf(p->title, sizeof(p->title), "%s", problem_title(status));
 }
 
-int http_reply_problem(struct http_request *r, int status, const struct error *e)
+int http_reply_problem(struct http_request *r, int status, const struct error *e,
+    const struct http_field *fields, unsigned count)
 {
     struct problem p;
     make_problem(&p, r, status, e);
-    return reply_with(r, &p, NULL, 0);
+    return reply_with(r, &p, fields, count);
 }
 
 int http_reply_status(struct http_request *r, int status, const struct http_field *fields,

@@ -133,9 +133,9 @@ int http_request_waits(struct http_request *r) __attribute__((warn_unused_result
 int http_reply(struct http_request *r, int status, const struct http_field *fields, unsigned count,
     struct span body) __attribute__((warn_unused_result));
 /* A problem, with the request's id. `status`: instead of the one that goes with the error's code;
- * 0: that. */
-int http_reply_problem(struct http_request *r, int status, const struct error *e)
-    __attribute__((warn_unused_result));
+ * 0: that. `fields` as in http_reply (Retry-After). */
+int http_reply_problem(struct http_request *r, int status, const struct error *e,
+    const struct http_field *fields, unsigned count) __attribute__((warn_unused_result));
 /* The same by status alone: "not-found" for 404. `fields` as in http_reply (Allow). */
 int http_reply_status(struct http_request *r, int status, const struct http_field *fields,
     unsigned count, const char *sentence) __attribute__((warn_unused_result));

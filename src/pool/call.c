@@ -1,7 +1,7 @@
 /*
  * call.c: what a coroutine does to have a task done: puts it, waits, and takes what came of it.
  */
-#include "pool/desk.h"
+#include "pool/call.h"
 
 #include "base/bug.h"
 
@@ -31,7 +31,7 @@ static int refuse_too_long(struct pool_call *c, const struct pool *p)
 }
 
 /* The caller goes before there is a result. */
-static int left(struct pool_call *c, const struct task *t, int why)
+int call_left(struct pool_call *c, const struct task *t, int why)
 {
     bool ran = atomic_load_explicit(&t->state, memory_order_relaxed) == TASK_LEFT;
     if (why == -ECANCELED)
@@ -50,8 +50,7 @@ static bool gave_up_late(const struct pool_desk *d, const struct task *t)
            t->deadline <= world_now(d->world);
 }
 
-/* Takes the result; the hold is the call's if there is an output. */
-static int take_result(const struct pool_desk *d, struct pool_call *c, struct task *t)
+int call_take(const struct pool_desk *d, struct pool_call *c, struct task *t)
 {
     t->caller = NULL;
     c->outcome = t->outcome;
@@ -67,38 +66,47 @@ static int take_result(const struct pool_desk *d, struct pool_call *c, struct ta
         refuse(c, POOL_EXPIRED, "the deadline passed while the step ran");
     } else {
         c->error = t->error;
+        c->retry_after = t->retry_after;
         c->error.code = pool_outcome_errno(t->outcome);
     }
     task_release(t, true);
     return c->error.code;
 }
 
+int call_refused(struct pool_call *c, const struct task *t, int rc)
+{
+    c->retry_after = t->retry_after;
+    if (rc == -ENOBUFS || rc == -ETIME)
+        return refuse(c, POOL_OVERLOADED,
+            rc == -ENOBUFS ? "the pool's queue is full"
+                           : "the pool has too much to do to be done before the deadline");
+    return refuse(c, rc == -EPIPE ? POOL_UNAVAILABLE : POOL_OUT_OF_MEMORY,
+        rc == -EPIPE ? "the pool is ending" : "there was no memory for the task");
+}
+
 static int wait_for(struct pool_desk *d, struct pool *p, struct pool_call *c, struct task *t)
 {
     int rc = queue_put(&p->queue, t, d);
     if (rc) {
+        rc = call_refused(c, t, rc);
         task_release(t, true);
         task_release(t, true);
-        if (rc == -ENOBUFS)
-            return refuse(c, POOL_OVERLOADED, "the pool's queue is full");
-        return refuse(c, rc == -EPIPE ? POOL_UNAVAILABLE : POOL_OUT_OF_MEMORY,
-            rc == -EPIPE ? "the pool is ending" : "there was no memory for the task");
+        return rc;
     }
     rc = coro_park("a task");
     if (rc && task_leave(t)) {
         t->caller = NULL;
-        rc = left(c, t, rc);
+        rc = call_left(c, t, rc);
         task_release(t, true);
         return rc;
     }
     /* Its message is still under way, or was delivered to a caller that was awake already. */
     if (rc && t->caller)
         d->early++;
-    return take_result(d, c, t);
+    return call_take(d, c, t);
 }
 
-/* What can be said without a task. */
-static int admit(const struct pool *p, struct pool_call *c)
+int call_admit(struct pool_call *c, const struct pool *p)
 {
     if (c->input.len > p->conf->value)
         return refuse_too_long(c, p);
@@ -113,33 +121,54 @@ static int admit(const struct pool *p, struct pool_call *c)
     return 0;
 }
 
-static int run(struct pool_desk *d, struct pool *p, struct pool_call *c)
+struct task *call_task(
+    struct pool_desk *d, struct pool *p, struct pool_call *c, struct coro *caller, int64_t now)
 {
-    int rc = admit(p, c);
-    if (rc)
-        return rc;
-    struct task *t = task_new(d, p, c->step, p->kind ? coro_self() : NULL);
-    if (!t)
-        return refuse(c, POOL_OUT_OF_MEMORY, "there was no memory for the task");
+    struct task *t = task_new(d, p, c->step, caller);
+    if (!t) {
+        (void)refuse(c, POOL_OUT_OF_MEMORY, "there was no memory for the task");
+        return NULL;
+    }
     t->input = c->input;
     t->deadline = coro_deadline();
-    t->put_at = world_now(d->world);
+    if (c->deadline)
+        t->deadline = deadline_sooner(t->deadline, c->deadline);
+    t->put_at = now;
     t->retry = c->retry;
+    t->route = c->route;
+    t->priority = c->priority;
     name_task(t, c->name);
+    return t;
+}
+
+static int run(struct pool_desk *d, struct pool *p, struct pool_call *c)
+{
+    CORO_DEADLINE(c->deadline ? c->deadline : DEADLINE_NEVER);
+    int rc = call_admit(c, p);
+    if (rc)
+        return rc;
+    struct task *t = call_task(d, p, c, p->kind ? coro_self() : NULL, world_now(d->world));
+    if (!t)
+        return c->error.code;
     if (p->kind)
         return wait_for(d, p, c, t);
     inline_run(d, t);
-    return take_result(d, c, t);
+    return call_take(d, c, t);
 }
 
-int pool_call(struct pool_desk *d, struct pool *p, struct pool_call *c)
+void call_begin(const struct pool *p, struct pool_call *c)
 {
     check(c->step < p->step_count, "step %u of pool '%s', which has %u", c->step, p->conf->name,
         p->step_count);
     c->output = (struct span){NULL, 0};
     c->held = NULL;
-    c->queue_ns = c->wall_ns = c->processor_ns = 0;
+    c->queue_ns = c->wall_ns = c->processor_ns = c->retry_after = 0;
     error_clear(&c->error);
+}
+
+int pool_call(struct pool_desk *d, struct pool *p, struct pool_call *c)
+{
+    call_begin(p, c);
     int rc = run(d, p, c);
     pool_figures_count(d, p, c);
     return rc;

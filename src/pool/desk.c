@@ -1,7 +1,7 @@
 /*
  * desk.c: the hands of an I/O thread from start to end, and the tasks it keeps for its calls.
  */
-#include "pool/desk.h"
+#include "pool/choose.h"
 
 #include "base/bug.h"
 #include "base/log.h"
@@ -16,14 +16,15 @@ int pool_desk_new(struct pool_desk **out, struct pools *pools, unsigned index, s
     if (!d)
         return -ENOMEM;
     d->inline_workers = mem_zalloc((pools->count + 1) * sizeof(struct inline_worker *));
-    if (!d->inline_workers) {
-        mem_free(d);
-        return -ENOMEM;
-    }
     d->pools = pools;
     d->index = index;
     d->world = w;
+    if (!d->inline_workers || choices_new(d) != 0) {
+        pool_desk_free(d);
+        return -ENOMEM;
+    }
     future_init(&d->ready);
+    future_init(&d->begun);
     future_init(&d->left);
     *out = d;
     return 0;
@@ -33,9 +34,10 @@ void pool_desk_free(struct pool_desk *d)
 {
     if (!d)
         return;
-    for (unsigned i = 0; i < d->pools->count; i++)
+    for (unsigned i = 0; i < d->pools->count && d->inline_workers; i++)
         inline_free(d->inline_workers[i]);
     mem_free(d->inline_workers);
+    choices_free(d);
     struct task *t;
     while ((t = pool_desk_kept(d)))
         mem_free(t);
@@ -102,8 +104,8 @@ static void tell_if_ready(struct pool_desk *d)
 {
     if (d->refused.code)
         future_set(&d->ready, d->refused.code);
-    else if (d->counted && d->started == d->expected)
-        future_set(&d->ready, 0);
+    if (d->refused.code || (d->counted && d->started == d->expected))
+        future_set(&d->begun, d->refused.code);
 }
 
 void pool_desk_hand_started(struct pool_desk *d, const struct error *refused)
@@ -131,22 +133,34 @@ void pool_desk_stuck(struct pool_desk *d)
     d->stuck = true;
 }
 
+static int start_pool(struct pool *p, struct pool_desk *d, struct group *hands)
+{
+    unsigned here = p->kind ? p->kind->hands_at(p, d->index) : 1;
+    bool threads = p->conf->kind == CONF_POOL_THREADS;
+    int rc = 0;
+    d->expected += here;
+    if (here > 0)
+        rc = p->kind ? p->kind->start(p, d, hands) : inline_start(p, d, hands);
+    if (rc == 0 && threads) {
+        d->expected += inline_is_forced(p);
+        rc = inline_start_wanted(p, d, hands);
+    }
+    return rc;
+}
+
 static int start_hands(struct pool_desk *d, struct group *hands)
 {
-    for (unsigned i = 0; i < d->pools->count; i++) {
+    int rc = group_spawn(hands, "calibration", pool_calibrate, d);
+    if (rc)
+        error_set(&d->refused, rc, "pool", "the pools cannot be started: %s", error_text(rc));
+    for (unsigned i = 0; i < d->pools->count && rc == 0; i++) {
         struct pool *p = &d->pools->all[i];
-        unsigned here = p->kind ? p->kind->hands_at(p, d->index) : 1;
-        if (here == 0)
-            continue;
-        d->expected += here;
-        int rc = p->kind ? p->kind->start(p, d, hands) : inline_start(p, d, hands);
-        if (rc) {
+        rc = start_pool(p, d, hands);
+        if (rc)
             error_set(&d->refused, rc, "pool", "pool '%s' cannot be started: %s", p->conf->name,
                 error_text(rc));
-            return rc;
-        }
     }
-    return 0;
+    return rc;
 }
 
 int pool_desk_run(void *arg)
@@ -175,6 +189,9 @@ void pool_desk_leave(struct pool_desk *d)
     struct pools *pools = d->pools;
     if (!future_set(&d->left, 0))
         return;
+    future_set(&d->begun, -ECANCELED);
+    for (unsigned i = 0; i < pools->count; i++)
+        future_set(&d->choices[i].wanted, -ECANCELED);
     unsigned left = 1 + atomic_fetch_add_explicit(&pools->left, 1, memory_order_acq_rel);
     check(left <= pools->desks, "more desks left than there are");
     if (left < pools->desks)

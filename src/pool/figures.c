@@ -13,6 +13,7 @@
 struct cells {
     struct histogram *wait;
     struct histogram *run;
+    struct histogram *batch; /* NULL: the step has none */
     struct counter *outcomes[POOL_OUTCOMES];
     struct counter processor_ns;
 };
@@ -48,11 +49,15 @@ static const char *const causes[RESTARTS] = {
 
 struct families {
     struct meter_family *length;
+    struct meter_family *expected;
+    struct meter_family *standing;
+    struct meter_family *refused;
     struct meter_family *workers;
     struct meter_family *restarts;
     struct meter_family *resident;
     struct meter_family *wait;
     struct meter_family *run;
+    struct meter_family *batch;
     struct meter_family *processor;
     struct meter_family *tasks;
 };
@@ -69,6 +74,38 @@ static double read_workers(void *arg)
 {
     const struct pool *p = arg;
     return atomic_load_explicit(&p->workers, memory_order_relaxed);
+}
+
+static double read_expected(void *arg)
+{
+    const struct pool *p = arg;
+    return (double)queue_wait(&p->queue) / (double)NS_PER_S;
+}
+
+static double read_standing(void *arg)
+{
+    const struct pool *p = arg;
+    return atomic_load_explicit(&p->queue.standing, memory_order_relaxed);
+}
+
+static double read_refused(const struct pool *p, enum queue_refusal why)
+{
+    return (double)atomic_load_explicit(&p->queue.refused[why], memory_order_relaxed);
+}
+
+static double read_refused_full(void *arg)
+{
+    return read_refused(arg, REFUSED_FULL);
+}
+
+static double read_refused_late(void *arg)
+{
+    return read_refused(arg, REFUSED_LATE);
+}
+
+static double read_refused_shed(void *arg)
+{
+    return read_refused(arg, REFUSED_SHED);
 }
 
 static double read_restarts(void *arg)
@@ -106,6 +143,11 @@ static int register_families(struct families *f, struct meter *m)
         const char *help;
     } all[] = {
         {&f->length, METER_GAUGE, "weir_pool_queue_length", "Tasks that wait in the queue."},
+        {&f->expected, METER_GAUGE, "weir_pool_expected_wait_seconds",
+            "What waits in the queue, by what it is expected to cost, by hands."},
+        {&f->standing, METER_GAUGE, "weir_pool_overloaded",
+            "Lines (a route's tasks of one priority and size) that stand."},
+        {&f->refused, METER_COUNTER, "weir_pool_refused_total", "Tasks that were refused, by why."},
         {&f->workers, METER_GAUGE, "weir_pool_workers", "Workers that are ready to take tasks."},
         {&f->restarts, METER_COUNTER, "weir_pool_restarts_total",
             "Workers that ended and were to be replaced."},
@@ -114,6 +156,8 @@ static int register_families(struct families *f, struct meter *m)
         {&f->wait, METER_HISTOGRAM, "weir_pool_wait_seconds",
             "From the call of a step to its start."},
         {&f->run, METER_HISTOGRAM, "weir_pool_run_seconds", "From a step's start to its end."},
+        {&f->batch, METER_HISTOGRAM, "weir_pool_batch_tasks",
+            "Tasks of a step that were called at once, where it has `batch`."},
         {&f->processor, METER_COUNTER, "weir_pool_processor_seconds_total",
             "Processor time of steps whose caller waited for the end."},
         {&f->tasks, METER_COUNTER, "weir_pool_tasks_total",
@@ -125,10 +169,30 @@ static int register_families(struct families *f, struct meter *m)
     return rc;
 }
 
+static int register_queue(const struct families *families, struct pool *p)
+{
+    static const struct {
+        const char *why;
+        double (*read)(void *arg);
+    } refusals[] = {
+        {"full", read_refused_full}, {"late", read_refused_late}, {"shed", read_refused_shed}};
+    struct meter_label labels[2] = {{"pool", span_of(p->conf->name)}, {"why", {NULL, 0}}};
+    int rc = meter_series_read(families->length, labels, 1, read_length, p);
+    if (rc == 0)
+        rc = meter_series_read(families->expected, labels, 1, read_expected, p);
+    if (rc == 0)
+        rc = meter_series_read(families->standing, labels, 1, read_standing, p);
+    for (unsigned i = 0; i < QUEUE_REFUSALS && rc == 0; i++) {
+        labels[1].value = span_of(refusals[i].why);
+        rc = meter_series_read(families->refused, labels, 2, refusals[i].read, p);
+    }
+    return rc;
+}
+
 static int register_pool(struct pool_figures *f, const struct families *families, struct pool *p)
 {
     struct meter_label labels[2] = {{"pool", span_of(p->conf->name)}, {"cause", {NULL, 0}}};
-    int rc = meter_series_read(families->length, labels, 1, read_length, p);
+    int rc = register_queue(families, p);
     if (rc == 0)
         rc = meter_series_read(families->workers, labels, 1, read_workers, p);
     if (rc || (p->conf->kind != CONF_POOL_PROCESSES && p->conf->kind != CONF_POOL_FORK))
@@ -148,6 +212,18 @@ static struct cells *cells_at(const struct pool_figures *f, unsigned desk, unsig
     return &f->cells[desk * f->steps + step];
 }
 
+static int register_batches(struct pool_figures *f, const struct families *families,
+    const struct pool *p, unsigned step, const struct meter_label *labels)
+{
+    struct meter_series *batch;
+    if (p->batches[step].max < 2)
+        return 0;
+    int rc = meter_series(families->batch, labels, 2, &batch);
+    for (unsigned i = 0; i < f->pools->desks && rc == 0; i++)
+        cells_at(f, i, f->first[p->index] + step)->batch = meter_histogram(batch, i);
+    return rc;
+}
+
 static int register_step(
     struct pool_figures *f, const struct families *families, const struct pool *p, unsigned step)
 {
@@ -162,6 +238,8 @@ static int register_step(
         cells_at(f, i, at)->wait = meter_histogram(wait, i);
         cells_at(f, i, at)->run = meter_histogram(run, i);
     }
+    if (rc == 0)
+        rc = register_batches(f, families, p, step, labels);
     if (rc == 0) {
         f->processor[at] = (struct of_processor){.all = f, .step = at};
         rc = meter_series_read(families->processor, labels, 2, read_processor, &f->processor[at]);
@@ -245,5 +323,8 @@ void pool_figures_count(struct pool_desk *d, const struct pool *p, const struct 
         return;
     histogram_record(cells->wait, c->queue_ns);
     histogram_record(cells->run, c->wall_ns);
+    /* A histogram's unit is the second; here it stands for a task. */
+    if (cells->batch && c->held && c->held->together > 0)
+        histogram_record(cells->batch, c->held->together * NS_PER_S);
     counter_add(&cells->processor_ns, (uint64_t)c->processor_ns);
 }

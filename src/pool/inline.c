@@ -1,11 +1,12 @@
 /*
- * inline.c: pools without hands: each desk has a worker of its own, and calls it where it stands.
+ * inline.c: workers that a desk has itself, and calls where it stands: in pools without hands, and
+ * in pools of threads, where a task may be cheaper to run than to hand over. There one is made only
+ * when it is wanted: its steps' inits may take memory.
  *
  * Only the inits run elsewhere, on a companion that ends with them: so that one that hangs is told
  * of, and nothing else waits meanwhile.
  */
-#include "pool/desk.h"
-
+#include "pool/choose.h"
 #include "pool/start.h"
 
 #include "base/bug.h"
@@ -19,7 +20,9 @@ struct inline_worker {
     struct pool_desk *desk;
     struct pool *pool;
     struct worker_start start;
-    bool up;
+    bool up;    /* counted among the pool's workers */
+    bool extra; /* the pool has others, that are hands */
+    bool told;  /* pool_desk_hand_started is to be */
 };
 
 void inline_free(struct inline_worker *k)
@@ -76,6 +79,14 @@ static int end_companion(struct inline_worker *k, struct companion *c)
     return 0;
 }
 
+static void tell_started(const struct inline_worker *k, const struct error *refused)
+{
+    if (k->told)
+        pool_desk_hand_started(k->desk, refused);
+    else if (refused)
+        log_warn(pool_log(k->pool), "its steps will not run on I/O threads: %s", refused->sentence);
+}
+
 static int start(void *arg)
 {
     struct inline_worker *k = arg;
@@ -94,36 +105,63 @@ static int start(void *arg)
         if (end_companion(k, c) != 0) {
             /* It still has `k`, which is never freed. */
             pool_desk_stuck(d);
-            pool_desk_hand_started(d, rc == -ECANCELED ? NULL : &refused);
+            tell_started(k, rc == -ECANCELED ? NULL : &refused);
             return rc;
         }
     }
     if (rc == 0)
         rc = send_canary(k, &refused);
-    if (rc == 0) {
+    if (rc == 0 && !k->extra) {
         k->up = true;
         pool_worker_up(p, d);
-    } else {
+    }
+    if (rc != -ECANCELED)
+        tell_started(k, rc ? &refused : NULL);
+    if (rc) {
         d->inline_workers[p->index] = NULL;
         inline_free(k);
     }
-    if (rc != -ECANCELED)
-        pool_desk_hand_started(d, rc ? &refused : NULL);
     return rc;
 }
 
-int inline_start(struct pool *p, struct pool_desk *d, struct group *group)
+static int start_wanted(void *arg)
+{
+    struct inline_worker *k = arg;
+    int rc = future_wait(&k->desk->choices[k->pool->index].wanted);
+    if (rc == 0)
+        return start(k);
+    if (k->told)
+        pool_desk_hand_started(k->desk, NULL);
+    inline_free(k);
+    return 0;
+}
+
+static int spawn(struct pool *p, struct pool_desk *d, struct group *group, coro_fn *fn, bool extra)
 {
     struct inline_worker *k = mem_zalloc(sizeof(*k));
     if (!k)
         return -ENOMEM;
     k->desk = d;
     k->pool = p;
+    k->extra = extra;
+    k->told = !extra || inline_is_forced(p);
     worker_start_init(&k->start, p, d);
-    int rc = group_spawn(group, "inline pool", start, k);
+    int rc = group_spawn(group, "inline pool", fn, k);
     if (rc)
         mem_free(k);
     return rc;
+}
+
+int inline_start(struct pool *p, struct pool_desk *d, struct group *group)
+{
+    return spawn(p, d, group, start, false);
+}
+
+int inline_start_wanted(struct pool *p, struct pool_desk *d, struct group *group)
+{
+    if (inline_is_forced(p))
+        future_set(&d->choices[p->index].wanted, 0);
+    return spawn(p, d, group, start_wanted, true);
 }
 
 void inline_run(struct pool_desk *d, struct task *t)

@@ -23,6 +23,10 @@
 #include "base/heap.h"
 #include "base/list.h"
 #include "coro/group.h"
+#include "pool/admission.h"
+#include "pool/cost.h"
+#include "pool/gather.h"
+#include "pool/order.h"
 #include "pool/pool.h"
 #include "step/step.h"
 
@@ -34,8 +38,18 @@ enum task_state { TASK_WAITING, TASK_ABSORBING, TASK_RUNNING, TASK_DONE, TASK_LE
 #define TASK_SMALL 256 /* bytes of output that need no memory of their own */
 
 struct task {
-    struct heap_link queued; /* in the queue, by `key`: its deadline, or soon enough (task_key) */
-    int64_t key;
+    /* In the queue, under its lock: */
+    struct order_item place;
+    struct gather_item mates;
+    struct task *fused; /* goes with it, right behind it: the caller's, before it is put */
+    struct task
+        *leader;  /* of those that are in as one entry: itself if it goes alone; NULL: not in */
+    int64_t cost; /* as expected when it was put; 0: not known */
+    int64_t expected_wait;
+    /* To be handed in and out of it: */
+    unsigned route;
+    int priority;
+    int64_t retry_after; /* of one that was refused */
     _Atomic(enum task_state) state;
     atomic_uint holders;
     atomic_bool cancelled; /* for weir_cancelled */
@@ -45,6 +59,8 @@ struct task {
     struct span input;
     int64_t deadline;
     bool retry;
+    unsigned batch;  /* how many of its step may be called at once (task_joins); 1: it is called
+                        alone; 0: and given to a worker process alone, since its batch killed one */
     unsigned deaths; /* workers that it was running in when they died */
     char name[72];   /* the request's id, for the log */
     int64_t put_at;
@@ -52,6 +68,7 @@ struct task {
     enum pool_outcome outcome;
     struct error error;
     int64_t queue_ns, wall_ns, processor_ns;
+    unsigned together; /* of a step with batches, the first of those called at once: how many */
     struct step_output output; /* base: `small`, or memory of its own */
     bool output_too_large;     /* than the pool's `value`: why `output` could not grow */
     char small[TASK_SMALL];
@@ -59,7 +76,17 @@ struct task {
     struct message done;
     struct pool_desk *desk; /* NULL: the canary's */
     struct coro *caller;    /* while it waits; its desk's thread only */
+    struct task *home;      /* of its set: itself, or another; NULL: it is of none */
+    atomic_uint undone;     /* a home's: of its set */
 };
+
+/* Whether `t`, taken right behind `first` or one that joins it, is called together with it, by
+ * the step's run_batch. Queue and hands agree by this: the queue hands over such tasks one behind
+ * the other, at most first->batch of them. */
+static inline bool task_joins(const struct task *first, const struct task *t)
+{
+    return first->batch > 1 && t->batch > 1 && t->step == first->step;
+}
 
 /* ---- Hands ---- */
 
@@ -68,6 +95,7 @@ struct task {
 struct hand {
     struct list idle; /* in the queue's list, while it has nothing to do */
     bool waits;       /* said by queue_take: it will be woken, once */
+    int64_t until;    /* likewise: but it is to take again at that moment; DEADLINE_NEVER */
     struct pool *pool;
     unsigned index; /* among the pool's hands */
     /* Called without the queue's lock, on the thread of desk `from` (NULL: on none), after it was
@@ -78,44 +106,61 @@ struct hand {
 
 /* ---- The queue ---- */
 
-/* Costs as measured: a step's usual run, for how many to hand over at once. */
-struct step_cost {
-    _Atomic int64_t wall_ns; /* moving average; 0: not known yet */
+/* Why a task was refused. */
+enum queue_refusal {
+    REFUSED_FULL, /* the queue is */
+    REFUSED_LATE, /* it would have come too late */
+    REFUSED_SHED, /* after it was in: it cannot be met any more, and others can */
+    QUEUE_REFUSALS
 };
 
 struct queue {
     pthread_mutex_t lock; /* the only lock; nothing that waits is called under it */
-    struct heap tasks;
+    struct order order;
+    struct gather gather;
+    struct admission admission;
+    unsigned count; /* of tasks: also those that are held back, or go with another */
     unsigned max;
     struct list idle;   /* hands, the last that became so first */
     atomic_bool closed; /* written under the lock */
-    atomic_uint length; /* for metrics, and for guessing without the lock */
     unsigned hands;
     unsigned idle_count;
+    unsigned standing_lines;
+    int64_t seen_at;               /* the latest moment that anybody told */
     const struct step_cost *costs; /* by step */
+    /* For metrics, and for guessing without the lock: */
+    atomic_uint length;
+    atomic_uint idle_hands;
+    atomic_uint standing; /* lines that stand: see admission.h */
+    _Atomic int64_t work; /* the cost of all that waits */
+    _Atomic uint64_t refused[QUEUE_REFUSALS];
 };
 
 /* What may be handed over at once, so that nobody waits long behind another's task. */
 #define TAKE_MAX       64
 #define TAKE_BUDGET_NS (100 * NS_PER_US)
 
-/* A task is ordered as if its deadline were at most so long after it was put: so that one without
- * a deadline, or with a far one, is not passed by others for ever. */
-#define QUEUE_PATIENCE_NS (60 * NS_PER_S)
+#define QUEUE_PATIENCE_NS ORDER_PATIENCE_NS
 
 /* `costs` is borrowed. 0 or -ENOMEM. */
 int queue_init(struct queue *q, unsigned max, unsigned hands, const struct step_cost *costs)
     __attribute__((warn_unused_result));
 /* No hand and no caller is left; what is still in it is let go. */
 void queue_release(struct queue *q);
-/* 0; -ENOBUFS: it is full; -EPIPE: closed; -ENOMEM. Wakes an idle hand, rather one that lives at
- * desk `from`. */
+/* Those of these steps (`max` more than 1) may be taken in batches. 0 or -ENOMEM. */
+int queue_batches(struct queue *q, const struct conf_batch *batches, unsigned count)
+    __attribute__((warn_unused_result));
+/* The task, and those that are fused with it, as one. 0; -ENOBUFS: it is full, and -ETIME: it would
+ * come too late, both with `retry_after`; -EPIPE: closed; -ENOMEM. Wakes an idle hand, rather one
+ * that lives at desk `from`. */
 int queue_put(struct queue *q, struct task *t, struct pool_desk *from)
     __attribute__((warn_unused_result));
-/* Up to `max` tasks, at least one if there is any, earliest deadline first; not more than should be
- * handed over at once by what their steps cost. 0: there is none, and the hand is in the idle list
- * until it is woken; or the queue is closed (queue_closed) and it is to end. Tasks that are late
- * already are given their outcome here and not handed out. */
+/* Up to `max` tasks, at least one if there is any, in the order of order.h; not more than should be
+ * handed over at once by what their steps cost, but for those that are fused, or a batch
+ * (task_joins), which stand one behind the other. 0: there is none, and the hand is in the idle
+ * list until it is woken, and takes again at `until`; or the queue is closed (queue_closed) and it
+ * is to end. Tasks that are late already are given their outcome here and not handed out. What the
+ * hand took before is taken to be done. */
 unsigned queue_take(struct queue *q, struct hand *h, struct task **out, unsigned max, int64_t now);
 /* A hand that will not take for a while (its worker is gone): out of the idle list. If it had been
  * woken meanwhile, another is in its place. False: it was not in it, so that a wake is on its
@@ -129,6 +174,8 @@ int queue_put_back(struct queue *q, struct task *t, struct pool_desk *from)
 /* No task any more; every hand is woken, to end. From the thread of desk `from`. */
 void queue_close(struct queue *q, struct pool_desk *from);
 bool queue_closed(struct queue *q);
+/* How long a task would wait now, on average: the cost of what waits by hands. Any thread. */
+int64_t queue_wait(const struct queue *q);
 
 /* ---- What callers do with tasks ---- */
 
@@ -139,6 +186,13 @@ struct task *task_new(struct pool_desk *d, struct pool *p, unsigned step, struct
 /* The same in memory that is there. `d` NULL: it is the canary. */
 void task_init(
     struct task *t, struct pool_desk *d, struct pool *p, unsigned step, struct coro *caller);
+/* Before they are put, tasks of one caller may become a set: then there is one message for all of
+ * them, that of its home, which comes when the last has its result. For that the home has a third
+ * holder, which the message lets go. Its caller waits for all. */
+void task_joins_set(struct task *t, struct task *home);
+/* One of the set has its result, or was left or never put by the caller. True: it was the last; if
+ * it was the caller's, there will be no message, and the third hold is his to let go. */
+bool task_counts_off(struct task *home) __attribute__((warn_unused_result));
 /* The caller goes without a result: true. False if there is one, or will be told without another
  * wait: then state is TASK_DONE. */
 bool task_leave(struct task *t) __attribute__((warn_unused_result));
@@ -170,6 +224,9 @@ void task_put_back(struct task *t, struct pool_desk *from);
  * poison if it has killed two), or else fails with `outcome`. */
 void task_worker_lost(struct task *t, enum pool_outcome outcome, struct pool_desk *from,
     const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* It was running together with others when their worker went, and nobody knows which of them is to
+ * blame: once, whatever `retry` says, each is put back to be run alone. */
+void task_batch_lost(struct task *t, struct pool_desk *from);
 /* Room for an output of `size` bytes: where to put it, or NULL. */
 char *task_output(struct task *t, size_t size) __attribute__((warn_unused_result));
 
@@ -201,6 +258,8 @@ extern const struct pool_kind pool_processes;
 extern const struct pool_kind pool_fork;
 
 struct pool_figures;
+struct placed_figures;
+struct step_conduct;
 
 struct pools {
     const struct config *config;
@@ -214,6 +273,7 @@ struct pools {
     unsigned count;
     atomic_uint left; /* desks that have no more calls */
     struct pool_figures *figures;
+    struct placed_figures *placed;
 };
 
 struct pool {
@@ -226,8 +286,11 @@ struct pool {
     struct queue queue;
     struct step_spec *specs; /* of the steps that are used here; the last is the canary's echo */
     unsigned step_count;     /* without the canary */
-    struct step_cost *costs;
-    struct step_set *steps; /* where they run in this process: inline, threads; else NULL */
+    struct step_cost *costs; /* by step */
+    struct handover_cost handover;
+    struct step_conduct *conducts; /* by step */
+    struct conf_batch *batches;    /* by step: max is 1 without, at most TAKE_MAX; NULL: none */
+    struct step_set *steps;        /* where they run in this process: inline, threads; else NULL */
     _Atomic uint64_t next_id;
     /* For metrics and readiness; any thread. */
     atomic_uint workers; /* that are ready to take tasks */
@@ -255,9 +318,6 @@ void pool_worker_failed(struct pool *p, enum pool_restart why);
  * or its init failed or hung: the sentence, and the server does not start. From the desk's
  * thread. */
 void pool_desk_hand_started(struct pool_desk *d, const struct error *refused);
-/* The measured run of a step. */
-void pool_cost(struct pool *p, unsigned step, int64_t wall_ns);
-
 /* A thread of this process is held by a step that does not end: see pool_desk_run. */
 void pool_desk_stuck(struct pool_desk *d);
 

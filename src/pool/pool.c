@@ -6,7 +6,7 @@
  * more, an `echo`: the canary's. It is sent when the first worker is up, and when it is back the
  * pool is ready, until its last worker has gone.
  */
-#include "pool/desk.h"
+#include "pool/choose.h"
 
 #include "base/bug.h"
 #include "base/log.h"
@@ -67,6 +67,16 @@ static bool next_node(struct each_node *each)
     return false;
 }
 
+bool inline_is_forced(const struct pool *p)
+{
+    struct each_node each = {.config = p->pools->config};
+    while (next_node(&each))
+        if (each.config->routes[each.route].dispatch == CONF_DISPATCH_INLINE &&
+            strcmp(pool_of(each.config, each.node), p->conf->name) == 0)
+            return true;
+    return false;
+}
+
 static int options_text(struct pools *pools, const struct conf_step *step, struct span *out)
 {
     *out = (struct span){NULL, 0};
@@ -84,6 +94,18 @@ static int options_text(struct pools *pools, const struct conf_step *step, struc
     return rc;
 }
 
+/* A fork is of one task. */
+static struct conf_batch batch_of(const struct pool *p, const struct conf_step *step)
+{
+    bool can = p->conf->kind == CONF_POOL_THREADS || p->conf->kind == CONF_POOL_PROCESSES;
+    if (!can || !step || step->batch.max <= 1)
+        return (struct conf_batch){.max = 1};
+    struct conf_batch batch = step->batch;
+    if (batch.max > TAKE_MAX)
+        batch.max = TAKE_MAX;
+    return batch;
+}
+
 /* Room for all the steps there may be is taken at once. */
 static int add_step(struct pool *p, const char *name, unsigned room)
 {
@@ -95,6 +117,7 @@ static int add_step(struct pool *p, const char *name, unsigned room)
     *spec = (struct step_spec){.name = name,
         .plugin = step ? step->plugin : NULL,
         .step = step && step->step ? step->step : name};
+    p->batches[p->step_count] = batch_of(p, step);
     int rc = options_text(p->pools, step, &spec->options);
     if (rc == 0)
         p->step_count++;
@@ -109,7 +132,9 @@ static int collect_steps(struct pool *p)
         room++;
     p->specs = mem_zalloc(room * sizeof(*p->specs));
     p->costs = mem_zalloc(room * sizeof(*p->costs));
-    if (!p->specs || !p->costs)
+    p->batches = mem_zalloc(room * sizeof(*p->batches));
+    p->conducts = mem_zalloc(room * sizeof(*p->conducts));
+    if (!p->specs || !p->costs || !p->batches || !p->conducts)
         return -ENOMEM;
     each = (struct each_node){.config = p->pools->config};
     while (next_node(&each)) {
@@ -121,6 +146,7 @@ static int collect_steps(struct pool *p)
     }
     p->specs[p->step_count] =
         (struct step_spec){.name = canary_name, .step = "echo", .options = {NULL, 0}};
+    p->batches[p->step_count] = (struct conf_batch){.max = 1};
     return 0;
 }
 
@@ -159,6 +185,8 @@ static int make_pool(struct pool *p, struct error *e)
     int rc = collect_steps(p);
     if (rc == 0)
         rc = queue_init(&p->queue, p->conf->queue, p->size, p->costs);
+    if (rc == 0)
+        rc = queue_batches(&p->queue, p->batches, p->step_count);
     if (rc)
         return error_set(e, rc, "pool", "pool '%s': %s", p->conf->name, error_text(rc));
     p->resident = mem_zalloc(p->size * sizeof(*p->resident));
@@ -179,6 +207,8 @@ static void end_pool(struct pool *p)
     if (p->canary)
         task_free(p->canary);
     mem_free(p->resident);
+    mem_free(p->batches);
+    mem_free(p->conducts);
     mem_free(p->costs);
     mem_free(p->specs);
 }
@@ -227,6 +257,8 @@ int pools_new(struct pools **out, const struct pools_options *options, struct er
     int rc = add_pools(pools, e);
     if (rc == 0) {
         rc = pool_figures_new(&pools->figures, pools, options->meter);
+        if (rc == 0)
+            rc = placed_figures_new(&pools->placed, pools, options->meter);
         if (rc)
             error_set(e, rc, "pool", "pools: %s", error_text(rc));
     }
@@ -245,6 +277,7 @@ void pools_free(struct pools *pools)
     for (unsigned i = 0; i < pools->count; i++)
         end_pool(&pools->all[i]);
     pool_figures_free(pools->figures);
+    placed_figures_free(pools->placed);
     mem_free(pools->all);
     arena_release(&pools->texts);
     mem_free(pools);
@@ -315,21 +348,4 @@ struct step_place pool_place(struct pool *p, struct work *work)
         .threads = p->step_threads,
         .log = log_step_line,
         .log_ctx = p};
-}
-
-/* ---- Costs ---- */
-
-/* Up at once and down slowly: a batch behind one slow task is worse than a few small batches. */
-void pool_cost(struct pool *p, unsigned step, int64_t wall_ns)
-{
-    _Atomic int64_t *cost = &p->costs[step].wall_ns;
-    int64_t before = atomic_load_explicit(cost, memory_order_relaxed);
-    int64_t now = wall_ns > 0 ? wall_ns : 1;
-    if (before > 0 && now > before)
-        now = before + (now - before + 3) / 4;
-    else if (before > 0)
-        now = before - (before - now) / 32;
-    /* Others measure meanwhile; one of the two is lost, and nothing with it. */
-    if (now != before)
-        atomic_store_explicit(cost, now, memory_order_relaxed);
 }

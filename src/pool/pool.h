@@ -23,6 +23,7 @@
 #include "base/error.h"
 #include "conf/config.h"
 #include "meter/meter.h"
+#include "pool/placement.h"
 #include "world/world.h"
 
 struct pools;
@@ -34,7 +35,7 @@ enum pool_outcome {
     POOL_DONE,
     POOL_FAILED,           /* the step says so: 500 */
     POOL_REJECTED,         /* the step says that the input is to blame: 422 */
-    POOL_OVERLOADED,       /* the queue was full: 503 */
+    POOL_OVERLOADED,       /* the queue was full, or it would have come too late: 503 */
     POOL_EXPIRED,          /* its deadline passed, before it started or since: 504 */
     POOL_CANCELLED,        /* its caller was */
     POOL_DIED,             /* 503 worker-died */
@@ -101,11 +102,15 @@ struct pool_call {
     struct span input; /* a JSON text; borrowed until pool_call returns */
     bool retry;        /* it may be run again when its worker dies */
     struct span name;  /* the request's id, for the log; borrowed likewise */
+    int64_t deadline;  /* besides the coroutine's; DEADLINE_NEVER, 0: none */
+    unsigned route;    /* among which workers are shared fairly */
+    int priority;      /* higher goes first; 0 is usual, -2 to 2 */
     /* Told: */
     enum pool_outcome outcome;
     struct span output; /* a JSON text, until pool_call_release */
     struct error error; /* of what is not done */
     int64_t queue_ns, wall_ns, processor_ns;
+    int64_t retry_after; /* of POOL_OVERLOADED: when it may be worth another try, in nanoseconds */
     /* The pool's own: */
     struct task *held;
 };
@@ -117,6 +122,18 @@ int pool_call(struct pool_desk *d, struct pool *p, struct pool_call *c)
     __attribute__((warn_unused_result));
 /* On the desk's thread, before the desk is freed. */
 void pool_call_release(struct pool_call *c);
+
+/* How several tasks of a request that are ready together are done. */
+enum pool_dispatch { POOL_AUTO, POOL_FUSED, POOL_FANOUT, POOL_INLINE };
+
+/* Has all of them done, each with its outcome, and waits for all: 0; or, as of any wait, -ECANCELED
+ * or -ETIMEDOUT, and then those that have no result are told so. Fused, they are one task in the
+ * queue, which one hand does one after the other (but what has not begun after a while is for hands
+ * that are idle, too). `placed` (NULL: nobody cares) is told what was
+ * decided. */
+int pool_call_all(struct pool_desk *d, struct pool *p, struct pool_call *const *calls,
+    unsigned count, enum pool_dispatch dispatch, enum placement *placed)
+    __attribute__((warn_unused_result));
 
 /* The status for who asked over HTTP; 200 for POOL_DONE. */
 int pool_outcome_status(enum pool_outcome outcome);

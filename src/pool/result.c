@@ -39,7 +39,7 @@ void result_settle(
 {
     t->wall_ns = r->wall_ns > 0 ? r->wall_ns : 0;
     t->processor_ns = r->processor_ns > 0 ? r->processor_ns : 0;
-    pool_cost(t->pool, t->step, t->wall_ns);
+    cost_note(&t->pool->costs[t->step], t->input.len, t->wall_ns);
     switch (r->outcome) {
     case WORKER_DONE:
         take_output(t, output, from);

@@ -62,7 +62,13 @@ static void task_delivered(struct message *m);
 void task_init(
     struct task *t, struct pool_desk *d, struct pool *p, unsigned step, struct coro *caller)
 {
-    t->queued.place = 0;
+    t->place.in_lane.lane = NULL;
+    t->mates.in = t->mates.held = false;
+    t->fused = t->leader = NULL;
+    t->cost = 0;
+    t->route = 0;
+    t->priority = d ? 0 : ORDER_PRIORITY_MAX; /* that work gets through is told soon */
+    t->retry_after = 0;
     atomic_store_explicit(&t->state, TASK_WAITING, memory_order_relaxed);
     atomic_store_explicit(&t->holders, 2, memory_order_relaxed);
     atomic_store_explicit(&t->cancelled, false, memory_order_relaxed);
@@ -72,18 +78,22 @@ void task_init(
     t->input = (struct span){NULL, 0};
     t->deadline = DEADLINE_NEVER;
     t->retry = false;
+    t->batch = p->batches ? p->batches[step].max : 1;
     t->deaths = 0;
     t->name[0] = '\0';
     t->put_at = 0;
     t->outcome = POOL_DONE;
     error_clear(&t->error);
     t->queue_ns = t->wall_ns = t->processor_ns = 0;
+    t->together = 0;
     size_t room = p->conf->value < sizeof(t->small) ? p->conf->value : sizeof(t->small);
     t->output = (struct step_output){.base = t->small, .room = room, .grow = grow};
     t->output_too_large = false;
     t->done = (struct message){.deliver = task_delivered};
     t->desk = d;
     t->caller = caller;
+    t->home = NULL;
+    atomic_store_explicit(&t->undone, 0, memory_order_relaxed);
 }
 
 struct task *task_new(struct pool_desk *d, struct pool *p, unsigned step, struct coro *caller)
@@ -172,6 +182,19 @@ void task_runs(struct task *t, int64_t now)
 
 /* ---- Results ---- */
 
+void task_joins_set(struct task *t, struct task *home)
+{
+    t->home = home;
+    if (t == home)
+        atomic_fetch_add_explicit(&home->holders, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&home->undone, 1, memory_order_relaxed);
+}
+
+bool task_counts_off(struct task *home)
+{
+    return atomic_fetch_sub_explicit(&home->undone, 1, memory_order_acq_rel) == 1;
+}
+
 /* On its desk's thread, outside or inside of coroutines. */
 static void tell(struct task *t)
 {
@@ -203,6 +226,22 @@ static bool settle(struct task *t)
     return false;
 }
 
+/* Settled, it goes home; of a set, the last brings all of them. */
+static void bring_home(struct task *t, struct pool_desk *from)
+{
+    struct task *home = t->home;
+    if (home) {
+        task_release(t, from == home->desk);
+        if (!task_counts_off(home))
+            return;
+        t = home;
+    }
+    if (from == t->desk)
+        tell(t);
+    else
+        world_post(pool_desk_world(t->desk), &t->done);
+}
+
 void task_finish(struct task *t, enum pool_outcome outcome, struct pool_desk *from)
 {
     t->outcome = outcome;
@@ -214,10 +253,8 @@ void task_finish(struct task *t, enum pool_outcome outcome, struct pool_desk *fr
         struct pool *p = t->pool;
         task_release(t, false);
         pool_canary_back(p, outcome, from);
-    } else if (from == t->desk) {
-        tell(t);
     } else {
-        world_post(pool_desk_world(t->desk), &t->done);
+        bring_home(t, from);
     }
 }
 
@@ -266,7 +303,7 @@ void task_called(struct task *t, struct step_call *call, struct pool_desk *from)
 {
     t->wall_ns = call->wall_ns;
     t->processor_ns = call->processor_ns;
-    pool_cost(t->pool, t->step, call->wall_ns);
+    cost_note(&t->pool->costs[t->step], t->input.len, call->wall_ns);
     enum pool_outcome outcome = outcome_of(t, call);
     if (outcome == POOL_OUT_OF_MEMORY)
         fail(t, outcome, from, call->error.sentence);
@@ -319,4 +356,10 @@ void task_worker_lost(
         task_put_back(t, from);
     else
         fail(t, outcome, from, sentence);
+}
+
+void task_batch_lost(struct task *t, struct pool_desk *from)
+{
+    t->batch = 0;
+    task_put_back(t, from);
 }

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/time.h"
 #include "base/utf8.h"
+#include "pool/worker_run.h"
 
 #include <errno.h>
 
@@ -264,6 +265,7 @@ void worker_process_release(struct worker_process *k)
 {
     step_worker_free(k->steps);
     step_set_free(k->set);
+    worker_batch_free(k->batch);
     mem_free(k->scratch);
     mem_free(k->usual_ns);
     bytes_release(&k->in);
@@ -306,7 +308,7 @@ enum worker_exit worker_process_once(struct worker_process *k, struct worker_io 
     forbid_processes(k);
     if (!hear(k, &f, &exit))
         return exit;
-    if (f.kind != WORKER_TASK || !worker_process_task(k, &f.task))
+    if (f.kind != WORKER_TASK || f.task.more || !worker_process_task(k, &f.task))
         return worker_process_garbage(k, "what came is not for a fork of this worker");
     worker_process_flush(k);
     return k->lost ? WORKER_EXIT_FAILED : WORKER_EXIT_DONE;

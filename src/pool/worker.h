@@ -58,6 +58,8 @@ struct worker_output {
     enum { OUTPUT_SCRATCH, OUTPUT_SHARED, OUTPUT_HEAP } where;
 };
 
+struct worker_batch;
+
 struct worker_process {
     struct worker_io *io;
     struct arena arena; /* of the set-up */
@@ -81,6 +83,7 @@ struct worker_process {
     uint64_t outputs_last; /* id of the last result there that the server may still read; or 0 */
     uint64_t running;      /* id of the task, or 0 */
     struct worker_output output;
+    struct worker_batch *batch; /* NULL before the first */
 };
 
 /* Reads the SETUP: 0; or 1 and `exit` if there is nothing more to do. Released either way. */
@@ -107,7 +110,8 @@ void worker_process_got(struct worker_process *k, size_t size);
 int worker_process_say(struct worker_process *k, const struct worker_frame *f)
     __attribute__((warn_unused_result));
 void worker_process_flush(struct worker_process *k);
-/* Runs the task, and puts its result to what is to be written; false: there can be no such task. */
+/* Runs the task, and puts its result to what is to be written; or keeps it until the last of its
+ * batch is there. False: there can be no such task. */
 bool worker_process_task(struct worker_process *k, const struct worker_task *task)
     __attribute__((warn_unused_result));
 /* It was sent what it cannot take: says so. */

@@ -1,7 +1,7 @@
 /*
  * worker_run.c: tasks in a worker process: their inputs, their calls, their results.
  */
-#include "pool/worker.h"
+#include "pool/worker_run.h"
 
 #include "base/time.h"
 #include "data/json.h"
@@ -18,14 +18,22 @@ static struct worker_control *control(const struct worker_process *k)
     return (struct worker_control *)(void *)k->shared;
 }
 
+bool worker_run_left(const struct worker_process *k, uint64_t id)
+{
+    if (!k->shared)
+        return false;
+    const struct worker_control *c = control(k);
+    return atomic_load_explicit(&c->cancelled, memory_order_relaxed) == id ||
+           atomic_load_explicit(&c->left[id % WORKER_BATCH_MAX], memory_order_relaxed) == id;
+}
+
 static bool was_cancelled(void *worker)
 {
     const struct worker_process *k = worker;
-    return k->shared &&
-           atomic_load_explicit(&control(k)->cancelled, memory_order_relaxed) == k->running;
+    return worker_run_left(k, k->running);
 }
 
-static void set_running(struct worker_process *k, uint64_t id)
+void worker_run_tell(struct worker_process *k, uint64_t id)
 {
     k->running = id;
     if (k->shared)
@@ -33,10 +41,10 @@ static void set_running(struct worker_process *k, uint64_t id)
 }
 
 /* The one before it took long, and the server has given this one to another worker. */
-static bool was_recalled(const struct worker_process *k)
+static bool was_recalled(const struct worker_process *k, uint64_t id)
 {
     uint64_t from = k->shared ? atomic_load(&control(k)->recalled) : 0;
-    return from && k->running >= from;
+    return from && id >= from;
 }
 
 /* ---- Inputs ---- */
@@ -90,7 +98,7 @@ static void put_failure(
         k->lost = true;
 }
 
-static void put_result(struct worker_process *k, const struct step_call *call)
+void worker_run_put(struct worker_process *k, const struct step_call *call)
 {
     struct worker_frame f = {.kind = WORKER_RESULT,
         .result = {.id = k->running,
@@ -118,7 +126,22 @@ static void put_result(struct worker_process *k, const struct step_call *call)
 static void skip(struct step_call *call, const char *code, const char *why)
 {
     call->outcome = STEP_FAILED;
+    call->wall_ns = call->processor_ns = 0;
     error_set(&call->error, -ECANCELED, code, "%s", why);
+}
+
+bool worker_run_starts(
+    const struct worker_process *k, uint64_t id, struct step_call *call, int64_t now)
+{
+    if (was_recalled(k, id))
+        skip(call, "recalled", "it is not to be started");
+    else if (worker_run_left(k, id))
+        skip(call, "cancelled", "nobody waits for it any more");
+    else if (now >= call->deadline)
+        skip(call, "expired", "its deadline passed before it could start");
+    else
+        return true;
+    return false;
 }
 
 /* ---- A task ---- */
@@ -129,7 +152,7 @@ static bool is_dear(const struct worker_process *k, unsigned step)
 }
 
 /* Sinks to where its runs are now in a few of them. */
-static void learn(struct worker_process *k, unsigned step, int64_t wall_ns)
+void worker_run_learn(struct worker_process *k, unsigned step, int64_t wall_ns)
 {
     int64_t *usual = &k->usual_ns[step];
     if (*usual == INT64_MAX || wall_ns >= *usual)
@@ -144,30 +167,32 @@ static void flush_before(struct worker_process *k, unsigned step, int64_t now)
         worker_process_flush(k);
 }
 
+bool worker_run_call(
+    struct worker_process *k, const struct worker_task *task, struct step_call *call)
+{
+    *call = (struct step_call){
+        .step = task->step, .deadline = deadline_after(k->received_at, task->time_left)};
+    return task->step < k->setup.step_count && find_input(k, &task->input, call);
+}
+
 bool worker_process_task(struct worker_process *k, const struct worker_task *task)
 {
-    struct worker_io *io = k->io;
-    int64_t now = io->work->now(io->work);
-    struct step_call call = {.step = task->step,
-        .deadline = deadline_after(k->received_at, task->time_left),
-        .cancelled = was_cancelled,
-        .cancelled_ctx = k};
-    if (task->step >= k->setup.step_count || !find_input(k, &task->input, &call))
+    struct step_call call;
+    if (task->more || worker_batch_open(k))
+        return worker_batch_task(k, task);
+    if (!worker_run_call(k, task, &call))
         return false;
+    call.cancelled = was_cancelled;
+    call.cancelled_ctx = k;
+    int64_t now = k->io->work->now(k->io->work);
     flush_before(k, task->step, now);
-    set_running(k, task->id);
+    worker_run_tell(k, task->id);
     call.output = worker_output_begin(k);
-    if (was_recalled(k)) {
-        skip(&call, "recalled", "it is not to be started");
-    } else if (was_cancelled(k)) {
-        skip(&call, "cancelled", "nobody waits for it any more");
-    } else if (now >= call.deadline) {
-        skip(&call, "expired", "its deadline passed before it could start");
-    } else {
+    if (worker_run_starts(k, task->id, &call, now)) {
         step_worker_call(k->steps, &call);
-        learn(k, task->step, call.wall_ns);
+        worker_run_learn(k, task->step, call.wall_ns);
     }
-    put_result(k, &call);
-    set_running(k, 0);
+    worker_run_put(k, &call);
+    worker_run_tell(k, 0);
     return true;
 }

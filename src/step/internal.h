@@ -97,9 +97,10 @@ struct weir_worker {
 struct step_worker {
     const struct step_set *set;
     const struct step_place *place;
-    struct arena arena;     /* the task's */
-    int64_t processor_last; /* the last reading of the thread's processor time */
-    int64_t processor_at;   /* when that was */
+    struct arena arena;       /* the task's */
+    int64_t processor_last;   /* the last reading of the thread's processor time */
+    int64_t processor_at;     /* when that was */
+    struct step_batch *batch; /* NULL before the first */
     struct weir_worker steps[];
 };
 
@@ -116,3 +117,19 @@ struct weir_task {
     enum step_outcome outcome;
     struct error error;
 };
+
+/* ---- A call in its parts ---- */
+
+/* When it began. */
+int64_t step_time_begin(struct step_worker *k);
+/* What passed since then, given to each of the calls in equal shares. */
+void step_time_end(
+    struct step_worker *k, struct step_call *const *calls, unsigned count, int64_t start);
+void step_task_init(
+    struct weir_task *t, struct weir_worker *w, struct step_call *c, struct arena *a);
+/* What became of it, from what `run` returned and what it was denied. */
+void step_task_judge(struct weir_task *t, int returned);
+int step_task_refuse(struct step_call *c, enum step_outcome outcome, const char *code,
+    const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+void step_batch_free(struct step_batch *b);

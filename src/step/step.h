@@ -100,3 +100,12 @@ struct step_call {
 
 /* Runs it to its end. */
 void step_worker_call(struct step_worker *k, struct step_call *call);
+
+/* Whether the step has code for several calls at once. */
+bool step_worker_batches(const struct step_worker *k, unsigned step);
+/* Runs them all, which are of one step, to their ends, by one run_batch; one by one if the step has
+ * none. Each has its own outcome. If the code says that all have failed it is called again with one
+ * half of them and then the other, down to each alone by `run`: at most 2 * count - 1 calls. What
+ * nobody waits for by then is not run again, and fails. A call's times are its share of the whole.
+ */
+void step_worker_call_batch(struct step_worker *k, struct step_call *const *calls, unsigned count);

@@ -84,13 +84,14 @@ void step_worker_free(struct step_worker *k)
         return;
     for (unsigned i = k->set->count; i > 0; i--)
         bring_down(&k->steps[i - 1]);
+    step_batch_free(k->batch);
     arena_release(&k->arena);
     mem_free(k);
 }
 
 /* ---- Time ---- */
 
-static int64_t begin_time(struct step_worker *k)
+int64_t step_time_begin(struct step_worker *k)
 {
     struct work *work = k->place->work;
     int64_t start = work->now(work);
@@ -101,26 +102,29 @@ static int64_t begin_time(struct step_worker *k)
     return start;
 }
 
-static void end_time(struct step_worker *k, struct step_call *c, int64_t start)
+void step_time_end(
+    struct step_worker *k, struct step_call *const *calls, unsigned count, int64_t start)
 {
     struct work *work = k->place->work;
     int64_t end = work->now(work);
-    c->wall_ns = end - start;
-    c->processor_ns = c->wall_ns;
-    if (c->wall_ns <= SURELY_BUSY_NS)
-        return;
-    int64_t reading = work->processor(work);
-    if (reading - k->processor_last < c->wall_ns)
-        c->processor_ns = reading - k->processor_last;
-    k->processor_last = reading;
-    k->processor_at = end;
+    int64_t wall = end - start;
+    int64_t processor = wall;
+    if (wall > SURELY_BUSY_NS) {
+        int64_t reading = work->processor(work);
+        if (reading - k->processor_last < wall)
+            processor = reading - k->processor_last;
+        k->processor_last = reading;
+        k->processor_at = end;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        calls[i]->wall_ns = wall / count;
+        calls[i]->processor_ns = processor / count;
+    }
 }
 
 /* ---- Calls ---- */
 
-static int refuse(struct step_call *c, enum step_outcome outcome, const char *code,
-    const char *format, ...) __attribute__((format(printf, 4, 5)));
-static int refuse(
+int step_task_refuse(
     struct step_call *c, enum step_outcome outcome, const char *code, const char *format, ...)
 {
     char sentence[ERROR_SENTENCE_MAX + 4]; /* what is too long is cut below */
@@ -142,37 +146,40 @@ static void judge_output(const struct weir_task *t, struct step_call *c)
     const struct output *o = &t->output;
     const char *name = t->worker->step->name;
     if (o->rc == -ENOMEM)
-        refuse(c, STEP_OUT_OF_MEMORY, "out-of-memory", "step '%s': no memory for its output", name);
+        step_task_refuse(
+            c, STEP_OUT_OF_MEMORY, "out-of-memory", "step '%s': no memory for its output", name);
     else if (o->rc)
-        refuse(c, STEP_FAILED, "output-too-large",
+        step_task_refuse(c, STEP_FAILED, "output-too-large",
             "step '%s': its output is longer than may be passed on; after %zu bytes there is no "
             "room for the rest",
             name, o->to->len);
     else if (o->mistake)
-        refuse(c, STEP_FAILED, "invalid-output",
+        step_task_refuse(c, STEP_FAILED, "invalid-output",
             "step '%s' did not write one JSON value: after %zu bytes of output it %s", name,
             o->to->len, output_mistake_text(o->mistake));
 }
 
-/* What became of it, from what it returned and what it was denied. */
-static void judge(struct weir_task *t, struct step_call *c, int returned)
+void step_task_judge(struct weir_task *t, int returned)
 {
+    struct step_call *c = t->call;
     const char *name = t->worker->step->name;
     if (t->unread.code == -ENOMEM) {
-        refuse(c, STEP_OUT_OF_MEMORY, "out-of-memory", "step '%s': no memory for its input", name);
+        step_task_refuse(
+            c, STEP_OUT_OF_MEMORY, "out-of-memory", "step '%s': no memory for its input", name);
     } else if (t->unread.code) {
-        refuse(c, STEP_REJECTED, "invalid-input", "step '%s': its input is no JSON: %s", name,
-            t->unread.sentence);
+        step_task_refuse(c, STEP_REJECTED, "invalid-input", "step '%s': its input is no JSON: %s",
+            name, t->unread.sentence);
     } else if (returned == 0) {
         output_finish(&t->output);
         judge_output(t, c);
     } else if (t->no_memory) {
-        refuse(c, STEP_OUT_OF_MEMORY, "out-of-memory", "step '%s': no memory for its work", name);
+        step_task_refuse(
+            c, STEP_OUT_OF_MEMORY, "out-of-memory", "step '%s': no memory for its work", name);
     } else if (t->said) {
         c->outcome = t->outcome;
         c->error = t->error;
     } else {
-        refuse(c, STEP_FAILED, "step-failed",
+        step_task_refuse(c, STEP_FAILED, "step-failed",
             "step '%s' failed and did not say why: its 'run' returned %d without weir_fail", name,
             returned);
     }
@@ -180,24 +187,29 @@ static void judge(struct weir_task *t, struct step_call *c, int returned)
         c->output->len = 0;
 }
 
+void step_task_init(
+    struct weir_task *t, struct weir_worker *w, struct step_call *c, struct arena *a)
+{
+    t->worker = w;
+    t->call = c;
+    t->arena = a;
+    t->input = NULL;
+    t->input_read = t->no_memory = t->said = false;
+    error_clear(&t->unread);
+    output_init(&t->output, c->output);
+    c->outcome = STEP_DONE;
+    error_clear(&c->error);
+}
+
 void step_worker_call(struct step_worker *k, struct step_call *call)
 {
     check(call->step < k->set->count, "a call of step %u where there are %u", call->step,
         k->set->count);
-    int64_t start = begin_time(k);
+    int64_t start = step_time_begin(k);
     struct weir_task t;
-    t.worker = &k->steps[call->step];
-    t.call = call;
-    t.arena = &k->arena;
-    t.input = NULL;
-    t.input_read = t.no_memory = t.said = false;
-    error_clear(&t.unread);
-    output_init(&t.output, call->output);
-    call->outcome = STEP_DONE;
-    error_clear(&call->error);
-
-    judge(&t, call, t.worker->step->code.run(&t));
+    step_task_init(&t, &k->steps[call->step], call, &k->arena);
+    step_task_judge(&t, t.worker->step->code.run(&t));
     json_free(t.input);
     arena_reset(&k->arena);
-    end_time(k, call, start);
+    step_time_end(k, &call, 1, start);
 }

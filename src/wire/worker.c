@@ -13,11 +13,14 @@
 
 /* The fixed parts of bodies. */
 #define TASK_SIZE   40
+#define TASK_MORE   21
 #define RESULT_SIZE 48
 #define LOG_SIZE    8
 #define ID_SIZE     8
 #define FORKED_SIZE 16
 #define ENDED_SIZE  24
+
+_Static_assert(sizeof(struct worker_control) <= WORKER_CONTROL_SIZE, "it is more than its page");
 
 /* ---- Numbers ---- */
 
@@ -88,6 +91,7 @@ static int append_task(struct bytes *out, const struct worker_task *task)
     put(fixed, 8, task->id);
     put(fixed + 8, 8, task->time_left > 0 ? (uint64_t)task->time_left : 0);
     put(fixed + 16, 4, task->step);
+    fixed[TASK_MORE] = task->more;
     struct span input = put_text(fixed + 20, fixed + 24, &task->input);
     return append(out, WORKER_TASK, (struct span){fixed, sizeof fixed}, input, (struct span){0});
 }
@@ -158,6 +162,14 @@ int worker_encode(struct bytes *out, const struct worker_frame *f)
     bug("a frame of kind %d cannot be written", f->kind);
 }
 
+void worker_encode_more(struct bytes *out, size_t at)
+{
+    check(at < out->len && out->len - at >= WORKER_HEAD_SIZE + TASK_SIZE &&
+              out->ptr[at + 4] == WORKER_TASK,
+        "there is no task at %zu", at);
+    out->ptr[at + WORKER_HEAD_SIZE + TASK_MORE] = 1;
+}
+
 /* ---- Reading ---- */
 
 /* Each reads a body: NULL, or what is wrong with it. */
@@ -195,7 +207,10 @@ static const char *read_task(struct worker_task *task, struct span body)
         return "its id is 0";
     if (task->time_left < 0)
         return "its time is negative";
-    if (!zeros(at + 21, 3))
+    if ((uint8_t)at[TASK_MORE] > 1)
+        return "more neither follow nor do not";
+    task->more = at[TASK_MORE];
+    if (!zeros(at + 22, 2))
         return "a reserved byte is not zero";
     return read_text(
         &task->input, at + 20, at + 24, (struct span){at + TASK_SIZE, body.len - TASK_SIZE});

@@ -38,6 +38,9 @@
 /* Inputs and outputs that are longer go through shared memory, where there is some. */
 #define WORKER_INLINE_MAX ((size_t)16 * 1024)
 
+/* Tasks that are to be run together. */
+#define WORKER_BATCH_MAX 64
+
 enum worker_kind {
     WORKER_SETUP = 1,
     WORKER_TASK,
@@ -63,6 +66,7 @@ struct worker_task {
     uint64_t id;
     uint32_t step;     /* its place in the set-up's list */
     int64_t time_left; /* until the deadline; INT64_MAX: none; less than 0 is written as 0 */
+    bool more;         /* the next frame is a TASK of the same step, to be run together with it */
     struct worker_text input;
 };
 
@@ -106,6 +110,8 @@ struct worker_frame {
 /* Appends the frame: 0, -ENOMEM, -ENOBUFS (and then `out` is as it was). */
 int worker_encode(struct bytes *out, const struct worker_frame *f)
     __attribute__((warn_unused_result));
+/* The TASK that was written at that place of `out` gets `more`. */
+void worker_encode_more(struct bytes *out, size_t at);
 /* Reads the frame at the beginning of `in`: how many bytes it has, and its parts, which borrow from
  * `in`; 0: it is not all there yet; -EBADMSG and a sentence: this is no frame. `e` may be NULL. */
 ssize_t worker_decode(struct worker_frame *f, struct span in, struct error *e)
@@ -160,4 +166,8 @@ struct worker_control {
      * "recalled"; 0: none. The worker writes `running` before it reads this, the server the other
      * way round, all in one order: so that one of them sees the other. */
     _Atomic uint64_t recalled;
+    uint64_t reserved[60];
+    /* The server: of each task of a batch that nobody waits for any more, at its id modulo
+     * WORKER_BATCH_MAX, the id. */
+    _Atomic uint64_t left[WORKER_BATCH_MAX];
 };

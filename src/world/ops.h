@@ -102,6 +102,7 @@ struct world {
     struct sched *sched;
     struct log *log;
     struct work *work; /* of its own thread */
+    uint64_t turn;
 };
 
 struct handle {

@@ -103,6 +103,11 @@ void world_random(struct world *w, void *buffer, size_t size)
     w->ops->random(w, buffer, size);
 }
 
+uint64_t world_turn(const struct world *w)
+{
+    return w->turn;
+}
+
 struct sched *world_sched(struct world *w)
 {
     return w->sched;

@@ -44,6 +44,9 @@ int world_sleep(struct world *w, int64_t span_ns) __attribute__((warn_unused_res
 /* Bytes that nobody can guess (in a simulation: that the seed decides). */
 void world_random(struct world *w, void *buffer, size_t size);
 
+/* Counts the turns of the loop: while it is the same, nothing from outside has been heard of. */
+uint64_t world_turn(const struct world *w);
+
 struct sched *world_sched(struct world *w);
 struct log *world_log(struct world *w);
 /* How many of the host's cores this process may use at once, by its affinity and by its cgroups'

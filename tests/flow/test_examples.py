@@ -14,6 +14,7 @@ from weir_process import WEIR, Weir, run
 
 TREE = pathlib.Path(os.environ.get("WEIR_TREE", "."))
 FIRST = TREE / "examples" / "first" / "weir.yaml"
+MIXED = TREE / "examples" / "mixed" / "weir.yaml"
 
 
 class Place:
@@ -64,10 +65,11 @@ def keeps_its_promises(place, page):
     return kept
 
 
-def test_the_first_example_does_what_its_page_says(place):
-    weir = place.serve(FIRST.read_text())
+@pytest.mark.parametrize("example", [FIRST, MIXED], ids=["first", "mixed"])
+def test_an_example_does_what_its_page_says(place, example):
+    weir = place.serve(example.read_text())
     try:
-        assert keeps_its_promises(place, (FIRST.parent / "README.md").read_text()) >= 10
+        assert keeps_its_promises(place, (example.parent / "README.md").read_text()) >= 10
         weir.stop()
     finally:
         weir.kill()
@@ -82,10 +84,12 @@ def test_the_front_page_says_what_is_true(place):
         weir.kill()
 
 
-def test_what_run_suggests_works(place):
-    weir = place.serve(FIRST.read_text())
+@pytest.mark.parametrize("example", [FIRST, MIXED], ids=["first", "mixed"])
+def test_what_run_suggests_works(place, example):
+    weir = place.serve(example.read_text())
     try:
-        lines = re.findall(r"^ {4}(curl .*?)(?: {2,}.*)?$", (TREE / "run").read_text(), re.M)
+        text = next(t for t in (TREE / "run").read_text().split("<<'TEXT'")[1:] if "examples/%s/" % example.parent.name in t)
+        lines = re.findall(r"^ {4}(curl .*?)(?: {2,}.*)?$", text.split("\nTEXT\n")[0], re.M)
         assert len(lines) >= 5
         for line in lines:
             said, status = place.sh(line)

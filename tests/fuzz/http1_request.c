@@ -1,9 +1,11 @@
 /*
  * http1_request.c: a stream of requests means the same however it is cut into pieces, every part of
  * it lies in what was shown (http1_feed.h sees to that), and what was understood can be written
- * and means the same again. The first byte says how it is cut.
+ * and means the same again. The first byte says how it is cut. Any field's value may be a deadline.
  */
 #include "../wire/http1_feed.h"
+
+#include "wire/deadline.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -39,6 +41,20 @@ static void write_head(struct bytes *out, const struct http1_head *head)
     check(rc == 0 && http1_write_head_end(out) == 0, "a head that was read cannot be written");
 }
 
+static void check_deadlines(const struct http1_head *head)
+{
+    for (unsigned i = 0; i < head->field_count; i++) {
+        char text[DEADLINE_TEXT_MAX];
+        int64_t ns = -1;
+        int64_t again = -1;
+        if (deadline_read(head->fields[i].value, &ns))
+            continue;
+        check(ns >= 0, "a deadline is negative");
+        check(deadline_read(deadline_write(text, ns), &again) == 0 && again >= 0 && again <= ns,
+            "a deadline grows on its way");
+    }
+}
+
 static void check_written(struct span stream)
 {
     struct http_field first_table[HTTP1_FIELDS_DEFAULT];
@@ -52,6 +68,7 @@ static void check_written(struct span stream)
     http1_init(&first, HTTP1_REQUEST, &limits, first_table);
     http1_init(&again, HTTP1_REQUEST, &limits, table);
     if (http1_next(&first, &stream, &data) == HTTP1_HEAD && first.head.minor == 1) {
+        check_deadlines(&first.head);
         write_head(&out, &first.head);
         struct span in = bytes_span(&out);
         check(http1_next(&again, &in, &data) == HTTP1_HEAD && in.len == 0,

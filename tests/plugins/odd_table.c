@@ -14,6 +14,14 @@ struct longer {
     int (*of_the_future)(void);
 };
 
+/* As it was before run_batch. */
+struct older {
+    const char *name;
+    int (*run)(struct weir_task *t);
+    int (*init)(struct weir_worker *w, void **state);
+    void (*teardown)(void *state);
+};
+
 #define IS_TWICE  1 /* two steps of one name */
 #define IS_NAME   2 /* a name that is none */
 #define IS_NO_RUN 3
@@ -21,6 +29,7 @@ struct longer {
 #define IS_SIZE   5 /* a size that is none */
 #define IS_NEWER  6 /* longer, and uses it */
 #define IS_LONGER 7 /* longer, and does not: fine */
+#define IS_OLDER  8 /* shorter, as the first ones were: fine */
 
 #if TABLE == IS_NEWER || TABLE == IS_LONGER
 #    if TABLE == IS_NEWER
@@ -33,6 +42,8 @@ static int future(void)
 #    endif
 static const struct longer steps[] = {
     {{.name = "one", .run = run}, NULL}, {{.name = "two", .run = run}, future}};
+#elif TABLE == IS_OLDER
+static const struct older steps[] = {{"one", run, NULL, NULL}, {"two", run, NULL, NULL}};
 #elif TABLE == IS_NAME
 static const struct weir_step steps[] = {{.name = "a step", .run = run}};
 #elif TABLE == IS_NO_RUN

@@ -184,7 +184,7 @@ static void judge(struct scene *s, unsigned which, const struct pool_call *c, in
     }
     s->failed++;
     bool clear = rc == -ETIMEDOUT || c->outcome == POOL_DIED || c->outcome == POOL_TIMEOUT ||
-                 c->outcome == POOL_UNAVAILABLE;
+                 c->outcome == POOL_UNAVAILABLE || c->outcome == POOL_OVERLOADED;
     sim_check(s->sim, clear, "call %u failed in a way that says nothing: outcome %d, error %d: %s",
         which, (int)c->outcome, -rc, c->error.sentence);
     sim_check(s->sim, began < CALM_NS || t->deed != WORK,

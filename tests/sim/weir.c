@@ -65,7 +65,11 @@ static struct scene *new_scene(struct sim *sim, struct crowd crowd)
 
 /* ---- Configurations ---- */
 
-#define LISTEN "listen: '*:80'\nadmin: '*:9900'\ntimeouts: {request: 1s, drain: 3s}\n"
+/* Calls of one node that hang, and others that do not, would wait for each other at its limit, and
+ * when each is answered is what is looked at. */
+#define LISTEN                                                              \
+    "listen: '*:80'\nadmin: '*:9900'\ntimeouts: {request: 1s, drain: 3s}\n" \
+    "client: {adaptive: false}\n"
 
 #define ROUTES                                                                            \
     "routes:\n"                                                                           \

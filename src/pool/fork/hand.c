@@ -22,7 +22,7 @@ static int turn(struct fork_hand *h)
         return fork_run(h, t);
     if (queue_closed(&h->base.hand.pool->queue))
         return 0;
-    return desk_hand_rest(&h->base, DEADLINE_NEVER);
+    return desk_hand_rest(&h->base, h->base.hand.until);
 }
 
 static int run_hand(void *arg)

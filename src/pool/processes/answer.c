@@ -41,6 +41,8 @@ int batch_answer(
         return loss_misbehaved(l, "answered a task that it was not to answer");
     if (find_output(p, &r->output, &output) != 0)
         return loss_misbehaved(l, "wrote an output that is not where it may be");
+    struct batch_group group = batch_group_at(b, b->answered);
+    bool first = b->answered == group.first;
     struct task *t = b->tasks[b->answered++];
     if (b->recalled && r->outcome == WORKER_FAILED && span_equal(r->code, SPAN("recalled"))) {
         if (t)
@@ -49,6 +51,7 @@ int batch_answer(
     }
     if (!t)
         return loss_misbehaved(l, "ran a task that had been recalled");
+    t->together = first && t->batch > 1 ? group.end - group.first : 0;
     b->starved |= r->outcome == WORKER_OUT_OF_MEMORY;
     result_settle(t, r, output, b->desk);
     give_back(b, p, r);

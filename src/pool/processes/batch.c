@@ -23,7 +23,8 @@ void batch_release(struct batch *b)
 }
 
 /* Large values may leave so much in shared memory; more is given back to the kernel. */
-#define SHARED_KEEP ((size_t)4 * 1024 * 1024)
+#define SHARED_KEEP     ((size_t)4 * 1024 * 1024)
+#define INPUT_ALIGNMENT ((size_t)64)
 
 /* ---- Filling ---- */
 
@@ -32,25 +33,31 @@ static bool is_large(const struct pool_process *p, const struct task *t)
     return p->shared && t->input.len > WORKER_INLINE_MAX;
 }
 
-/* Puts a large input where the worker sees it: it is the only one there. */
+static bool fits_in_shared(const struct batch *b, const struct pool_process *p, size_t len)
+{
+    size_t room = p->outputs - JSON_PARSE_PADDING;
+    return room >= b->shared_at && len <= room - b->shared_at;
+}
+
+/* Puts a large input where the worker sees it. */
 static int share_input(
     struct batch *b, struct pool_process *p, const struct task *t, struct worker_text *text)
 {
-    size_t room = p->outputs - WORKER_CONTROL_SIZE - JSON_PARSE_PADDING;
-    if (t->input.len > room)
+    if (!fits_in_shared(b, p, t->input.len))
         return -ENOBUFS;
-    size_t end = WORKER_CONTROL_SIZE + t->input.len + JSON_PARSE_PADDING;
+    size_t end = b->shared_at + t->input.len + JSON_PARSE_PADDING;
     int rc = shared_size(p->shared) < end ? shared_grow(p->shared, end) : 0;
     if (rc)
         return rc;
-    memcpy(shared_base(p->shared) + WORKER_CONTROL_SIZE, t->input.ptr, t->input.len);
-    b->longest = t->input.len;
-    *text =
-        (struct worker_text){.offset = WORKER_CONTROL_SIZE, .length = t->input.len, .shared = true};
+    memcpy(shared_base(p->shared) + b->shared_at, t->input.ptr, t->input.len);
+    *text = (struct worker_text){.offset = b->shared_at, .length = t->input.len, .shared = true};
+    b->shared_at = end + (INPUT_ALIGNMENT - end % INPUT_ALIGNMENT) % INPUT_ALIGNMENT;
+    b->longest = b->shared_at - WORKER_CONTROL_SIZE;
     return 0;
 }
 
-static int encode(struct batch *b, struct pool_process *p, const struct task *t, int64_t now)
+static int encode(
+    struct batch *b, struct pool_process *p, const struct task *t, int64_t now, bool joined)
 {
     struct worker_frame f = {
         .kind = WORKER_TASK,
@@ -58,18 +65,32 @@ static int encode(struct batch *b, struct pool_process *p, const struct task *t,
             .step = t->step,
             .time_left = t->deadline == DEADLINE_NEVER ? INT64_MAX : t->deadline - now},
     };
-    if (!is_large(p, t))
+    if (!is_large(p, t)) {
         f.task.input.inside = t->input;
-    else if (share_input(b, p, t, &f.task.input) != 0)
+    } else if (share_input(b, p, t, &f.task.input) != 0) {
+        if (joined) /* a long frame must be the only one */
+            return -ENOMEM;
         f.task.input = (struct worker_text){.inside = t->input};
+    }
     return worker_encode(&b->out, &f);
+}
+
+/* Whether the task is run together with the last that was added. */
+static bool joins(const struct batch *b, const struct task *t)
+{
+    if (b->count == 0)
+        return false;
+    unsigned first = b->group[b->count - 1];
+    return b->count - first < b->tasks[first]->batch && task_joins(b->tasks[first], t);
 }
 
 static void add(struct batch *b, struct pool_process *p, struct task *t, int64_t now)
 {
     if (!task_absorb(t, now, b->desk))
         return;
-    int rc = encode(b, p, t, now);
+    bool joined = joins(b, t);
+    size_t at = b->out.len;
+    int rc = encode(b, p, t, now, joined);
     if (rc) {
         task_fail(t, rc == -ENOBUFS ? POOL_TOO_LARGE : POOL_OUT_OF_MEMORY, b->desk,
             rc == -ENOBUFS ? "the input is longer than a worker process can be given"
@@ -77,30 +98,61 @@ static void add(struct batch *b, struct pool_process *p, struct task *t, int64_t
         return;
     }
     task_runs(t, now);
+    if (joined)
+        worker_encode_more(&b->out, b->last_at);
+    b->last_at = at;
+    b->group[b->count] = joined ? b->group[b->count - 1] : b->count;
     b->tasks[b->count++] = t;
+}
+
+/* Others go neither before it nor behind it, but for its group. */
+static bool is_alone(const struct pool_process *p, const struct task *t)
+{
+    return t->batch == 0 || is_large(p, t) || t->input.len > BATCH_BYTES_MAX / 2;
+}
+
+/* Whether the task may go with those that are there. */
+static bool goes_along(const struct batch *b, const struct pool_process *p, const struct task *t)
+{
+    if (b->count == 0)
+        return true;
+    if (!joins(b, t) && (b->alone || is_alone(p, t)))
+        return false;
+    return is_large(p, t) ? fits_in_shared(b, p, t->input.len)
+                          : b->out.len + t->input.len + 256 <= BATCH_BYTES_MAX;
+}
+
+static void empty(struct batch *b, struct pool_process *p)
+{
+    b->count = b->answered = 0;
+    b->written = b->starved = b->recalled = b->alone = false;
+    if (p->control)
+        atomic_store(&p->control->recalled, 0);
+    b->longest = 0;
+    b->shared_at = WORKER_CONTROL_SIZE;
+    bytes_reset(&b->out);
 }
 
 unsigned batch_fill(struct batch *b, struct pool_process *p, struct task **tasks, unsigned count)
 {
     int64_t now = world_now(b->world);
     unsigned used = 0;
-    b->count = b->answered = 0;
-    b->written = b->starved = b->recalled = false;
-    if (p->control)
-        atomic_store(&p->control->recalled, 0);
-    b->longest = 0;
-    bytes_reset(&b->out);
-    while (used < count && b->count < TAKE_MAX) {
-        struct task *t = tasks[used];
-        bool alone = is_large(p, t) || t->input.len > BATCH_BYTES_MAX / 2;
-        if (b->count > 0 && (alone || b->out.len + t->input.len + 256 > BATCH_BYTES_MAX))
-            break;
+    empty(b, p);
+    while (used < count && b->count < TAKE_MAX && goes_along(b, p, tasks[used])) {
+        struct task *t = tasks[used++];
+        bool alone = is_alone(p, t);
         add(b, p, t, now);
-        used++;
-        if (alone && b->count > 0)
-            break;
+        b->alone = b->alone || (alone && b->count == 1);
     }
     return used;
+}
+
+struct batch_group batch_group_at(const struct batch *b, unsigned place)
+{
+    struct batch_group g = {.first = b->group[place], .end = place + 1};
+    while (g.end < b->count && b->group[g.end] == g.first)
+        g.end++;
+    return g;
 }
 
 /* ---- Running ---- */

@@ -2,7 +2,8 @@
  * batch.h: tasks that a hand has given to its worker process at once, until the last is answered.
  *
  * The worker runs them one after another, in the order they were written, and answers in that
- * order. Their ids count up over the life of the hand.
+ * order. Their ids count up over the life of the hand. Those among them that join each other
+ * (task_joins) are a *group*, which it runs together, and which shares its fate.
  */
 #pragma once
 
@@ -18,10 +19,14 @@ struct batch {
     struct world *world;
     unsigned hand;                /* its index */
     struct task *tasks[TAKE_MAX]; /* NULL: it was recalled, and is back in the queue */
+    unsigned group[TAKE_MAX];     /* of each task: where the first of its group is */
     unsigned count;
     unsigned answered;
     uint64_t first_id;
     struct bytes out;
+    size_t last_at;   /* where in it the last frame is */
+    size_t shared_at; /* where the next large input goes */
+    bool alone;       /* it began with one that others must not follow, but for its group */
     bool written;
     bool recalled;    /* some were, because one takes long */
     bool starved;     /* a step had no memory: the worker is better replaced */

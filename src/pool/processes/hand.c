@@ -87,7 +87,9 @@ static int turn(struct process_hand *h)
     unsigned count = desk_hand_take(&h->base, h->taken, TAKE_MAX);
     if (count > 0)
         return serve(h, count);
-    return queue_closed(&h->base.hand.pool->queue) ? 0 : desk_hand_rest(&h->base, until);
+    if (queue_closed(&h->base.hand.pool->queue))
+        return 0;
+    return desk_hand_rest(&h->base, deadline_sooner(until, h->base.hand.until));
 }
 
 static int work(struct process_hand *h)

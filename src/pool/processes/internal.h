@@ -22,6 +22,12 @@ int loss_misbehaved(struct loss *l, const char *format, ...) __attribute__((form
 /* Its channel has ended: why is seen from its own end, for which this waits a little. */
 int loss_ended(struct batch *b, struct pool_process *p, struct loss *l);
 
+/* The group of the task at that place: where it begins, and where it has ended. */
+struct batch_group {
+    unsigned first, end;
+};
+struct batch_group batch_group_at(const struct batch *b, unsigned place);
+
 /* A frame that came: 0, or the loss that it is. */
 int batch_answer(struct batch *b, struct pool_process *p, const struct worker_frame *f,
     struct loss *l) __attribute__((warn_unused_result));

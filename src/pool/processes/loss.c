@@ -4,6 +4,10 @@
  * The task that ran shares its worker's fate: it fails, or is tried again if it may be. Those that
  * were answered are answered. Those that were behind it had not begun, and go back into the queue.
  * Those before it had run, but their results are lost: they fail, or run again if they may.
+ *
+ * Of a group that ran together nobody knows which task it was. One bad input must not fail the
+ * others: once, each goes back into the queue to be run alone, and only the one that kills again is
+ * to blame.
  */
 #include "pool/processes/internal.h"
 
@@ -90,18 +94,36 @@ static int look_at_memory(struct batch *b, struct pool_process *p, struct loss *
     return 0;
 }
 
-static int look_at_caller(struct batch *b, struct pool_process *p, struct loss *l)
+/* Tells the worker which of the group nobody waits for any more. Whether that is all of them. */
+static bool tell_left(struct batch *b, struct pool_process *p, struct batch_group g)
+{
+    bool all = true;
+    for (unsigned i = g.first; i < g.end; i++) {
+        const struct task *t = b->tasks[i];
+        bool left = i < b->answered || !t ||
+                    atomic_load_explicit(&t->state, memory_order_acquire) == TASK_LEFT;
+        uint64_t id = b->first_id + i;
+        all = all && left;
+        if (!left || !p->control)
+            continue;
+        if (g.end - g.first == 1)
+            atomic_store_explicit(&p->control->cancelled, id, memory_order_relaxed);
+        else
+            atomic_store_explicit(
+                &p->control->left[id % WORKER_BATCH_MAX], id, memory_order_relaxed);
+    }
+    return all;
+}
+
+static int look_at_callers(struct batch *b, struct pool_process *p, struct loss *l)
 {
     unsigned running;
     says_running(b, p, &running);
-    const struct task *t = b->tasks[running];
-    if (!t || atomic_load_explicit(&t->state, memory_order_acquire) != TASK_LEFT)
+    if (!b->tasks[running] || !tell_left(b, p, batch_group_at(b, running)))
         return 0;
     if (b->pool->conf->on_cancel == CONF_KILL || queue_closed(&b->pool->queue))
         return loss_say(
             l, RESTART_CANCELLED, POOL_CANCELLED, "ran a task that nobody waits for any more");
-    if (p->control)
-        atomic_store_explicit(&p->control->cancelled, b->first_id + running, memory_order_relaxed);
     return 0;
 }
 
@@ -110,14 +132,17 @@ static int look_at_caller(struct batch *b, struct pool_process *p, struct loss *
 static void recall(struct batch *b, struct pool_process *p)
 {
     unsigned running;
-    if (b->recalled || !says_running(b, p, &running) || running + 1 == b->count)
+    if (b->recalled || !says_running(b, p, &running))
+        return;
+    struct batch_group g = batch_group_at(b, running);
+    if (g.end == b->count)
         return;
     b->recalled = true;
-    uint64_t id = b->first_id + running;
-    atomic_store(&p->control->recalled, id + 1);
-    if (atomic_load(&p->control->running) != id)
+    atomic_store(&p->control->recalled, b->first_id + g.end);
+    uint64_t id = atomic_load(&p->control->running);
+    if (id < b->first_id + g.first || id >= b->first_id + g.end)
         return;
-    for (unsigned i = running + 1; i < b->count; i++) {
+    for (unsigned i = g.end; i < b->count; i++) {
         task_put_back(b->tasks[i], b->desk);
         b->tasks[i] = NULL;
     }
@@ -138,7 +163,7 @@ int batch_look(struct batch *b, struct pool_process *p, int64_t now, struct loss
     if (now - b->progress >= LOOK_EVERY_NS / 2)
         recall(b, p);
     int rc = look_at_memory(b, p, l);
-    return rc ? rc : look_at_caller(b, p, l);
+    return rc ? rc : look_at_callers(b, p, l);
 }
 
 /* ---- What becomes of its tasks ---- */
@@ -161,28 +186,37 @@ static void lose_result(
 }
 
 static void log_loss(
-    struct batch *b, struct pool_process *p, const struct task *t, const struct loss *l)
+    struct batch *b, struct pool_process *p, unsigned running, const struct loss *l)
 {
-    log_warn(pool_log(b->pool), "pool '%s': worker %d %s, in step '%s' of %s%s",
+    const struct task *t = b->tasks[running];
+    struct batch_group g = batch_group_at(b, running);
+    char together[48] = "";
+    if (g.end - g.first > 1)
+        snprintf(together, sizeof(together), " and %u others together", g.end - g.first - 1);
+    log_warn(pool_log(b->pool), "pool '%s': worker %d %s, in step '%s' of %s%s%s",
         b->pool->conf->name, p->pid, l->how, t ? b->pool->specs[t->step].name : "none",
-        t && t->name[0] ? t->name : "a request without a name", words_before(&p->words));
+        t && t->name[0] ? t->name : "a request without a name", together, words_before(&p->words));
 }
 
 void batch_lost(struct batch *b, struct pool_process *p, const struct loss *l)
 {
     unsigned running;
     bool blame = says_running(b, p, &running) || b->written;
+    struct batch_group g = batch_group_at(b, running);
     pool_process_kill(p); /* before another runs what it may be running */
-    log_loss(b, p, b->tasks[running], l);
+    log_loss(b, p, running, l);
     for (unsigned i = b->answered; i < b->count; i++) {
-        if (!b->tasks[i])
+        struct task *t = b->tasks[i];
+        if (!t)
             continue;
-        if (blame && i < running)
-            lose_result(b, p, b->tasks[i], l);
+        if (blame && i >= g.first && i < g.end && g.end - g.first > 1)
+            task_batch_lost(t, b->desk);
+        else if (blame && i < running)
+            lose_result(b, p, t, l);
         else if (blame && i == running)
-            lose(b, p, b->tasks[i], l);
+            lose(b, p, t, l);
         else
-            task_put_back(b->tasks[i], b->desk);
+            task_put_back(t, b->desk);
     }
     b->answered = b->count;
 }

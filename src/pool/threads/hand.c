@@ -7,16 +7,13 @@
  * desk is told that it is stuck, and nothing that the thread may touch is freed.
  */
 #include "pool/start.h"
+#include "pool/threads/run.h"
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "coro/group.h"
-#include "data/json.h"
 
 #include <errno.h>
-
-/* An input's buffer that is larger is given back after the task. */
-#define INPUT_KEPT_MAX ((size_t)256 * 1024)
 
 struct thread_hand {
     struct hand hand;
@@ -24,7 +21,7 @@ struct thread_hand {
     struct companion *companion; /* for the coroutine */
     struct companion *self;      /* the same, for who wakes it: set before it is ever idle */
     struct worker_start start;
-    struct bytes input; /* a copy, since the caller may go while the step runs */
+    struct thread_run run;
     struct message ended;
 };
 
@@ -48,43 +45,14 @@ static void wake(struct hand *hand, struct pool_desk *from)
     companion_wake(container_of(hand, struct thread_hand, hand)->self);
 }
 
-static int copy_input(struct thread_hand *h, const struct task *t)
-{
-    bytes_reset(&h->input);
-    int rc = bytes_reserve(&h->input, t->input.len + JSON_PARSE_PADDING);
-    return rc ? rc : bytes_append_span(&h->input, t->input);
-}
-
-static void run_task(struct thread_hand *h, struct task *t, int64_t now)
-{
-    if (!task_absorb(t, now, NULL))
-        return;
-    if (copy_input(h, t) != 0) {
-        task_fail(t, POOL_OUT_OF_MEMORY, NULL, "there was no memory for the input");
-        return;
-    }
-    task_runs(t, now);
-    struct step_call call = {.step = t->step,
-        .input = bytes_span(&h->input),
-        .input_in_place = h->input.ptr,
-        .deadline = t->deadline,
-        .cancelled = task_cancelled,
-        .cancelled_ctx = t,
-        .output = &t->output};
-    step_worker_call(h->start.worker, &call);
-    task_called(t, &call, NULL);
-    if (h->input.size > INPUT_KEPT_MAX)
-        bytes_release(&h->input);
-}
-
 /* Those taken at once. If that takes longer than was thought, the rest is for others, too. */
 static void run_tasks(struct thread_hand *h, struct task **tasks, unsigned count, int64_t began)
 {
     struct work *work = h->start.place.work;
     int64_t now = began;
     unsigned i = 0;
-    for (; i < count && now - began <= 2 * TAKE_BUDGET_NS; i++) {
-        run_task(h, tasks[i], now);
+    while (i < count && now - began <= 2 * TAKE_BUDGET_NS) {
+        i += thread_run_first(&h->run, h->start.worker, tasks + i, count - i, now);
         now = work->now(work);
     }
     for (; i < count; i++)
@@ -101,7 +69,7 @@ static void take_tasks(struct thread_hand *h)
         unsigned count = queue_take(q, &h->hand, tasks, TAKE_MAX, now);
         if (count > 0)
             run_tasks(h, tasks, count, now);
-        else if (queue_closed(q) || companion_park(h->self, DEADLINE_NEVER) == -ECANCELED)
+        else if (queue_closed(q) || companion_park(h->self, h->hand.until) == -ECANCELED)
             break;
     }
     queue_away(q, &h->hand, NULL);
@@ -121,7 +89,7 @@ static void run_hand(struct companion *self, void *arg)
         pool_worker_down(p, NULL, RESTARTS);
         step_worker_free(h->start.worker);
     }
-    bytes_release(&h->input);
+    thread_run_release(&h->run);
     world_post(h->start.world, &h->ended);
 }
 
@@ -143,7 +111,7 @@ static void init_hand(struct threads *all, unsigned index)
     h->all = all;
     h->ended.deliver = hand_ended;
     worker_start_init(&h->start, all->pool, all->desk);
-    bytes_init(&h->input, all->pool->conf->value + JSON_PARSE_PADDING);
+    thread_run_init(&h->run, all->pool);
 }
 
 static void start_companions(struct threads *all)

@@ -180,6 +180,14 @@ static int run(struct weir_task *t)
     return 0;
 }
 
+/* What kills its worker takes the others with it. */
+static int run_batch(struct weir_task *const *tasks, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        (void)run(tasks[i]);
+    return 0;
+}
+
 /* The option "init" is a way too: an init that crashes, or hangs; or it is "fail". */
 static int init(struct weir_worker *w, void **state)
 {
@@ -195,4 +203,5 @@ static int init(struct weir_worker *w, void **state)
     return 0;
 }
 
-const struct weir_step step_crash = {.name = "crash", .run = run, .init = init};
+const struct weir_step step_crash = {
+    .name = "crash", .run = run, .init = init, .run_batch = run_batch};

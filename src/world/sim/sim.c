@@ -150,6 +150,7 @@ static void run_one(struct sim *sim)
 {
     struct sim_world *w = choose_active(sim);
     sim->running = w;
+    w->world.turn++;
     sched_run_one(w->world.sched);
     sim->running = NULL;
     if (w->dead)

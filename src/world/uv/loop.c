@@ -47,6 +47,7 @@ static void begin_turn(struct uv_world *w)
     if (w->in_turn)
         return;
     w->in_turn = true;
+    w->world.turn++;
     int64_t began = read_clock(w);
     if (w->watchdog)
         watchdog_turn_begins(w->watchdog, began);

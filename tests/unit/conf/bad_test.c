@@ -108,7 +108,8 @@ static const struct {
      "- route: x\n"
      "- route: GET",
         "weir.yaml:2:3: routes[0]: found 'GET /x', expected a map with any of the keys "
-        "'route', 'name', 'deadline', 'body', 'order', 'nodes', 'reply', 'status' or "
+        "'route', 'name', 'deadline', 'body', 'order', 'dispatch', 'priority', "
+        "'max_in_flight', 'nodes', 'reply', 'status' or "
         "'headers'\n"
         "weir.yaml:3:3: routes[1]: the key 'route' is missing, expected one such as "
         "'route: GET /hello/{name}'\n"

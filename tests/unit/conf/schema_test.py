@@ -57,6 +57,10 @@ GOOD = [
     "c: {step: burn, options: }, d: {plugin: '${X:-x}', pool: '${X:-cpu}'}}\n"
     "routes: [{route: /x, nodes: {a: {step: a}, b: {step: echo, input: {a: $body}, pool: default}, "
     "c: {step: '${X:-echo}', input: null, optional: true, default: 1}}}]",
+    "client: {adaptive: false, waiting: 0, send_deadline: true}\nsteps: {a: {step: burn, batch: {max: 4096, wait: 1s}}, "
+    "b: {step: burn, batch: }, c: {step: burn, batch: {wait: 0}}}\n"
+    "routes: [{route: /x, dispatch: fanout, priority: -2, max_in_flight: 1, nodes: {a: {http: {url: 'http://x', send_deadline: true}}}}, "
+    "{route: /y, dispatch: '${X:-fused}', priority: '${X:-2}', max_in_flight: 0}]",
     "limits: {fields: '${X:-5}', body: '${X:-1MiB}'}\nlog: {level: '${X:-info}', access: '${X:-true}'}",
 ]
 
@@ -73,6 +77,11 @@ BAD = [
     "routes: [{route: /x, nodes: {a: {step: a b}}}]", "routes: [{route: /x, nodes: {a: {step: echo, sleep: 1s}}}]",
     "routes: [{route: /x, nodes: {a: {sleep: 1s, input: 1}}}]", "routes: [{route: /x, nodes: {a: {sleep: 1s, pool: default}}}]",
     "routes: [{route: /x, nodes: {a: {input: 1}}}]",
+    "client: {adaptive: 1}", "client: {waiting: -1}", "client: {send_deadline: yes}", "steps: {a: {step: burn, batch: 5}}",
+    "steps: {a: {step: burn, batch: {max: 0}}}", "steps: {a: {step: burn, batch: {wait: 5}}}", "steps: {a: {step: burn, batch: {size: 5}}}",
+    "routes: [{route: /x, dispatch: fuse}]", "routes: [{route: /x, priority: 3}]", "routes: [{route: /x, priority: -3}]",
+    "routes: [{route: /x, priority: 1.5}]", "routes: [{route: /x, priority: '1'}]", "routes: [{route: /x, max_in_flight: -1}]",
+    "routes: [{route: /x, nodes: {a: {http: {url: 'http://x', send_deadline: 1}}}}]",
     "lisen: 1", "[]", "5", "listen: []", "listen: localhost:80", "listen: 70000", "listen: {backlog: 5}",
     "listen: {address: 1, x: 2}", "listen: {address: 1, backlog: 0}", "listen: true", "admin: no", "admin: false",
     "admin: [1]", "threads: 0", "threads: 257", "threads: many", "threads: '4'", "date: yes", "date: 1", "date: 'true'",
@@ -127,7 +136,7 @@ class SchemaTest(unittest.TestCase):
 
     def test_every_key_is_described(self):
         parts = [self.schema] + [d for d in self.schema["$defs"].values() if "properties" in d]
-        self.assertEqual(len(parts), 13)
+        self.assertEqual(len(parts), 14)
         for part in parts:
             for name, key in part["properties"].items():
                 with self.subTest(name):

@@ -74,7 +74,7 @@ static const struct {
         "weir.yaml:4:3: steps.none: found neither 'plugin' nor 'step', expected the "
         "file that has it, or the name of a built-in step\n"
         "weir.yaml:5:9: steps.empty: found nothing, expected a map with any of the "
-        "keys 'plugin', 'step', 'pool', 'retry' or 'options'\n"
+        "keys 'plugin', 'step', 'pool', 'retry', 'options' or 'batch'\n"
         "weir.yaml:6:18: steps.more.plugin: found '5', expected the path of a file; "
         "put it in quotes\n"
         "weir.yaml:6:27: steps.more.step: found 'a b', expected a name: at most 63 "

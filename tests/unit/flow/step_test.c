@@ -61,7 +61,8 @@ static const struct row table[] = {
         "\"" HUNDRED HUNDRED HUNDRED "\"", 413, "...node 's': the input of step 'echo' has",
         "input-too-large"},
     /* One worker, two that wait; the fourth is one too many. */
-    {"nodes: {a: {step: burn, pool: cpu}, b: {step: burn, pool: cpu}, c: {step: burn, pool: cpu}, "
+    {"dispatch: fanout\n    nodes: {a: {step: burn, pool: cpu}, b: {step: burn, pool: cpu}, c: "
+     "{step: burn, pool: cpu}, "
      "d: {step: burn, pool: cpu}, e: {step: burn, pool: cpu}}",
         "{\"ms\":20}", 503, "...the pool's queue is full", "overloaded"},
 };
@@ -120,8 +121,8 @@ static void test_time_is_accounted_for(void **state)
 {
     struct weir weir;
     with_weir(&weir,
-        "  - route: POST /t\n    nodes: {a: {step: burn, pool: cpu}, b: {step: burn, pool: cpu}, "
-        "c: "
+        "  - route: POST /t\n    dispatch: fanout\n    nodes: {a: {step: burn, pool: cpu}, b: "
+        "{step: burn, pool: cpu}, c: "
         "{sleep: 70ms}}\n",
         ask_how_long);
 }
@@ -172,8 +173,8 @@ static int ask_without_memory(struct world *w, struct weir *weir)
         check(told.status == 200 || told.status == 503, "%d %s", told.status, told.body);
         refused += told.status == 503;
     }
-    check(
-        told.status == 200 && strcmp(told.body, "{\"a\":{\"x\":[1,\"two\"]},\"b\":[\"two\"]}") == 0,
+    check(told.status == 200 &&
+              strcmp(told.body, "{\"a\":{\"x\":[1,\"two\"]},\"c\":[1],\"b\":[\"two\"]}") == 0,
         "%d %s", told.status, told.body);
     must(refused > 5);
     return 0;
@@ -185,8 +186,9 @@ static void test_memory_may_run_out_anywhere(void **state)
     struct weir weir;
     with_weir(&weir,
         "  - route: POST /a\n"
-        "    nodes: {a: {step: echo, pool: here}, b: {step: echo, pool: here, input: "
-        "['$node.a.x[1]']}}\n",
+        "    dispatch: inline\n"
+        "    nodes: {a: {step: echo, pool: here}, c: {step: echo, pool: here, input: "
+        "['$body.x[0]']}, b: {step: echo, pool: here, input: ['$node.a.x[1]']}}\n",
         ask_without_memory);
 }
 

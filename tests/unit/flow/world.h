@@ -43,6 +43,7 @@ struct weir {
     struct http_server *server;
     struct pools *pools;
     struct pool_desk *desk;
+    struct flow_locals *locals;
     struct observed observed;
     uint64_t fail_nth;  /* this allocation of a flow that does not wait fails; 0: none */
     bool failed;        /* it did */
@@ -194,6 +195,7 @@ static inline void handle_weir(void *ctx, struct http_request *r)
     const struct flow_context context = {.world = weir->world,
         .client = weir->client,
         .desk = weir->desk,
+        .locals = weir->locals,
         .observe = observe_node,
         .observe_ctx = weir};
     weir->under_way++;
@@ -246,6 +248,7 @@ struct told {
     char body[8192];
     char problem[64]; /* its type, if the body is one */
     char timing[160]; /* Server-Timing */
+    int retry_after;  /* seconds; 0: it does not say */
     int64_t ms;
 };
 
@@ -283,6 +286,10 @@ static inline int try_ask(struct world *w, const char *method, const char *targe
             http_field_find(answer.head->fields, answer.head->field_count, "content-type");
         const struct http_field *timing =
             http_field_find(answer.head->fields, answer.head->field_count, "server-timing");
+        const struct http_field *retry =
+            http_field_find(answer.head->fields, answer.head->field_count, "retry-after");
+        if (retry)
+            must(sscanf(retry->value.ptr, "%d", &told->retry_after) == 1);
         if (timing)
             snprintf(told->timing, sizeof told->timing, "%.*s", SPAN_ARG(timing->value));
         told->ms = (world_now(w) - began) / NS_PER_MS;
@@ -315,15 +322,16 @@ static inline int client_main(struct world *w, void *arg)
 
 /* ---- All of them ---- */
 
-static inline void build(struct weir *weir, const char *routes)
+static inline void build(struct weir *weir, const char *head, const char *routes)
 {
     char text[8192];
     static const uint64_t seed[2] = {1, 2};
     struct error refused;
     snprintf(text, sizeof text,
-        "pools: {cpu: {size: 1, queue: 2}, here: {kind: inline}, small: {size: 1, value: 1KiB}}\n"
+        "%spools: {cpu: {size: 1, queue: 2}, here: {kind: inline}, small: {size: 1, value: 1KiB}, "
+        "two: {size: 2}}\n"
         "routes:\n%s",
-        routes);
+        head, routes);
     weir->c = configure(text);
     assert_int_equal(
         pools_new(&weir->pools,
@@ -342,15 +350,18 @@ static inline void build(struct weir *weir, const char *routes)
                              weir->flows[i], &other, &e),
             0);
     }
+    assert_int_equal(flow_locals_new(&weir->locals, (const struct flow *const *)weir->flows,
+                         weir->flow_count, &conf_config(weir->c.conf)->client, NULL, 0),
+        0);
 }
 
-/* Runs `ask` as the client of a weir with these routes. */
-static inline void with_weir(
-    struct weir *weir, const char *routes, int (*ask_it)(struct world *w, struct weir *weir))
+/* Runs `ask` as the client of a weir with these routes, and what else is in `head`. */
+static inline void with_weir_and(struct weir *weir, const char *head, const char *routes,
+    int (*ask_it)(struct world *w, struct weir *weir))
 {
     struct universe u = open_default();
     *weir = (struct weir){.sim = u.sim, .ask = ask_it};
-    build(weir, routes);
+    build(weir, head, routes);
     struct sim_process *server = start(u.here, weir_main, weir);
     struct sim_process *upstream = start(u.there, upstream_main, weir);
     struct sim_process *client = start(u.there, client_main, weir);
@@ -361,8 +372,15 @@ static inline void with_weir(
     assert_int_equal(sim_process_end(upstream).result, 0);
     sim_close(u.sim);
     router_free(weir->router);
+    flow_locals_free(weir->locals);
     for (unsigned i = 0; i < weir->flow_count; i++)
         flow_free(weir->flows[i]);
     pools_free(weir->pools);
     unconfigure(&weir->c);
+}
+
+static inline void with_weir(
+    struct weir *weir, const char *routes, int (*ask_it)(struct world *w, struct weir *weir))
+{
+    with_weir_and(weir, "", routes, ask_it);
 }

@@ -24,6 +24,7 @@ struct scene {
     struct conf_step *steps;
     unsigned step_count;
     struct conf_route route;
+    enum conf_dispatch dispatch;
     struct config config;
     unsigned desks; /* 0: one */
     struct meter *meter;
@@ -57,7 +58,8 @@ static inline void scene_add(struct scene *s, const char *step)
 /* The world may be NULL: then there is no desk. */
 static inline int scene_make(struct scene *s, struct world *world, struct error *e)
 {
-    s->route = (struct conf_route){.nodes = s->nodes, .node_count = s->node_count};
+    s->route = (struct conf_route){
+        .nodes = s->nodes, .node_count = s->node_count, .dispatch = s->dispatch};
     s->config = (struct config){.pools = &s->conf,
         .pool_count = 1,
         .steps = s->steps,

@@ -1,5 +1,6 @@
 /*
- * The queue alone: what comes in which order, how many at once, and who is woken.
+ * The queue alone: what comes in which order, how many at once, who is woken, and who is refused.
+ * What order.c, gather.c and admission.c decide has tests of its own.
  */
 #include "../check.h"
 
@@ -11,6 +12,14 @@
 #define HANDS 4
 
 static struct step_cost costs[3];
+
+/* 0: as if it had never run. */
+static void set_cost(unsigned step, int64_t ns)
+{
+    memset(&costs[step], 0, sizeof(costs[step]));
+    if (ns > 0)
+        cost_note(&costs[step], 0, ns);
+}
 static struct queue q;
 static struct hand hands[HANDS];
 static unsigned woken[HANDS];
@@ -26,7 +35,7 @@ static void wake(struct hand *h, struct pool_desk *from)
 static int setup(void **state)
 {
     for (unsigned i = 0; i < 3; i++)
-        atomic_store(&costs[i].wall_ns, 0);
+        set_cost(i, 0);
     for (unsigned i = 0; i < HANDS; i++) {
         hands[i] = (struct hand){.index = i, .wake = wake};
         list_init(&hands[i].idle);
@@ -42,14 +51,15 @@ static int teardown(void **state)
 }
 
 /* With one holder: the queue. */
-static struct task *task(uint64_t id, int64_t deadline)
+static struct task *task(uint64_t id, int64_t deadline_s)
 {
     struct task *t = mem_zalloc(sizeof(*t));
     assert_non_null(t);
     t->id = id;
-    t->deadline = deadline;
+    t->deadline = deadline_s == DEADLINE_NEVER ? DEADLINE_NEVER : deadline_s * NS_PER_S;
     atomic_store(&t->holders, 1);
     t->output.base = t->small;
+    t->batch = 1;
     return t;
 }
 
@@ -128,7 +138,7 @@ static void putting_back_needs_no_memory(void **state)
 {
     static struct task *held[HANDS][TAKE_MAX];
     unsigned counts[HANDS];
-    atomic_store(&costs[0].wall_ns, 1);
+    set_cost(0, 1);
     for (uint64_t i = 1; i <= 128; i++)
         put(task(i, 1000));
     for (unsigned i = 0; i < HANDS; i++) {
@@ -244,7 +254,7 @@ static void what_was_never_measured_goes_alone(void **state)
 
 static void cheap_tasks_go_together_up_to_a_fair_share(void **state)
 {
-    atomic_store(&costs[0].wall_ns, 100);
+    set_cost(0, 100);
     put_many(100, 0);
     assert_int_equal(take(TAKE_MAX), 25);
     assert_int_equal(take(TAKE_MAX), 19);
@@ -257,17 +267,17 @@ static void cheap_tasks_go_together_up_to_a_fair_share(void **state)
 
 static void no_more_than_a_budget_goes_together(void **state)
 {
-    atomic_store(&costs[1].wall_ns, TAKE_BUDGET_NS / 10);
+    set_cost(1, TAKE_BUDGET_NS / 10);
     put_many(100, 1);
     assert_int_equal(take(TAKE_MAX), 10);
-    atomic_store(&costs[1].wall_ns, TAKE_BUDGET_NS * 3);
+    set_cost(1, TAKE_BUDGET_NS * 3);
     assert_int_equal(take(TAKE_MAX), 1);
 }
 
 static void a_dear_task_does_not_go_behind_a_cheap_one(void **state)
 {
-    atomic_store(&costs[0].wall_ns, 100);
-    atomic_store(&costs[1].wall_ns, TAKE_BUDGET_NS);
+    set_cost(0, TAKE_BUDGET_NS / 5);
+    set_cost(1, TAKE_BUDGET_NS);
     for (unsigned i = 0; i < 8; i++) {
         put_many(2, 0);
         put_many(1, 1);
@@ -276,6 +286,251 @@ static void a_dear_task_does_not_go_behind_a_cheap_one(void **state)
     assert_int_equal(take(TAKE_MAX), 2);
     assert_int_equal(take(TAKE_MAX), 1);
     assert_int_equal(take(TAKE_MAX), 2);
+}
+
+/* ---- Several as one ---- */
+
+static struct task *fuse(uint64_t first, unsigned count, int64_t deadline_s)
+{
+    struct task *head = NULL;
+    for (unsigned i = count; i-- > 0;) {
+        struct task *t = task(first + i, deadline_s);
+        t->fused = head;
+        head = t;
+    }
+    return head;
+}
+
+static void expect(unsigned count, const uint64_t *ids)
+{
+    for (unsigned i = 0; i < count; i++) {
+        assert_int_equal(got[i]->id, ids[i]);
+        assert_null(got[i]->fused);
+        assert_null(got[i]->leader);
+    }
+}
+
+static void free_got(unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        task_free(got[i]);
+}
+
+static void fused_tasks_go_to_one_hand_in_their_order(void **state)
+{
+    set_cost(0, 10 * TAKE_BUDGET_NS);
+    become_idle(1);
+    become_idle(2);
+    put(task(1, 50));
+    put(fuse(10, 3, 20));
+    assert_int_equal(woken[1] + woken[2], 2);
+    assert_int_equal(atomic_load(&q.length), 4);
+    assert_int_equal(queue_take(&q, &hands[0], got, TAKE_MAX, 0), 3);
+    expect(3, (const uint64_t[]){10, 11, 12});
+    /* Each comes back for itself, to where they were. */
+    assert_int_equal(queue_put_back(&q, got[2], NULL), 0);
+    assert_int_equal(queue_put_back(&q, got[1], NULL), 0);
+    task_free(got[0]);
+    assert_int_equal(take(TAKE_MAX), 1);
+    assert_int_equal(take(TAKE_MAX), 1);
+    assert_int_equal(next(), 1);
+}
+
+static void of_fused_tasks_each_may_leave(void **state)
+{
+    struct task *all = fuse(10, 4, 20);
+    struct task *second = all->fused;
+    struct task *third = second->fused;
+    put(all);
+    assert_true(queue_remove(&q, third));
+    assert_true(queue_remove(&q, all));
+    assert_false(queue_remove(&q, all));
+    assert_int_equal(atomic_load(&q.length), 2);
+    assert_int_equal(queue_take(&q, &hands[0], got, TAKE_MAX, 0), 2);
+    expect(2, (const uint64_t[]){11, 13});
+    free_got(2);
+    task_free(all);
+    task_free(third);
+    assert_int_equal(next(), 0);
+}
+
+static void a_hand_that_takes_one_takes_the_first_of_them(void **state)
+{
+    become_idle(1);
+    become_idle(2);
+    put(fuse(10, 3, 20));
+    assert_int_equal(woken[2], 1);
+    assert_int_equal(next(), 10);
+    /* The rest is for others. */
+    assert_int_equal(woken[1], 1);
+    assert_int_equal(next(), 11);
+    assert_int_equal(next(), 12);
+    assert_int_equal(next(), 0);
+}
+
+static void fused_tasks_that_do_not_fit_are_all_refused(void **state)
+{
+    put_many(126, 0);
+    struct task *all = fuse(500, 3, 1000);
+    assert_int_equal(queue_put(&q, all, NULL), -ENOBUFS);
+    assert_int_equal(atomic_load(&q.length), 126);
+    while (all) {
+        struct task *t = all;
+        all = t->fused;
+        task_free(t);
+    }
+}
+
+#define WAIT (2 * NS_PER_MS)
+
+static struct task *batched(uint64_t id, int64_t put_at)
+{
+    struct task *t = task(id, DEADLINE_NEVER);
+    t->step = 2;
+    t->batch = 4;
+    t->put_at = put_at;
+    return t;
+}
+
+static void use_batches(int64_t wait)
+{
+    const struct conf_batch batches[] = {{.max = 1}, {.max = 1}, {.max = 4, .wait = wait}};
+    assert_int_equal(queue_batches(&q, batches, 3), 0);
+}
+
+static void tasks_of_a_step_go_together_whatever_they_cost(void **state)
+{
+    use_batches(0);
+    set_cost(2, 10 * TAKE_BUDGET_NS);
+    put(batched(1, 0));
+    put(task(20, 30));
+    for (uint64_t i = 2; i <= 6; i++)
+        put(batched(i, 0));
+    assert_int_equal(next(), 20);
+    assert_int_equal(queue_take(&q, &hands[0], got, TAKE_MAX, 0), 4);
+    expect(4, (const uint64_t[]){1, 2, 3, 4});
+    free_got(4);
+    assert_int_equal(take(TAKE_MAX), 2);
+    assert_int_equal(take(TAKE_MAX), 0);
+}
+
+static void a_hand_comes_again_for_what_is_held_back(void **state)
+{
+    use_batches(WAIT);
+    become_idle(0);
+    assert_int_equal(hands[0].until, DEADLINE_NEVER);
+    become_idle(1);
+    put(batched(1, 100));
+    /* One looks, and knows when. */
+    assert_int_equal(woken[1], 1);
+    assert_int_equal(queue_take(&q, &hands[1], got, TAKE_MAX, 100), 0);
+    assert_true(hands[1].waits);
+    assert_int_equal(hands[1].until, 100 + WAIT);
+    put(batched(2, 200));
+    assert_int_equal(woken[0] + woken[1], 1);
+    /* It is needed for something else: another knows. */
+    put(task(30, 1000));
+    assert_int_equal(woken[1], 2);
+    assert_int_equal(queue_take(&q, &hands[1], got, TAKE_MAX, 300), 1);
+    expect(1, (const uint64_t[]){30});
+    free_got(1);
+    assert_int_equal(woken[0], 1);
+    assert_int_equal(queue_take(&q, &hands[0], got, TAKE_MAX, 400), 0);
+    assert_int_equal(hands[0].until, 100 + WAIT);
+    assert_int_equal(queue_take(&q, &hands[0], got, TAKE_MAX, 100 + WAIT), 2);
+    expect(2, (const uint64_t[]){1, 2});
+    free_got(2);
+}
+
+static void a_full_batch_goes_at_once(void **state)
+{
+    use_batches(WAIT);
+    for (uint64_t i = 1; i <= 3; i++)
+        put(batched(i, 0));
+    become_idle(1);
+    assert_int_equal(hands[1].until, WAIT);
+    put(batched(4, 0));
+    assert_int_equal(woken[1], 1);
+    assert_int_equal(take(TAKE_MAX), 4);
+}
+
+static void what_is_held_back_may_leave(void **state)
+{
+    use_batches(WAIT);
+    struct task *t = batched(1, 0);
+    put(t);
+    put(batched(2, 0));
+    assert_true(queue_remove(&q, t));
+    task_free(t);
+    become_idle(0);
+    assert_int_equal(hands[0].until, WAIT);
+    /* The other is let go with the queue. */
+}
+
+/* ---- Who is refused ---- */
+
+static struct task *urgent(uint64_t id, int64_t left, int64_t now)
+{
+    struct task *t = task(id, DEADLINE_NEVER);
+    t->put_at = now;
+    t->deadline = now + left;
+    return t;
+}
+
+/* Four hands have a second's work each in the queue. */
+static void fill(void)
+{
+    set_cost(0, 100 * NS_PER_MS);
+    put_many(40, 0);
+}
+
+static void who_would_be_late_is_refused_at_once(void **state)
+{
+    fill();
+    struct task *t = urgent(100, 500 * NS_PER_MS, 0);
+    /* It would be first. */
+    put(t);
+    t = urgent(101, 2000 * NS_PER_S, 0);
+    t->deadline = 1100 * NS_PER_MS + 999 * NS_PER_S;
+    put(t);
+    t = urgent(102, 500 * NS_PER_MS, 0);
+    t->priority = -1;
+    assert_int_equal(queue_put(&q, t, NULL), -ETIME);
+    /* 42 x 100 ms / 4 hands: 1050 ms; 400 are possible. */
+    assert_int_equal(t->retry_after, 650 * NS_PER_MS);
+    assert_int_equal(atomic_load(&q.refused[REFUSED_LATE]), 1);
+    assert_int_equal(queue_wait(&q), 1050 * NS_PER_MS);
+    t->priority = 1;
+    put(t);
+}
+
+static void where_a_hand_is_idle_nobody_is_refused(void **state)
+{
+    set_cost(0, NS_PER_S);
+    become_idle(0);
+    put(urgent(1, NS_PER_MS, 0));
+    struct task *t = urgent(2, NS_PER_MS, 0);
+    assert_int_equal(queue_put(&q, t, NULL), -ETIME);
+    assert_true(t->retry_after > 0);
+    task_free(t);
+}
+
+static void what_runs_is_waited_for_too(void **state)
+{
+    set_cost(0, 100 * NS_PER_MS);
+    put_many(4, 0);
+    for (unsigned i = 0; i < HANDS; i++) {
+        assert_int_equal(queue_take(&q, &hands[i], got, 1, 0), 1);
+        free_got(1);
+    }
+    struct task *t = urgent(1, 150 * NS_PER_MS, 0);
+    assert_int_equal(queue_put(&q, t, NULL), -ETIME);
+    task_free(t);
+    put(urgent(2, 150 * NS_PER_MS, 60 * NS_PER_MS));
+    /* Behind that one. */
+    t = urgent(3, 150 * NS_PER_MS, 61 * NS_PER_MS);
+    assert_int_equal(queue_put(&q, t, NULL), -ETIME);
+    task_free(t);
 }
 
 static bool puts_a_task(void)
@@ -288,6 +543,8 @@ static bool puts_a_task(void)
     if (t) {
         atomic_store(&t->holders, 1);
         t->output.base = t->small;
+        t->batch = 1;
+        t->deadline = DEADLINE_NEVER;
         rc = queue_put(&small, t, NULL);
         if (rc)
             task_free(t);
@@ -318,6 +575,17 @@ int main(void)
         QUEUE_TEST(cheap_tasks_go_together_up_to_a_fair_share),
         QUEUE_TEST(no_more_than_a_budget_goes_together),
         QUEUE_TEST(a_dear_task_does_not_go_behind_a_cheap_one),
+        QUEUE_TEST(fused_tasks_go_to_one_hand_in_their_order),
+        QUEUE_TEST(of_fused_tasks_each_may_leave),
+        QUEUE_TEST(a_hand_that_takes_one_takes_the_first_of_them),
+        QUEUE_TEST(fused_tasks_that_do_not_fit_are_all_refused),
+        QUEUE_TEST(tasks_of_a_step_go_together_whatever_they_cost),
+        QUEUE_TEST(a_hand_comes_again_for_what_is_held_back),
+        QUEUE_TEST(a_full_batch_goes_at_once),
+        QUEUE_TEST(what_is_held_back_may_leave),
+        QUEUE_TEST(who_would_be_late_is_refused_at_once),
+        QUEUE_TEST(where_a_hand_is_idle_nobody_is_refused),
+        QUEUE_TEST(what_runs_is_waited_for_too),
         cmocka_unit_test(no_memory_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

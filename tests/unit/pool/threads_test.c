@@ -69,6 +69,9 @@ static void call_once(struct crowd *crowd, unsigned n)
     case POOL_CANCELLED:
         require(rc == -ECANCELED);
         break;
+    case POOL_OVERLOADED: /* it would not have come in time */
+        require(rc == -ENOBUFS && c.retry_after > 0);
+        break;
     default:
         bug("%s", c.error.sentence);
     }

@@ -76,6 +76,11 @@ static void frames_are_these_bytes(void **state)
             .input = {.shared = true, .offset = 4096, .length = 1048576}});
     IS(large, "28 00 00 00 02 00 00 00 08 00 00 00 00 00 00 00 ff ff ff ff ff ff ff 7f 00 00 00 00 "
               "01 00 00 00 00 10 00 00 00 00 00 00 00 00 10 00 00 00 00 00");
+    struct worker_frame joined = FRAME(.kind = WORKER_TASK,
+        .task = {.id = 9, .time_left = INT64_MAX, .more = true, .input.inside = SPAN("1")});
+    IS(joined,
+        "29 00 00 00 02 00 00 00 09 00 00 00 00 00 00 00 ff ff ff ff ff ff ff 7f 00 00 00 00 "
+        "00 01 00 00 00 00 00 00 00 00 00 00 01 00 00 00 00 00 00 00 31");
     struct worker_frame done = FRAME(.kind = WORKER_RESULT,
         .result = {.id = 7, .wall_ns = 1000, .processor_ns = 900, .output.inside = SPAN("2")});
     IS(done, "31 00 00 00 43 00 00 00 07 00 00 00 00 00 00 00 e8 03 00 00 00 00 00 00 84 03 00 00 "
@@ -155,7 +160,9 @@ static void tasks_are_strict(void **state)
 {
     spoilt(&a_task, 8, 0, "its id is 0");
     spoilt(&a_task, 23, 0x80, "its time");
-    for (size_t at = 29; at < 32; at++)
+    spoilt(&a_task, 29, 2, "more neither");
+    spoilt(&a_task, 29, 0xff, "more neither");
+    for (size_t at = 30; at < 32; at++)
         spoilt(&a_task, at, 1, "reserved");
     spoilt(&a_task, 28, 2, "neither inside nor shared");
     spoilt(&a_task, 32, 1, "length");
@@ -174,6 +181,25 @@ static void tasks_are_strict(void **state)
     bytes_reset(&out);
     assert_int_equal(worker_encode(&out, &edge), 0);
     assert_int_equal(worker_decode(&edge, bytes_span(&out), NULL), -EBADMSG);
+}
+
+static void a_task_says_whether_more_follow(void **state)
+{
+    struct worker_frame f = a_task;
+    f.task.more = true;
+    bytes_reset(&out);
+    assert_int_equal(worker_encode(&out, &a_task), 0);
+    size_t at = out.len;
+    assert_int_equal(worker_encode(&out, &a_task), 0);
+    worker_encode_more(&out, at);
+    struct span second = {out.ptr + at, out.len - at};
+    assert_int_equal(worker_decode(&f, bytes_span(&out), NULL), at);
+    assert_false(f.task.more);
+    assert_int_equal(worker_decode(&f, second, NULL), second.len);
+    assert_true(f.task.more);
+    bytes_reset(&out);
+    assert_int_equal(worker_encode(&out, &f), 0);
+    assert_int_equal(out.ptr[WORKER_HEAD_SIZE + 21], 1);
 }
 
 static void results_are_strict(void **state)
@@ -429,6 +455,7 @@ int main(void)
         TEST(short_frames_are_these_bytes),
         TEST(heads_are_strict),
         TEST(tasks_are_strict),
+        TEST(a_task_says_whether_more_follow),
         TEST(results_are_strict),
         TEST(the_rest_is_strict),
         TEST(lengths_are_checked),

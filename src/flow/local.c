@@ -1,0 +1,236 @@
+/*
+ * local.c: makes what threads keep of flows, and registers what is told of it.
+ */
+#include "flow/internal.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+
+#define CALLS_MOST 1000000 /* where client.in_use is no limit */
+
+/* ---- Figures ---- */
+
+struct line_series {
+    struct meter_series *inside;
+    struct meter_series *waiting;
+    struct meter_series *refused;
+    struct meter_series *limit;
+};
+
+struct flow_figures {
+    struct line_series *routes; /* by route */
+    struct line_series *calls;  /* by http node, in order */
+};
+
+struct families {
+    struct meter_family *route_inside, *route_waiting, *route_refused;
+    struct meter_family *calls_inside, *calls_waiting, *calls_refused, *calls_limit;
+};
+
+static bool is_http(const struct flow *f, unsigned node)
+{
+    return f->nodes[node].conf->kind == CONF_NODE_HTTP;
+}
+
+static void count_all(
+    const struct flow *const *flows, unsigned count, unsigned *nodes, unsigned *calls)
+{
+    *nodes = *calls = 0;
+    for (unsigned i = 0; i < count; i++) {
+        *nodes += flows[i]->node_count;
+        for (unsigned k = 0; k < flows[i]->node_count; k++)
+            *calls += is_http(flows[i], k);
+    }
+}
+
+static int register_families(struct families *f, struct meter *m)
+{
+    const struct {
+        struct meter_family **out;
+        enum meter_kind kind;
+        const char *name;
+        const char *help;
+    } all[] = {
+        {&f->route_inside, METER_GAUGE, "weir_route_in_flight",
+            "Requests of a route with max_in_flight whose nodes run."},
+        {&f->route_waiting, METER_GAUGE, "weir_route_waiting",
+            "Requests of a route with max_in_flight that wait for their turn."},
+        {&f->route_refused, METER_COUNTER, "weir_route_refused_total",
+            "Requests refused since they would have waited for too long, or too many did."},
+        {&f->calls_inside, METER_GAUGE, "weir_upstream_calls",
+            "Calls of an http node that are under way."},
+        {&f->calls_waiting, METER_GAUGE, "weir_upstream_waiting",
+            "Calls of an http node that wait for the limit."},
+        {&f->calls_refused, METER_COUNTER, "weir_upstream_refused_total",
+            "Calls of an http node refused at the limit."},
+        {&f->calls_limit, METER_GAUGE, "weir_upstream_limit",
+            "How many calls of an http node may be under way: the sum over I/O threads."},
+    };
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < sizeof all / sizeof *all; i++)
+        rc = meter_family(m, all[i].kind, all[i].name, all[i].help, all[i].out);
+    return rc;
+}
+
+static int register_route(const struct families *f, const struct flow *flow, struct line_series *s)
+{
+    struct meter_label label = {"route", span_of(flow->route->name)};
+    int rc = meter_series(f->route_inside, &label, 1, &s->inside);
+    if (rc == 0)
+        rc = meter_series(f->route_waiting, &label, 1, &s->waiting);
+    return rc ? rc : meter_series(f->route_refused, &label, 1, &s->refused);
+}
+
+static int register_calls(const struct families *f, const struct flow *flow,
+    const struct flow_node *n, struct line_series *s)
+{
+    struct meter_label labels[2] = {
+        {"route", span_of(flow->route->name)}, {"node", span_of(n->conf->name)}};
+    int rc = meter_series(f->calls_inside, labels, 2, &s->inside);
+    if (rc == 0)
+        rc = meter_series(f->calls_waiting, labels, 2, &s->waiting);
+    if (rc == 0)
+        rc = meter_series(f->calls_refused, labels, 2, &s->refused);
+    return rc ? rc : meter_series(f->calls_limit, labels, 2, &s->limit);
+}
+
+static int register_all(struct flow_figures *figures, struct meter *m,
+    const struct flow *const *flows, unsigned count, bool adaptive)
+{
+    struct families f;
+    unsigned call = 0;
+    int rc = register_families(&f, m);
+    for (unsigned i = 0; rc == 0 && i < count; i++) {
+        if (flows[i]->route->max_in_flight)
+            rc = register_route(&f, flows[i], &figures->routes[i]);
+        for (unsigned k = 0; rc == 0 && adaptive && k < flows[i]->node_count; k++)
+            if (is_http(flows[i], k))
+                rc = register_calls(&f, flows[i], &flows[i]->nodes[k], &figures->calls[call++]);
+    }
+    return rc;
+}
+
+int flow_figures_new(struct flow_figures **out, struct meter *meter,
+    const struct flow *const *flows, unsigned count, const struct conf_client *client)
+{
+    unsigned nodes, calls;
+    struct flow_figures *figures = mem_zalloc(sizeof *figures);
+    if (!figures)
+        return -ENOMEM;
+    count_all(flows, count, &nodes, &calls);
+    figures->routes = mem_zalloc((count + 1) * sizeof *figures->routes);
+    figures->calls = mem_zalloc((calls + 1) * sizeof *figures->calls);
+    int rc = figures->routes && figures->calls
+                 ? register_all(figures, meter, flows, count, client->adaptive)
+                 : -ENOMEM;
+    if (rc)
+        flow_figures_free(figures);
+    else
+        *out = figures;
+    return rc;
+}
+
+void flow_figures_free(struct flow_figures *figures)
+{
+    if (!figures)
+        return;
+    mem_free(figures->routes);
+    mem_free(figures->calls);
+    mem_free(figures);
+}
+
+void line_show(const struct line *l, const struct line_cells *cells)
+{
+    if (!cells->inside)
+        return;
+    gauge_set(cells->inside, l->inside);
+    gauge_set(cells->waiting, l->waiting);
+}
+
+/* ---- A thread's ---- */
+
+static void take_cells(struct line_cells *cells, const struct line_series *s, unsigned thread)
+{
+    cells->inside = meter_gauge(s->inside, thread);
+    cells->waiting = meter_gauge(s->waiting, thread);
+    cells->refused = meter_counter(s->refused, thread);
+    if (s->limit)
+        cells->limit = meter_gauge(s->limit, thread);
+}
+
+struct making {
+    const struct conf_client *client;
+    const struct flow_figures *figures;
+    unsigned thread;
+    unsigned calls; /* so far */
+};
+
+static void make_calls(struct calls_local *c, struct making *m)
+{
+    line_init(&c->line);
+    limit_init(&c->limit, m->client->in_use ? m->client->in_use : CALLS_MOST);
+    c->waiting_max = m->client->waiting;
+    if (m->figures) {
+        take_cells(&c->cells, &m->figures->calls[m->calls], m->thread);
+        gauge_set(c->cells.limit, limit_now(&c->limit));
+    }
+    m->calls++;
+}
+
+static void make_local(
+    struct flow_locals *l, unsigned i, const struct flow *f, unsigned first, struct making *m)
+{
+    struct flow_local *local = &l->flows[i];
+    if (f->route->max_in_flight) {
+        local->route = &l->routes[i];
+        line_init(&local->route->line);
+        if (m->figures)
+            take_cells(&local->route->cells, &m->figures->routes[i], m->thread);
+    }
+    local->calls = &l->by_node[first];
+    for (unsigned k = 0; m->client->adaptive && k < f->node_count; k++) {
+        if (!is_http(f, k))
+            continue;
+        local->calls[k] = &l->calls[m->calls];
+        make_calls(local->calls[k], m);
+    }
+}
+
+int flow_locals_new(struct flow_locals **out, const struct flow *const *flows, unsigned count,
+    const struct conf_client *client, const struct flow_figures *figures, unsigned thread)
+{
+    unsigned nodes, calls;
+    unsigned first = 0;
+    struct making m = {.client = client, .figures = figures, .thread = thread};
+    struct flow_locals *l = mem_zalloc(sizeof *l);
+    if (!l)
+        return -ENOMEM;
+    count_all(flows, count, &nodes, &calls);
+    l->count = count;
+    l->flows = mem_zalloc((count + 1) * sizeof *l->flows);
+    l->routes = mem_zalloc((count + 1) * sizeof *l->routes);
+    l->calls = mem_zalloc((calls + 1) * sizeof *l->calls);
+    l->by_node = mem_zalloc((nodes + 1) * sizeof(struct calls_local *));
+    if (!l->flows || !l->routes || !l->calls || !l->by_node) {
+        flow_locals_free(l);
+        return -ENOMEM;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        make_local(l, i, flows[i], first, &m);
+        first += flows[i]->node_count;
+    }
+    *out = l;
+    return 0;
+}
+
+void flow_locals_free(struct flow_locals *l)
+{
+    if (!l)
+        return;
+    mem_free(l->flows);
+    mem_free(l->routes);
+    mem_free(l->calls);
+    mem_free(l->by_node);
+    mem_free(l);
+}

@@ -1,0 +1,123 @@
+/*
+ * admission.c: see admission.h.
+ */
+#include "pool/admission.h"
+
+#include "base/mem.h"
+#include "base/time.h"
+
+#include <errno.h>
+
+#define USUAL_OF     32   /* tasks back */
+#define AS_EXPECTED  1000 /* of slowness */
+#define SLOWNESS_MAX (20 * AS_EXPECTED)
+#define LEARN_OF     16 /* tasks back, of those that were served */
+#define LEARN_OF_BAD 4  /* and of others: soon */
+
+int admission_init(struct admission *a, unsigned hands)
+{
+    *a = (struct admission){.hands = hands};
+    a->until = mem_zalloc(hands * sizeof(*a->until));
+    return a->until ? 0 : -ENOMEM;
+}
+
+void admission_release(struct admission *a)
+{
+    mem_free(a->until);
+    a->until = NULL;
+}
+
+void admission_busy(struct admission *a, unsigned hand, int64_t until)
+{
+    if (hand < a->hands)
+        a->until[hand] = until;
+}
+
+void admission_free(struct admission *a, unsigned hand)
+{
+    admission_busy(a, hand, 0);
+}
+
+int64_t admission_wait(const struct admission *a, int64_t ahead, int64_t now)
+{
+    int64_t work = ahead;
+    for (unsigned i = 0; i < a->hands; i++)
+        work += a->until[i] > now ? a->until[i] - now : 0;
+    return work / a->hands;
+}
+
+/* ---- Lines ---- */
+
+static int64_t more(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+void admission_line_init(struct admission_line *l)
+{
+    *l = (struct admission_line){.above_since = -1, .late_since = -1, .slowness = AS_EXPECTED};
+}
+
+int64_t admission_expects(const struct admission_line *l, int64_t wait, bool none_waits)
+{
+    return none_waits ? wait : wait / AS_EXPECTED * l->slowness;
+}
+
+int64_t admission_refuses(const struct admission_line *l, int64_t wait, int64_t cost, int64_t left)
+{
+    int64_t most = l->state == ADMISSION_NORMAL ? left : left / 2;
+    if (most > left - cost)
+        most = left - cost;
+    if (wait <= most)
+        return 0;
+    int64_t again = most > 0 ? wait - most : wait;
+    return again > 0 ? again : cost;
+}
+
+/* Short waits say little: a task's own cost is what they may be off by. */
+void admission_learn(struct admission_line *l, int64_t expected, int64_t waited, bool served)
+{
+    int64_t least = more(NS_PER_MS, l->usual);
+    int64_t slowness = more(waited, least) / (more(expected, least) / AS_EXPECTED);
+    if (!served && slowness <= l->slowness)
+        return;
+    if (slowness > SLOWNESS_MAX)
+        slowness = SLOWNESS_MAX;
+    int64_t part = (slowness - l->slowness) / (served ? LEARN_OF : LEARN_OF_BAD);
+    l->slowness = more(l->slowness + part, AS_EXPECTED);
+}
+
+/* Whether it has been so for the whole interval. */
+static bool lasts(const struct admission_line *l, int64_t *since, bool so, int64_t now)
+{
+    if (!so)
+        *since = -1;
+    else if (*since < 0)
+        *since = now;
+    return so && now - *since >= more(ADMISSION_INTERVAL_NS, l->usual * ADMISSION_INTERVAL_TASKS);
+}
+
+void admission_taken(
+    struct admission_line *l, int64_t waited, int64_t left, int64_t cost, int64_t now)
+{
+    l->usual += (cost - l->usual) / USUAL_OF;
+    bool above = waited > more(ADMISSION_TARGET_NS, l->usual);
+    /* Half of its time was allowed; this is three quarters. */
+    bool late = above && waited / 3 > left;
+    bool stands = lasts(l, &l->above_since, above, now);
+    bool fails = lasts(l, &l->late_since, late, now);
+    if (!above)
+        l->state = ADMISSION_NORMAL;
+    else if (l->state == ADMISSION_NORMAL && stands)
+        l->state = ADMISSION_STANDING;
+    else if (l->state == ADMISSION_STANDING && fails)
+        l->state = ADMISSION_NEWEST;
+    else if (l->state == ADMISSION_NEWEST && !late)
+        l->state = ADMISSION_STANDING;
+}
+
+void admission_drained(struct admission_line *l)
+{
+    l->state = ADMISSION_NORMAL;
+    l->above_since = l->late_since = -1;
+}

@@ -1,0 +1,227 @@
+/*
+ * choose.c: see choose.h. It looks at a few atomics for each task, and takes no lock.
+ */
+#include "pool/choose.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* How often, at most, something is placed against what is known, so that what is known stays
+ * true. */
+#define PROBE_EVERY_NS (1 * NS_PER_S)
+#define SAY_EVERY_NS   (60 * NS_PER_S)
+int choices_new(struct pool_desk *d)
+{
+    const struct pools *pools = d->pools;
+    d->choices = mem_zalloc((pools->count + 1) * sizeof(*d->choices));
+    for (unsigned i = 0; i < pools->count && d->choices; i++) {
+        struct choices *c = &d->choices[i];
+        unsigned steps = pools->all[i].step_count + 1;
+        future_init(&c->wanted);
+        c->before = mem_alloc(steps);
+        if (!c->before)
+            return -ENOMEM;
+        memset(c->before, PLACE_UNDECIDED, steps);
+    }
+    return d->choices ? 0 : -ENOMEM;
+}
+
+void choices_free(struct pool_desk *d)
+{
+    for (unsigned i = 0; i < d->pools->count && d->choices; i++)
+        mem_free(d->choices[i].before);
+    mem_free(d->choices);
+}
+
+/* ---- The turn's budget ---- */
+
+static int64_t turn_ns(struct pool_desk *d)
+{
+    uint64_t turn = world_turn(d->world);
+    if (d->turn != turn) {
+        d->turn = turn;
+        d->turn_ns = 0;
+    }
+    return d->turn_ns;
+}
+
+/* ---- Steps that were sent off the loop ---- */
+
+static int64_t get(const _Atomic int64_t *at)
+{
+    return atomic_load_explicit(at, memory_order_relaxed);
+}
+
+static void set(_Atomic int64_t *at, int64_t value)
+{
+    atomic_store_explicit(at, value, memory_order_relaxed);
+}
+
+/* While its tail is not far below what blocks, its time has not begun to count. */
+static bool is_off(struct pool *p, unsigned step, int64_t tail, int64_t now)
+{
+    struct step_conduct *conduct = &p->conducts[step];
+    int64_t until = get(&conduct->off_until);
+    if (until == 0)
+        return false;
+    if (tail > CHOOSE_BLOCKS_NS / 4)
+        set(&conduct->off_until, now + CHOOSE_OFF_NS);
+    else if (now >= until)
+        set(&conduct->off_until, 0);
+    return true;
+}
+
+static void say_off(struct pool_desk *d, struct pool *p, const struct pool_call *c, int64_t now)
+{
+    struct step_conduct *conduct = &p->conducts[c->step];
+    const struct config *config = d->pools->config;
+    int64_t said = get(&conduct->said_at);
+    if (said && now - said < SAY_EVERY_NS)
+        return;
+    set(&conduct->said_at, now);
+    log_warn(pool_log(p),
+        "step '%s' of route '%s' ran for %.1f ms on an I/O thread, which did nothing else "
+        "meanwhile: from now on it runs in pool '%s'",
+        p->specs[c->step].name,
+        c->route < config->route_count && config->routes[c->route].name
+            ? config->routes[c->route].name
+            : "?",
+        (double)c->wall_ns / (double)NS_PER_MS, p->conf->name);
+}
+
+void choose_ran_inline(
+    struct pool_desk *d, struct pool *p, const struct pool_call *c, bool forced, int64_t now)
+{
+    d->turn_ns += c->wall_ns;
+    if (forced || !p->kind ||
+        (c->processor_ns <= CHOOSE_BLOCKS_NS && c->wall_ns <= CHOOSE_STANDS_NS))
+        return;
+    set(&p->conducts[c->step].off_until, now + CHOOSE_OFF_NS);
+    say_off(d, p, c, now);
+}
+
+/* ---- What is known ---- */
+
+static void add_costs(struct placement_view *v, struct pool *p, struct pool_call *const *calls,
+    unsigned count, int64_t now)
+{
+    bool known = true;
+    for (unsigned i = 0; i < count; i++) {
+        const struct step_cost *cost = &p->costs[calls[i]->step];
+        int64_t expected = cost_expected(cost, calls[i]->input.len);
+        int64_t tail = cost_tail(cost, calls[i]->input.len);
+        known &= expected > 0;
+        v->sum_ns += expected;
+        if (expected > v->most_ns)
+            v->most_ns = expected;
+        if (tail > v->tail_ns)
+            v->tail_ns = tail;
+        if (v->may_inline && is_off(p, calls[i]->step, tail, now))
+            v->may_inline = false;
+    }
+    if (!known)
+        v->sum_ns = 0;
+    if (v->idle > 1 && count > 1)
+        v->fanout_ns = fanout_expected(&p->handover, v->sum_ns);
+}
+
+static bool has_inline_worker(const struct pool_desk *d, const struct pool *p)
+{
+    return d->inline_workers[p->index] != NULL;
+}
+
+/* One is made when the first is cheap enough. */
+static void ask_for_worker(struct pool_desk *d, struct pool *p)
+{
+    future_set(&d->choices[p->index].wanted, 0);
+}
+
+/* ---- Choosing ---- */
+
+static void note_change(struct pool_desk *d, struct pool *p, unsigned step,
+    const struct placement_view *v, enum placement now, const char *why)
+{
+    log_debug(pool_log(p),
+        "placement: pool '%s', %u x '%s' ...: %s instead of %s: %s (%.1f us, of a hand-over %.1f; "
+        "%u idle, %u queued)",
+        p->conf->name, v->count, p->specs[step].name, placement_name(now),
+        placement_name(v->before), why, (double)v->sum_ns / 1e3, (double)v->handover_ns / 1e3,
+        v->idle, v->queued);
+}
+
+static bool is_time_to_probe(struct choices *c, const struct placement_view *v, int64_t now)
+{
+    if (c->probed_at == 0)
+        c->probed_at = now;
+    return v->idle > 0 && v->queued == 0 && v->sum_ns > 0 && now - c->probed_at > PROBE_EVERY_NS;
+}
+
+/* What was not measured for a while: handing over as one, and, where it might be faster, as
+ * several. */
+static enum placement probe(struct choices *c, const struct placement_view *v, int64_t now)
+{
+    struct placement_view other = *v;
+    c->probed_at = now;
+    other.may_inline = false;
+    other.fanout_ns = 0;
+    if (v->count > 1 && c->probes++ % 2 == 0)
+        return PLACE_FUSED;
+    return placement_decide(&other, NULL);
+}
+
+static enum placement by_measure(struct pool_desk *d, struct pool *p,
+    struct pool_call *const *calls, unsigned count, int64_t now, bool *waits)
+{
+    struct choices *choices = &d->choices[p->index];
+    uint8_t *before = &choices->before[calls[0]->step];
+    struct placement_view v = {.count = count,
+        .handover_ns = handover_expected(&p->handover),
+        .may_inline = p->steps != NULL,
+        .turn_ns = turn_ns(d),
+        .idle = atomic_load_explicit(&p->queue.idle_hands, memory_order_relaxed),
+        .queued = atomic_load_explicit(&p->queue.length, memory_order_relaxed),
+        .before = *before};
+    const char *why;
+    add_costs(&v, p, calls, count, now);
+    enum placement chosen = placement_decide(&v, &why);
+    if (chosen == PLACE_INLINE && !has_inline_worker(d, p)) {
+        ask_for_worker(d, p);
+        v.may_inline = false;
+        chosen = placement_decide(&v, &why);
+    }
+    if (is_time_to_probe(choices, &v, now))
+        return probe(choices, &v, now);
+    /* What a turn sends away because it is full says nothing about the steps. */
+    if (chosen != v.before && v.turn_ns == 0) {
+        *before = (uint8_t)chosen;
+        note_change(d, p, calls[0]->step, &v, chosen, why);
+    }
+    *waits = placement_waits(&v);
+    return chosen;
+}
+
+static enum placement as_forced(
+    struct pool_desk *d, struct pool *p, unsigned count, enum pool_dispatch dispatch)
+{
+    if (dispatch == POOL_INLINE && has_inline_worker(d, p))
+        return PLACE_INLINE;
+    if (dispatch == POOL_INLINE)
+        ask_for_worker(d, p);
+    return dispatch == POOL_FUSED && count > 1 ? PLACE_FUSED : PLACE_FANOUT;
+}
+
+enum placement choose(struct pool_desk *d, struct pool *p, struct pool_call *const *calls,
+    unsigned count, enum pool_dispatch dispatch, int64_t now, bool *waits)
+{
+    enum placement chosen = PLACE_INLINE;
+    *waits = false;
+    if (p->kind && dispatch == POOL_AUTO)
+        chosen = by_measure(d, p, calls, count, now, waits);
+    else if (p->kind)
+        chosen = as_forced(d, p, count, dispatch);
+    placed_figures_count(d, p, chosen);
+    return chosen;
+}

@@ -1,0 +1,119 @@
+/*
+ * placed.c: where calls were placed, and by what costs: for who wants to know why.
+ */
+#include "pool/desk.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+
+struct placed_figures {
+    unsigned pools;
+    struct counter **counters; /* by desk, pool, placement */
+};
+
+static double seconds(int64_t ns)
+{
+    return (double)ns / (double)NS_PER_S;
+}
+
+static double read_mean(void *arg)
+{
+    const struct step_cost *c = arg;
+    return seconds(estimate_mean(&c->all));
+}
+
+static double read_tail(void *arg)
+{
+    const struct step_cost *c = arg;
+    return seconds(atomic_load_explicit(&c->all.tail_ns, memory_order_relaxed));
+}
+
+static double read_handover(void *arg)
+{
+    const struct handover_cost *h = arg;
+    return seconds(handover_expected(h));
+}
+
+struct families {
+    struct meter_family *placed, *mean, *tail, *handover;
+};
+
+static int register_families(struct families *f, struct meter *m)
+{
+    int rc = meter_family(m, METER_COUNTER, "weir_placement_total",
+        "Decisions where the steps of a request that were ready together are run.", &f->placed);
+    if (rc == 0)
+        rc = meter_family(m, METER_GAUGE, "weir_step_cost_seconds",
+            "What a step is expected to take, by which it is placed.", &f->mean);
+    if (rc == 0)
+        rc = meter_family(m, METER_GAUGE, "weir_step_cost_tail_seconds",
+            "What about nineteen of twenty calls of a step stay below.", &f->tail);
+    return rc ? rc
+              : meter_family(m, METER_GAUGE, "weir_pool_handover_seconds",
+                    "What handing a step over to an idle hand takes, beside the step's own time.",
+                    &f->handover);
+}
+
+static struct counter **at(
+    const struct placed_figures *f, unsigned desk, unsigned pool, enum placement placed)
+{
+    return &f->counters[(desk * f->pools + pool) * PLACEMENTS + placed];
+}
+
+static int register_pool(struct placed_figures *f, const struct families *families, struct pool *p)
+{
+    struct meter_label labels[2] = {{"pool", span_of(p->conf->name)}, {"placement", {NULL, 0}}};
+    int rc = 0;
+    for (unsigned i = 0; i < PLACEMENTS && rc == 0; i++) {
+        struct meter_series *series;
+        labels[1].value = span_of(placement_name(i));
+        rc = meter_series(families->placed, labels, 2, &series);
+        for (unsigned j = 0; j < p->pools->desks && rc == 0; j++)
+            *at(f, j, p->index, i) = meter_counter(series, j);
+    }
+    if (rc == 0 && p->kind)
+        rc = meter_series_read(families->handover, labels, 1, read_handover, &p->handover);
+    labels[1].name = "step";
+    for (unsigned i = 0; i < p->step_count && rc == 0; i++) {
+        labels[1].value = span_of(p->specs[i].name);
+        rc = meter_series_read(families->mean, labels, 2, read_mean, &p->costs[i]);
+        if (rc == 0)
+            rc = meter_series_read(families->tail, labels, 2, read_tail, &p->costs[i]);
+    }
+    return rc;
+}
+
+int placed_figures_new(struct placed_figures **out, struct pools *pools, struct meter *meter)
+{
+    struct families families;
+    *out = NULL;
+    if (!meter || pools->count == 0)
+        return 0;
+    struct placed_figures *f = mem_zalloc(sizeof(*f));
+    if (!f)
+        return -ENOMEM;
+    *out = f;
+    f->pools = pools->count;
+    f->counters =
+        mem_zalloc((size_t)pools->desks * f->pools * PLACEMENTS * sizeof(struct counter *));
+    int rc = f->counters ? register_families(&families, meter) : -ENOMEM;
+    for (unsigned i = 0; i < f->pools && rc == 0; i++)
+        rc = register_pool(f, &families, &pools->all[i]);
+    return rc;
+}
+
+void placed_figures_free(struct placed_figures *f)
+{
+    if (!f)
+        return;
+    mem_free(f->counters);
+    mem_free(f);
+}
+
+void placed_figures_count(const struct pool_desk *d, const struct pool *p, enum placement placed)
+{
+    const struct placed_figures *f = d->pools->placed;
+    if (f)
+        counter_add(*at(f, d->index, p->index, placed), 1);
+}

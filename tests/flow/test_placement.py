@@ -1,0 +1,276 @@
+"""Where steps run, how many requests and calls at once, and how long: as clients and those who run a weir see it."""
+import concurrent.futures
+import re
+import socket
+import threading
+import time
+
+import pytest
+
+from conftest import until
+from test_steps import HEAD, KINDS, ask, config, problem, samples, start, timing  # noqa: F401 (start is a fixture)
+from weir_process import Weir, run
+
+STEPS = """
+routes:
+  - route: POST /three
+    dispatch: DISPATCH
+    nodes:
+      a: {step: echo, pool: POOL, input: {a: $body.x}}
+      b: {step: burn, pool: POOL, input: {ms: 5}}
+      c: {step: echo, pool: POOL, input: [$body.x]}
+    reply: {a: $node.a.a, b: $node.b.burned_ms, c: $node.c}
+  - route: POST /chain
+    dispatch: DISPATCH
+    nodes:
+      a: {step: echo, pool: POOL, input: {n: $body.x}}
+      b: {step: echo, pool: POOL, input: {n: 7}}
+      c: {step: echo, pool: POOL, input: [$node.a.n, $node.b.n]}
+      d: {step: echo, pool: POOL, input: {of: $node.a}}
+  - route: POST /late
+    dispatch: DISPATCH
+    nodes:
+      quick: {step: echo, pool: POOL, input: $body.x}
+      slow: {step: burn, pool: POOL, input: {ms: 3000}, deadline: 100ms, optional: true, default: late}
+  - route: POST /broken
+    dispatch: DISPATCH
+    nodes:
+      good: {step: echo, pool: POOL}
+      bad: {step: burn, pool: POOL, input: {ms: -1}, optional: true, default: none}
+      worse: {step: burn, pool: POOL, input: {ms: -1}}
+"""
+
+PLACES = [(kind, how) for kind in KINDS for how in ["auto", "fused", "fanout", "inline"]
+          if not (how == "inline" and kind in ["processes", "fork"])]
+
+
+@pytest.mark.parametrize("kind,how", PLACES)
+def test_each_dispatch_gives_the_same_answers(start, kind, how):
+    port = start(config=config(kind, routes=STEPS.replace("DISPATCH", how))).port
+    for x in [1, "two", None, [3]]:
+        assert ask(port, "/three", {"x": x})[:2] == (200, {"a": x, "b": 5, "c": [x]})
+        assert ask(port, "/chain", {"x": x})[:2] == (200, {"a": {"n": x}, "b": {"n": 7}, "c": [x, 7], "d": {"of": {"n": x}}})
+    began = time.monotonic()
+    assert ask(port, "/late", {"x": 1})[:2] == (200, {"quick": 1, "slow": "late"})
+    assert 0.1 <= time.monotonic() - began < 2
+    problem(ask(port, "/broken", {}), 422, "invalid-input", "node 'worse'")
+
+
+def test_many_at_once_and_timing_sums_right(start):
+    port = start(config=config("threads", routes=STEPS.replace("DISPATCH", "auto"))).port
+    with concurrent.futures.ThreadPoolExecutor(8) as clients:
+        for status, body, fields in clients.map(lambda i: ask(port, "/three", {"x": i}), range(100)):
+            assert status == 200 and body["b"] == 5 and body["c"] == [body["a"]]
+            queue, cpu, wait, _ = timing(fields)
+            assert 5 <= cpu < 100 and wait == 0 and queue >= 0
+
+
+# ---- Deadlines ----
+
+GATE = HEAD + """
+client: {send_deadline: true}
+routes:
+  - {route: GET /far, deadline: 400ms, nodes: {near: {http: "http://127.0.0.1:PORT/work"}}, reply: $node.near.body}
+  - {route: GET /nap, deadline: 400ms, nodes: {near: {http: "http://127.0.0.1:PORT/nap"}}, reply: $node.near.body}
+"""
+
+EXECUTOR = HEAD + """
+pools: {cpu: {size: 1}}
+routes:
+  - {route: GET /work, deadline: 20s, nodes: {out: {step: burn, pool: cpu, input: {ms: 10000}}}}
+  - {route: GET /nap, deadline: 20s, nodes: {out: {sleep: 10s}}}
+  - {route: GET /quick, nodes: {out: {step: echo, pool: cpu, input: 1}}, reply: $node.out}
+"""
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """Starts a weir that others ask, and one that asks it: PORT in its configuration is the first one's."""
+    started = []
+
+    def start_both(asked, asks):
+        (tmp_path / "asked").mkdir()
+        started.append(Weir(tmp_path / "asked", config=asked))
+        started.append(Weir(tmp_path, config=asks.replace("PORT", str(started[0].port))))
+        return started
+
+    try:
+        yield start_both
+        for weir in reversed(started):
+            weir.stop()
+    finally:
+        for weir in started:
+            weir.kill()
+
+
+def test_a_deadline_goes_through_two_weirs(pair):
+    executor, gate = pair(EXECUTOR, GATE)
+    for path, fields in [("/far", {}), ("/nap", {}), ("/nap", {"Weir-Deadline": "150"})]:
+        began = time.monotonic()
+        status, body, _ = ask(gate.port, path, **fields)
+        # Either side may be the first to notice.
+        assert status == 504 and re.search(r"deadline of (400|150) ms|within the time that it was given", body["detail"]), body
+        assert (0.14 if fields else 0.39) <= time.monotonic() - began < 5
+    # The executor has given up, too: its only worker is free long before the ten seconds are over.
+    began = time.monotonic()
+    assert ask(executor.port, "/quick")[:2] == (200, 1)
+    assert time.monotonic() - began < 5
+
+
+def test_a_caller_that_waits_less_is_obeyed(start):
+    executor = start(config=EXECUTOR)
+    began = time.monotonic()
+    problem(ask(executor.port, "/work", **{"Weir-Deadline": "200"}), 504, "deadline", "the caller's deadline of 200 ms")
+    assert 0.2 <= time.monotonic() - began < 5
+    for wrong in ["-1", "1.5", "soon", "1 2", "0x5", ""]:
+        problem(ask(executor.port, "/work", **{"Weir-Deadline": wrong}), 400, "invalid-deadline", "whole milliseconds")
+
+
+# ---- Turns ----
+
+
+def test_one_in_flight_is_strictly_one_after_another(start):
+    weir = start(config=HEAD.replace("threads: 2", "threads: 1") + """
+routes:
+  - {route: GET /one, max_in_flight: 1, nodes: {pause: {sleep: 100ms}}}
+  - {route: GET /tight, max_in_flight: 1, deadline: 250ms, nodes: {pause: {sleep: 100ms}}}
+""")
+    began = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(10) as clients:
+        replies = list(clients.map(lambda _: ask(weir.port, "/one"), range(10)))
+    took = time.monotonic() - began
+    assert all(r[0] == 200 for r in replies)
+    assert took >= 1.0  # ten of 100 ms
+    waited = sorted(timing(r[2])[0] for r in replies)  # queue
+    assert waited[0] < 95 and waited[-1] > 600
+    assert ask(weir.port, "/tight")[0] == 200
+    with concurrent.futures.ThreadPoolExecutor(10) as clients:
+        replies = list(clients.map(lambda _: ask(weir.port, "/tight"), range(10)))
+    refused = [r for r in replies if r[0] == 503]
+    assert len(refused) >= 7 and sum(r[0] == 200 for r in replies) >= 1
+    for r in refused:
+        problem(r, 503, "overloaded", "wait for their turn")
+        assert r[2]["Retry-After"] == "1" or int(r[2]["Retry-After"]) <= 2
+    figures = samples(weir)
+    assert figures['weir_route_refused_total{route="GET /tight"}'] == len(refused)
+    assert figures['weir_route_in_flight{route="GET /one"}'] == 0
+
+
+def test_a_full_queue_says_when_to_come_again(start):
+    weir = start(config=HEAD + """
+pools: {cpu: {size: 1, queue: 1}}
+routes:
+  - {route: GET /work, nodes: {out: {step: burn, pool: cpu, input: {ms: 300}}}}
+""")
+    with concurrent.futures.ThreadPoolExecutor(8) as clients:
+        replies = list(clients.map(lambda _: ask(weir.port, "/work"), range(8)))
+    refused = [r for r in replies if r[0] != 200]
+    assert refused and len(refused) < 8
+    for r in refused:
+        problem(r, 503, "overloaded", "node 'out'")
+        assert int(r[2]["Retry-After"]) >= 1
+
+
+# ---- A slow upstream ----
+
+
+class Silent:
+    """Takes connections, and never answers."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+        self.port = self.listener.getsockname()[1]
+        self.taken = []
+        self.thread = threading.Thread(target=self.take, daemon=True)
+        self.thread.start()
+
+    def take(self):
+        try:
+            while True:
+                self.taken.append(self.listener.accept()[0])
+        except OSError:
+            pass
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for s in self.taken:
+            s.close()
+
+
+def resident_kb(pid):
+    with open("/proc/%d/status" % pid) as status:
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status.read()).group(1))
+
+
+def test_a_slow_upstream_cannot_take_all_memory(start):
+    silent = Silent()
+    weir = start(config=HEAD.replace("threads: 2", "threads: 1") + """
+client: {in_use: 32, waiting: 32, first_byte: 60s}
+routes:
+  - {route: GET /, reply: hello}
+  - {route: GET /stuck, deadline: 3s, nodes: {a: {http: "http://127.0.0.1:%d/"}}}
+""" % silent.port)
+    pid = weir.servers()[-1]
+    assert ask(weir.port, "/")[0] == 200
+    before = resident_kb(pid)
+    sockets = []
+    try:
+        for _ in range(600):
+            s = socket.create_connection(("127.0.0.1", weir.port), timeout=30)
+            s.sendall(b"GET /stuck HTTP/1.1\r\nHost: a\r\n\r\n")
+            sockets.append(s)
+        refused = answered = 0
+        for s in sockets[::-1]:  # those that came last are refused at once
+            head = s.recv(200)
+            refused += head.startswith(b"HTTP/1.1 503 ")
+            answered += head.startswith(b"HTTP/1.1 504 ")
+        assert refused >= 500 and answered >= 32 and refused + answered == 600
+        assert ask(weir.port, "/")[0] == 200
+        assert resident_kb(pid) - before < 64 * 1024  # some 10 KB a connection; more under sanitizers
+        figures = samples(weir)
+        of = '{route="GET /stuck",node="a"}'
+        assert figures["weir_upstream_calls" + of] == 0 and figures["weir_upstream_waiting" + of] == 0
+        assert figures["weir_upstream_refused_total" + of] >= 500
+    finally:
+        for s in sockets:
+            s.close()
+        silent.close()
+
+
+def test_an_upstream_that_slows_down_is_asked_less(pair):
+    # It can do one thing of 5 ms at a time: asked for more at once, it is slower.
+    _, weir = pair(HEAD + """
+pools: {cpu: {size: 1}}
+routes:
+  - {route: GET /, nodes: {a: {step: burn, pool: cpu, input: {ms: 5}}}}
+""", HEAD.replace("threads: 2", "threads: 1") + """
+routes:
+  - {route: GET /, nodes: {a: {http: "http://127.0.0.1:PORT/"}}, reply: $node.a.status}
+""")
+    limit = 'weir_upstream_limit{route="GET /",node="a"}'
+    assert samples(weir)[limit] == 1024
+    for _ in range(60):
+        assert ask(weir.port, "/")[0] == 200
+    assert samples(weir)[limit] == 1024
+    ended = threading.Event()
+
+    def go_on(_):
+        while not ended.is_set():
+            assert ask(weir.port, "/")[0] == 200
+
+    with concurrent.futures.ThreadPoolExecutor(64) as clients:
+        asking = [clients.submit(go_on, i) for i in range(64)]
+        try:
+            until(lambda: samples(weir)[limit] < 48, 20)
+        finally:
+            ended.set()
+        for a in asking:
+            a.result()
+
+
+def test_what_cannot_be_inline_is_told_where_it_stands(tmp_path):
+    path = tmp_path / "weir.yaml"
+    path.write_text("pools: {cpu: {kind: processes}}\nroutes:\n- route: /a\n  dispatch: inline\n  nodes: {a: {step: burn, pool: cpu}}\n")
+    r = run("check", str(path))
+    assert r.returncode == 1 and "weir.yaml:4:13: routes[0].dispatch: found inline, but node 'a'" in r.stderr

@@ -1,0 +1,370 @@
+/*
+ * Several calls at once, with threads on a simulated host, where time is exact: how long each
+ * placement takes, what comes of those that fail, are late or are left, and where `auto` places.
+ */
+#include "../check.h"
+#include "../world/sim_fixture.h"
+#include "call_set.h"
+
+#include "base/rand.h"
+#include "pool/choose.h"
+
+#define MS NS_PER_MS
+
+#define POOL_TEST(name, hands, change)                                  \
+    static int name##_main(struct world *w, void *arg)                  \
+    {                                                                   \
+        with_pool(w, CONF_POOL_THREADS, hands, change, name##_in_pool); \
+        return 0;                                                       \
+    }                                                                   \
+    static void name(void **state)                                      \
+    {                                                                   \
+        run_alone(name##_main);                                         \
+    }
+
+static struct call_set burns(struct scene *s, unsigned count, enum pool_dispatch dispatch)
+{
+    struct call_set set = {.dispatch = dispatch};
+    for (unsigned i = 0; i < count; i++)
+        add_call(&set, s, "burn", "{\"ms\": 30}");
+    return set;
+}
+
+/* ---- Forced ---- */
+
+/* All done, placed so, in about that time. */
+static void takes(struct call_set set, enum placement placed, int64_t ns)
+{
+    must(call_set(&set) == 0);
+    must(set.rc == 0 && count_outcomes(&set, POOL_DONE) == set.count);
+    check(set.placed == placed, "%s", placement_name(set.placed));
+    check(set.took_ns >= ns && set.took_ns < ns + MS, "%lld", (long long)set.took_ns);
+    for (unsigned i = 0; i < set.count; i++)
+        must(set.calls[i].wall_ns == 30 * MS);
+    release_set(&set);
+}
+
+static void each_placement_takes_its_time_in_pool(struct scene *s)
+{
+    takes(burns(s, 3, POOL_FANOUT), PLACE_FANOUT, 60 * MS);
+    takes(burns(s, 2, POOL_FANOUT), PLACE_FANOUT, 30 * MS);
+    /* Of what takes long, the other hand takes over what has not begun. */
+    takes(burns(s, 3, POOL_FUSED), PLACE_FUSED, 60 * MS);
+    takes(burns(s, 1, POOL_FUSED), PLACE_FANOUT, 30 * MS);
+    must(call_set(&(struct call_set){.scene = s}) == 0);
+}
+POOL_TEST(each_placement_takes_its_time, 2, NULL)
+
+static void one_hand_does_what_is_fused_in_pool(struct scene *s)
+{
+    takes(burns(s, 3, POOL_FUSED), PLACE_FUSED, 90 * MS);
+    takes(burns(s, 3, POOL_FANOUT), PLACE_FANOUT, 90 * MS);
+}
+POOL_TEST(one_hand_does_what_is_fused, 1, NULL)
+
+static void inline_runs_on_the_callers_thread_in_pool(struct scene *s)
+{
+    struct world *w = pool_desk_world(s->desk);
+    takes(burns(s, 3, POOL_INLINE), PLACE_FANOUT, 60 * MS); /* there is no worker yet */
+    must_sleep(w, MS);
+    takes(burns(s, 3, POOL_INLINE), PLACE_INLINE, 90 * MS);
+}
+POOL_TEST(inline_runs_on_the_callers_thread, 2, NULL)
+
+static void each_has_its_own_outcome_in_pool(struct scene *s)
+{
+    static const enum pool_dispatch all[] = {POOL_FUSED, POOL_FANOUT, POOL_INLINE, POOL_INLINE};
+    for (unsigned i = 0; i < 4; i++) {
+        struct call_set set = {.dispatch = all[i]};
+        add_call(&set, s, "burn", "{\"ms\": 1}");
+        add_call(&set, s, "burn", "\"long\"");
+        add_call(&set, s, "echo", "\"much longer than the pool's values may be, which is so\"");
+        add_call(&set, s, "echo", "7");
+        must(call_set(&set) == 0 && set.rc == 0);
+        must(set.calls[0].outcome == POOL_DONE);
+        must(set.calls[1].outcome == POOL_REJECTED);
+        must(set.calls[2].outcome == POOL_TOO_LARGE);
+        must(set.calls[3].outcome == POOL_DONE && span_equal(set.calls[3].output, SPAN("7")));
+        release_set(&set);
+        must_sleep(pool_desk_world(s->desk), MS);
+    }
+}
+static void small_values(struct scene *s)
+{
+    s->conf.value = 40;
+}
+POOL_TEST(each_has_its_own_outcome, 2, small_values)
+
+/* ---- Those that are late, or left ---- */
+
+/* What is expected to be late would be refused. */
+static void forget_costs(struct scene *s)
+{
+    memset(s->pool->costs, 0, s->pool->step_count * sizeof(*s->pool->costs));
+}
+
+static void one_may_be_late_alone_in_pool(struct scene *s)
+{
+    static const enum pool_dispatch all[] = {POOL_FUSED, POOL_FANOUT};
+    for (unsigned i = 0; i < 2; i++) {
+        struct call_set set = burns(s, 3, all[i]);
+        set.calls[1].deadline = world_now(pool_desk_world(s->desk)) + 10 * MS;
+        forget_costs(s);
+        must(call_set(&set) == 0 && set.rc == 0);
+        must(count_outcomes(&set, POOL_DONE) == 2 && set.calls[1].outcome == POOL_EXPIRED);
+        must(set.took_ns >= 30 * MS && set.took_ns <= 61 * MS);
+        release_set(&set);
+    }
+}
+POOL_TEST(one_may_be_late_alone, 2, NULL)
+
+static void a_deadline_ends_all_in_pool(struct scene *s)
+{
+    static const enum pool_dispatch all[] = {POOL_FUSED, POOL_FANOUT};
+    struct world *w = pool_desk_world(s->desk);
+    for (unsigned i = 0; i < 2; i++) {
+        struct call_set set = burns(s, 3, all[i]);
+        forget_costs(s);
+        {
+            CORO_DEADLINE(world_now(w) + 45 * MS);
+            must(call_set(&set) == 0);
+        }
+        must(set.rc == -ETIMEDOUT && set.took_ns >= 45 * MS && set.took_ns < 46 * MS);
+        must(count_outcomes(&set, POOL_EXPIRED) == 2 && count_outcomes(&set, POOL_DONE) == 1);
+        release_set(&set);
+        must_sleep(w, 100 * MS);
+        must(atomic_load(&s->pool->queue.length) == 0);
+    }
+}
+POOL_TEST(a_deadline_ends_all, 1, NULL)
+
+static void a_full_queue_refuses_some_in_pool(struct scene *s)
+{
+    struct call_set set = burns(s, 6, POOL_FANOUT);
+    must(call_set(&set) == 0 && set.rc == 0);
+    must(count_outcomes(&set, POOL_DONE) == 2 && count_outcomes(&set, POOL_OVERLOADED) == 4);
+    must(set.calls[5].retry_after > 0);
+    release_set(&set);
+    set.dispatch = POOL_FUSED;
+    must(call_set(&set) == 0 && set.rc == 0);
+    must(count_outcomes(&set, POOL_OVERLOADED) == 6 && set.took_ns == 0);
+    release_set(&set);
+}
+static void queue_of_two(struct scene *s)
+{
+    s->conf.queue = 2;
+}
+POOL_TEST(a_full_queue_refuses_some, 1, queue_of_two)
+
+/* Cancelled at any moment: each has one outcome, and what was done stays so. */
+static void a_cancelled_caller_in_pool(struct scene *s)
+{
+    struct world *w = pool_desk_world(s->desk);
+    struct rand r;
+    rand_init(&r, 5);
+    for (unsigned i = 0; i < 200; i++) {
+        struct call_set set = burns(
+            s, 1 + (unsigned)rand_below(&r, 5), rand_ppm(&r, 500000) ? POOL_FUSED : POOL_FANOUT);
+        GROUP(g, GROUP_INDEPENDENT);
+        must(group_spawn(&g, "caller", call_set, &set) == 0);
+        must_sleep(w, (int64_t)rand_below(&r, 160) * MS + 1);
+        group_cancel(&g);
+        must(group_wait(&g) == 0);
+        unsigned done = count_outcomes(&set, POOL_DONE);
+        must(done + count_outcomes(&set, POOL_CANCELLED) == set.count);
+        must(set.rc == (done == set.count ? 0 : -ECANCELED));
+        release_set(&set);
+        if (rand_ppm(&r, 300000))
+            must_sleep(w, 100 * MS);
+    }
+    must_sleep(w, 200 * MS);
+    must(atomic_load(&s->pool->queue.length) == 0);
+}
+POOL_TEST(a_cancelled_caller, 2, NULL)
+
+/* ---- Memory ---- */
+
+static bool makes_a_desk(void)
+{
+    struct scene s;
+    struct error e;
+    struct pool_desk *desk;
+    scene_init(&s, CONF_POOL_THREADS, 1);
+    scene_add(&s, "echo");
+    if (scene_make(&s, NULL, &e) != 0)
+        return false;
+    int rc = pool_desk_new(&desk, s.pools, 0, NULL);
+    if (rc == 0)
+        pool_desk_free(desk);
+    pools_free(s.pools);
+    return rc == 0;
+}
+
+static void a_desk_is_made_with_little_memory(void **state)
+{
+    torture(makes_a_desk);
+}
+
+/* The first, the second ... allocation fails: each call says so, and the others are done. */
+static void calls_with_little_memory_in_pool(struct scene *s)
+{
+    for (unsigned nth = 1; nth <= 12; nth++) {
+        struct call_set set = {.dispatch = nth % 2 ? POOL_FUSED : POOL_FANOUT};
+        for (unsigned i = 0; i < CALLS_MAX; i++)
+            add_call(&set, s, "echo", "[1]");
+        mem_fail_at(nth, nth > 6);
+        must(call_set(&set) == 0 && set.rc == 0);
+        mem_fail_at(0, false);
+        unsigned failed = count_outcomes(&set, POOL_OUT_OF_MEMORY);
+        must(count_outcomes(&set, POOL_DONE) + failed == CALLS_MAX);
+        release_set(&set);
+    }
+}
+POOL_TEST(calls_with_little_memory, 2, NULL)
+
+/* ---- auto ---- */
+
+static void sink(void *ctx, const char *line, size_t len)
+{
+    struct bytes *said = ctx;
+    must(bytes_append(said, line, len) == 0);
+}
+
+static int64_t wall(void *ctx)
+{
+    return 0;
+}
+
+static struct bytes said;
+static struct log said_log = {.level = LOG_DEBUG, .sink = sink, .ctx = &said, .wall_ns = wall};
+
+static void with_log(struct scene *s)
+{
+    bytes_init(&said, 1 << 20);
+    s->log = &said_log;
+}
+
+static bool was_said(const char *text)
+{
+    return said.len > 0 && memmem(said.ptr, said.len, text, strlen(text)) != NULL;
+}
+
+static enum placement place(struct scene *s, const char *step, const char *input, unsigned count)
+{
+    struct call_set set = {.dispatch = POOL_AUTO};
+    for (unsigned i = 0; i < count; i++)
+        add_call(&set, s, step, input);
+    must(call_set(&set) == 0 && set.rc == 0 && count_outcomes(&set, POOL_DONE) == count);
+    release_set(&set);
+    must_sleep(pool_desk_world(s->desk), MS); /* another turn */
+    return set.placed;
+}
+
+/* On this host handing over takes no time. */
+static void set_handover(struct scene *s, int64_t ns)
+{
+    for (unsigned i = 0; i < 60; i++)
+        handover_note(&s->pool->handover, ns);
+}
+
+static void auto_learns_in_pool(struct scene *s)
+{
+    set_handover(s, 20 * NS_PER_US);
+    must_sleep(pool_desk_world(s->desk), MS);                 /* all hands are idle */
+    must(place(s, "burn", "{\"us\": 5}", 3) == PLACE_FANOUT); /* not known yet */
+    must(place(s, "burn", "{\"us\": 5}", 3) != PLACE_INLINE); /* there is no worker yet */
+    for (unsigned i = 0; i < 20; i++)
+        must(place(s, "burn", "{\"us\": 5}", 3) == PLACE_INLINE);
+    must(was_said("inline instead of fanout: handing over would make it slower"));
+    must(place(s, "burn", "{\"us\": 5}", 1) == PLACE_INLINE);
+    /* A size that was never seen. */
+    must(place(s, "burn",
+             "{\"ms\": 9, \"x\": \"01234567890123456789012345678901234567890123456789012345\"}",
+             1) == PLACE_FANOUT);
+    bytes_release(&said);
+}
+POOL_TEST(auto_learns, 2, with_log)
+
+static void what_blocks_the_loop_is_sent_off_in_pool(struct scene *s)
+{
+    struct world *w = pool_desk_world(s->desk);
+    set_handover(s, 20 * NS_PER_US);
+    for (unsigned i = 0; i < 20; i++)
+        (void)place(s, "burn", "{\"us\": 5}", 1);
+    must(place(s, "burn", "{\"us\": 5}", 1) == PLACE_INLINE);
+    must(!was_said("on an I/O thread"));
+    must(place(s, "burn", "{\"ms\": 2}", 1) == PLACE_INLINE);
+    must(was_said("step 'burn' of route '?' ran for 2.0 ms on an I/O thread"));
+    must(was_said("now on it runs in pool 'p'"));
+    /* At once, and for long, though it is cheap again. */
+    for (unsigned i = 0; i < 100; i++)
+        must(place(s, "burn", "{\"us\": 5}", 1) == PLACE_FANOUT);
+    must_sleep(w, CHOOSE_OFF_NS);
+    (void)place(s, "burn", "{\"us\": 5}", 1);
+    set_handover(s, 20 * NS_PER_US);
+    (void)place(s, "burn", "{\"us\": 5}", 1);
+    must(place(s, "burn", "{\"us\": 5}", 1) == PLACE_INLINE);
+    bytes_release(&said);
+}
+POOL_TEST(what_blocks_the_loop_is_sent_off, 2, with_log)
+
+/* Many in one turn: no more than the budget of it. */
+struct crowd {
+    struct scene *scene;
+    unsigned placed[PLACEMENTS];
+};
+
+static int ask_once(void *arg)
+{
+    struct crowd *c = arg;
+    struct call_set set = {.dispatch = POOL_AUTO};
+    add_call(&set, c->scene, "burn", "{\"us\": 30}");
+    must(call_set(&set) == 0 && set.rc == 0);
+    c->placed[set.placed]++;
+    release_set(&set);
+    return 0;
+}
+
+/* (A simulated turn is one coroutine's; so they are asked by one.) */
+static void a_turn_computes_so_much_in_pool(struct scene *s)
+{
+    set_handover(s, 40 * NS_PER_US);
+    for (unsigned i = 0; i < 20; i++)
+        (void)place(s, "burn", "{\"us\": 30}", 1);
+    struct world *w = pool_desk_world(s->desk);
+    struct crowd c = {.scene = s};
+    uint64_t turn = world_turn(w);
+    for (unsigned i = 0; i < 6; i++)
+        must(ask_once(&c) == 0);
+    must(world_turn(w) == turn);
+    must(ask_once(&c) == 0); /* what is cheap waits for another turn */
+    must(world_turn(w) != turn);
+    check(c.placed[PLACE_INLINE] == 7, "%u", c.placed[PLACE_INLINE]);
+    /* What is not that cheap, and not a turn's first, is for hands that are idle. */
+    must_sleep(w, MS);
+    set_handover(s, 10 * NS_PER_US);
+    for (unsigned i = 0; i < 2; i++)
+        must(ask_once(&c) == 0);
+    check(c.placed[PLACE_INLINE] == 8, "%u", c.placed[PLACE_INLINE]);
+}
+POOL_TEST(a_turn_computes_so_much, 2, NULL)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_placement_takes_its_time),
+        cmocka_unit_test(one_hand_does_what_is_fused),
+        cmocka_unit_test(inline_runs_on_the_callers_thread),
+        cmocka_unit_test(each_has_its_own_outcome),
+        cmocka_unit_test(one_may_be_late_alone),
+        cmocka_unit_test(a_deadline_ends_all),
+        cmocka_unit_test(a_full_queue_refuses_some),
+        cmocka_unit_test(a_cancelled_caller),
+        cmocka_unit_test(a_desk_is_made_with_little_memory),
+        cmocka_unit_test(calls_with_little_memory),
+        cmocka_unit_test(auto_learns),
+        cmocka_unit_test(what_blocks_the_loop_is_sent_off),
+        cmocka_unit_test(a_turn_computes_so_much),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

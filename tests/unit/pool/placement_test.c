@@ -1,0 +1,197 @@
+/*
+ * The rule of placement: each of its borders, from both sides, and that it does not oscillate.
+ */
+#include "../check.h"
+
+#include "base/rand.h"
+#include "base/time.h"
+#include "pool/placement.h"
+
+#include <string.h>
+
+#define US NS_PER_US
+
+/* Three cheap steps, which two hands wait for: inline. */
+static const struct placement_view usual = {.count = 3,
+    .sum_ns = 30 * US,
+    .most_ns = 10 * US,
+    .tail_ns = 12 * US,
+    .handover_ns = 20 * US,
+    .fanout_ns = 60 * US,
+    .may_inline = true,
+    .idle = 2,
+    .before = PLACE_UNDECIDED};
+
+static void decides(struct placement_view v, enum placement wanted, const char *reason)
+{
+    const char *why = NULL;
+    enum placement got = placement_decide(&v, &why);
+    if (got != wanted || !strstr(why, reason))
+        fail_msg("%s: %s; not %s: %s", placement_name(got), why, placement_name(wanted), reason);
+    assert_int_equal(placement_decide(&v, NULL), wanted);
+}
+
+#define WITH(...)                             \
+    ({                                        \
+        struct placement_view v_ = usual;     \
+        struct placement_view *const v = &v_; \
+        __VA_ARGS__;                          \
+        v_;                                   \
+    })
+
+static bool waits(struct placement_view v)
+{
+    return placement_waits(&v);
+}
+
+static void inline_or_not(void **state)
+{
+    static const char slower[] = "handing over would make it slower";
+    decides(usual, PLACE_INLINE, slower);
+    decides(WITH(v->may_inline = false), PLACE_FUSED, "several hands are not faster");
+    decides(WITH(v->sum_ns = 0), PLACE_FANOUT, "not known yet");
+    decides(WITH(v->sum_ns = 0; v->idle = 0), PLACE_FUSED, "no two hands");
+    decides(WITH(v->sum_ns = 0; v->idle = 9; v->count = 1), PLACE_FANOUT, "not known yet");
+    decides(WITH(v->handover_ns = 0; v->count = 1), PLACE_FANOUT, "handing over is not known");
+    /* Ten hand-overs. */
+    decides(WITH(v->handover_ns = 3001), PLACE_INLINE, slower);
+    decides(WITH(v->handover_ns = 3000), PLACE_FUSED, "not faster");
+    decides(WITH(v->handover_ns = 3000; v->count = 1), PLACE_FANOUT, "adds little");
+    /* What blocks. */
+    decides(WITH(v->sum_ns = PLACEMENT_TURN_NS; v->fanout_ns *= 10), PLACE_FUSED, "not faster");
+    decides(WITH(v->sum_ns = PLACEMENT_TURN_NS - 1; v->fanout_ns *= 10), PLACE_INLINE, slower);
+    decides(WITH(v->handover_ns *= 2; v->count = 1; v->sum_ns = PLACEMENT_TURN_NS), PLACE_INLINE,
+        slower);
+    decides(WITH(v->handover_ns *= 2; v->count = 1; v->sum_ns = PLACEMENT_TURN_NS + 1),
+        PLACE_FANOUT, "block");
+    decides(WITH(v->tail_ns = PLACEMENT_TURN_NS), PLACE_INLINE, slower);
+    decides(WITH(v->tail_ns = PLACEMENT_TURN_NS + 1; v->count = 1), PLACE_FANOUT, "block");
+}
+
+static void a_turn_has_a_budget(void **state)
+{
+    int64_t left = PLACEMENT_TURN_NS - 30 * US;
+    decides(WITH(v->turn_ns = left; v->idle = 0), PLACE_INLINE, "slower");
+    decides(WITH(v->turn_ns = left + 1; v->idle = 0; v->count = 1; v->handover_ns /= 2),
+        PLACE_FANOUT, "enough");
+    /* What is cheap waits for the next one. */
+    decides(WITH(v->turn_ns = left + 1), PLACE_INLINE, "slower");
+    assert_true(waits(WITH(v->turn_ns = left + 1)));
+    assert_false(waits(WITH(v->turn_ns = left)));
+    assert_false(waits(WITH(v->sum_ns = PLACEMENT_TURN_NS + 1)));
+    /* There is more to do: hands that are idle do what is dearer than handing it over. */
+    decides(WITH(v->turn_ns = 1; v->count = 1; v->handover_ns /= 2), PLACE_FANOUT, "more to do");
+    decides(WITH(v->turn_ns = 1; v->idle = 0; v->queued = 1), PLACE_INLINE, "slower");
+    decides(WITH(v->turn_ns = 1; v->sum_ns = 39999; v->fanout_ns *= 9), PLACE_INLINE, "slower");
+    decides(WITH(v->turn_ns = 1; v->sum_ns = 40000; v->count = 1), PLACE_FANOUT, "more to do");
+}
+
+/* Three of 10 ms. */
+static struct placement_view dear(void)
+{
+    return WITH(v->sum_ns = 30000 * US; v->most_ns = v->tail_ns = 10000 * US; v->fanout_ns = 0);
+}
+
+static void fanned_out_or_fused(void **state)
+{
+    struct placement_view v = dear();
+    decides(v, PLACE_FANOUT, "faster together");
+    v.idle = 1;
+    decides(v, PLACE_FUSED, "no two hands");
+    v.idle = 2;
+    v.queued = 1;
+    decides(v, PLACE_FUSED, "others wait");
+    v.queued = 0;
+    /* As measured. */
+    v.fanout_ns = 27000 * US;
+    decides(v, PLACE_FANOUT, "faster together");
+    v.fanout_ns = 27500 * US;
+    decides(v, PLACE_FUSED, "not faster");
+    /* One that is dear among cheap ones wins nothing, two do. */
+    v = dear();
+    v.sum_ns = 20010 * US;
+    v.most_ns = 20000 * US;
+    decides(v, PLACE_FUSED, "not faster");
+    v.sum_ns = 40005 * US;
+    decides(v, PLACE_FANOUT, "faster together");
+    /* What could run inline, too. */
+    v = usual;
+    v.sum_ns = 150 * US;
+    v.most_ns = 50 * US;
+    v.fanout_ns = 0;
+    decides(v, PLACE_FANOUT, "faster together");
+    v.fanout_ns = 140 * US;
+    decides(v, PLACE_INLINE, "slower");
+}
+
+/* Around a border what was decided before stays. */
+static void decisions_stay_near_a_border(void **state)
+{
+    struct placement_view v = usual;
+    v.count = 1;
+    v.handover_ns = 10 * US;
+    for (int64_t sum = 81 * US; sum < 124 * US; sum += US) {
+        v.sum_ns = sum;
+        v.before = PLACE_INLINE;
+        decides(v, PLACE_INLINE, "slower");
+        v.before = PLACE_FANOUT;
+        decides(v, PLACE_FANOUT, "adds little");
+    }
+    v.sum_ns = 79 * US;
+    decides(v, PLACE_INLINE, "slower");
+    v.sum_ns = 126 * US;
+    v.before = PLACE_INLINE;
+    decides(v, PLACE_FANOUT, "adds little");
+    v = dear();
+    v.before = PLACE_FANOUT;
+    v.fanout_ns = 30000 * US;
+    decides(v, PLACE_FANOUT, "faster together");
+    v.before = PLACE_FUSED;
+    decides(v, PLACE_FUSED, "not faster");
+}
+
+/* Estimates that tremble by a tenth: each decision changes once at most. */
+static void it_does_not_oscillate(void **state)
+{
+    struct rand r;
+    rand_init(&r, 3);
+    for (int64_t sum = US; sum < 1000 * NS_PER_MS; sum += sum / 7 + 1) {
+        struct placement_view v = usual;
+        unsigned changes = 0;
+        for (unsigned i = 0; i < 200; i++) {
+            v.sum_ns = sum - sum / 20 + (int64_t)rand_below(&r, (uint64_t)sum / 10 + 1);
+            v.most_ns = v.sum_ns / 3 + 1;
+            v.tail_ns = v.most_ns;
+            v.fanout_ns = 0;
+            enum placement now = placement_decide(&v, NULL);
+            changes += now != v.before;
+            v.before = now;
+        }
+        /* The budget is a border without a margin. */
+        bool at_budget = sum > PLACEMENT_TURN_NS * 9 / 10 && sum < PLACEMENT_TURN_NS * 11 / 10;
+        if (changes > 2 && !at_budget)
+            fail_msg("%u changes at %lld ns", changes, (long long)sum);
+    }
+}
+
+static void placements_have_names(void **state)
+{
+    assert_string_equal(placement_name(PLACE_INLINE), "inline");
+    assert_string_equal(placement_name(PLACE_FANOUT), "fanout");
+    assert_string_equal(placement_name(PLACE_FUSED), "fused");
+    assert_string_equal(placement_name(PLACE_UNDECIDED), "undecided");
+    assert_null(placement_name(PLACE_UNDECIDED + 1));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(inline_or_not),
+        cmocka_unit_test(a_turn_has_a_budget),
+        cmocka_unit_test(fanned_out_or_fused),
+        cmocka_unit_test(decisions_stay_near_a_border),
+        cmocka_unit_test(it_does_not_oscillate),
+        cmocka_unit_test(placements_have_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
