@@ -32,7 +32,7 @@ log: {access: false}
 steps:
   again: {step: echo, retry: true}
 pools:
-  work: {kind: KIND, size: 4, memory: 256MiB, hard_timeout: 1s, queue: 256}
+  work: {kind: KIND, size: 4, memory: 256MiB, hard_timeout: 2s, queue: 256}
   calm: {kind: threads, size: 1}
 routes:
   - route: POST /echo
@@ -55,7 +55,7 @@ routes:
     reply: $node.out
 """
 
-KINDS = ["processes", "fork"]
+KINDS = {"processes": 4, "fork": 1}  # and how many processes a pool of four keeps when nothing runs
 
 
 def descendants(pid):
@@ -166,16 +166,18 @@ class Weird(Weir):
         super().__init__(folder, "--unsafe-steps", config=CONFIG.replace("KIND", kind))
         self.server = self.servers()[-1]
         self.kind = kind
-        self.processes_at_start = len(descendants(self.server))
+        until(self.has_its_processes)  # one that was forked for the canary may still be ending
         self.descriptors_at_start = descriptors(self.server)
 
     def workers(self):
         """Those that run steps: of a forking pool also what forks them."""
         return list(descendants(self.server))
 
+    def has_its_processes(self):
+        return len(descendants(self.server)) == KINDS[self.kind]
+
     def is_settled(self):
-        return (len(descendants(self.server)) == self.processes_at_start and
-                descriptors(self.server) <= self.descriptors_at_start)
+        return self.has_its_processes() and descriptors(self.server) <= self.descriptors_at_start
 
     def ask(self, path, value):
         client = Client(self.port)
