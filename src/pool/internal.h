@@ -8,11 +8,15 @@
  *     WAITING    in the queue, or in a hand's list of those it took several of at once
  *       -> ABSORBING by the hand that is about to start it
  *       -> DROPPED by the caller (cancelled, late)
- *     ABSORBING  the hand reads the input: copies, parses, or writes it to its worker. Short, and
+ *     ABSORBING  the hand reads the input: copies it, or writes it for its worker. Short, and
  *                nobody waits meanwhile: a caller that wants to go spins until it is over
  *       -> RUNNING by the hand
  *     RUNNING    the input is the caller's alone again
- *       -> DONE by the hand, which filled in the result before; -> LEFT by the caller
+ *       -> LEFT by the caller
+ *       -> WAITING by the hand, when it was not started after all, or is tried again: the caller
+ *          is still there, and so is the input
+ *     any of these three
+ *       -> DONE by the hand, which filled in the result before
  *     DONE       the message is on its way to the caller
  *     LEFT       `cancelled` is set; the hand drops its result when it has one
  *     DROPPED    the holder forgets it when it meets it
@@ -34,7 +38,7 @@ enum task_state { TASK_WAITING, TASK_ABSORBING, TASK_RUNNING, TASK_DONE, TASK_LE
 #define TASK_SMALL 256 /* bytes of output that need no memory of their own */
 
 struct task {
-    struct heap_link queued; /* in the queue, by `key`: its deadline, or soon enough (task_key) */
+    struct heap_link queued; /* in the queue, by `key`: its deadline, or soon enough (queue_put) */
     int64_t key;
     _Atomic(enum task_state) state;
     atomic_uint holders;
@@ -68,6 +72,7 @@ struct task {
 struct hand {
     struct list idle; /* in the queue's list, while it has nothing to do */
     bool waits;       /* said by queue_take: it will be woken, once */
+    unsigned picked;  /* how often it was taken out of that list to be woken; under the lock */
     struct pool *pool;
     unsigned index; /* among the pool's hands */
     /* Called without the queue's lock, on the thread of desk `from` (NULL: on none), after it was
@@ -112,6 +117,10 @@ void queue_release(struct queue *q);
  * desk `from`. */
 int queue_put(struct queue *q, struct task *t, struct pool_desk *from)
     __attribute__((warn_unused_result));
+/* The pool's canary: before all others, and also if the queue is full, since it has no caller who
+ * could be told so. 0, -EPIPE, -ENOMEM. */
+int queue_put_canary(struct queue *q, struct task *t, struct pool_desk *from)
+    __attribute__((warn_unused_result));
 /* Up to `max` tasks, at least one if there is any, earliest deadline first; not more than should be
  * handed over at once by what their steps cost. 0: there is none, and the hand is in the idle list
  * until it is woken; or the queue is closed (queue_closed) and it is to end. Tasks that are late
@@ -152,7 +161,7 @@ void task_free(struct task *t);
  * then the task has been let go. `from` as for task_finish. */
 bool task_absorb(struct task *t, int64_t now, struct pool_desk *from)
     __attribute__((warn_unused_result));
-/* The input is not needed any more (unless it may be tried again: see task_again). */
+/* The input is not needed any more (unless it is put back). */
 void task_runs(struct task *t, int64_t now);
 /* Its outcome is told to the caller, and the hand's hold let go. `from`: the desk on whose thread
  * this is called; NULL: none. Not done: error is filled in first (task_failed does both). */

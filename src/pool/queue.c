@@ -6,7 +6,7 @@
  * another, and no task waits while a hand has nothing to do. Hands are woken after the lock is
  * left: waking may be a system call.
  *
- * Each take leaves room for its tasks to come back: queue_put_back needs no memory.
+ * Each put leaves room for what has been taken to come back: queue_put_back needs no memory.
  */
 #include "pool/internal.h"
 
@@ -14,13 +14,18 @@
 
 #include <errno.h>
 
+/* For what has been taken and may come back, and the canary. */
+static unsigned room_past_max(const struct queue *q)
+{
+    return q->hands * TAKE_MAX + 1;
+}
+
 int queue_init(struct queue *q, unsigned max, unsigned hands, const struct step_cost *costs)
 {
     *q = (struct queue){.max = max, .hands = hands ? hands : 1, .costs = costs};
     list_init(&q->idle);
-    heap_init(&q->tasks, max + q->hands * TAKE_MAX);
-    int rc = -pthread_mutex_init(&q->lock, NULL);
-    return rc;
+    heap_init(&q->tasks, max + room_past_max(q));
+    return -pthread_mutex_init(&q->lock, NULL);
 }
 
 void queue_release(struct queue *q)
@@ -77,22 +82,23 @@ static struct hand *pick_idle(struct queue *q, const struct pool_desk *from)
             break;
         }
     leave_idle(q, picked);
+    picked->picked++;
     return picked;
 }
 
 /* ---- Putting ---- */
 
-static int put(struct queue *q, struct task *t, struct pool_desk *from, bool again)
+static int put(struct queue *q, struct task *t, struct pool_desk *from, bool past_max)
 {
     struct hand *woken = NULL;
     int rc = 0;
     lock(q);
     if (atomic_load_explicit(&q->closed, memory_order_relaxed))
         rc = -EPIPE;
-    else if (!again && q->tasks.count >= q->max)
+    else if (!past_max && q->tasks.count >= q->max)
         rc = -ENOBUFS;
-    else if (!again)
-        rc = heap_reserve(&q->tasks, 1 + q->hands * TAKE_MAX);
+    else if (!past_max)
+        rc = heap_reserve(&q->tasks, 1 + room_past_max(q));
     if (rc == 0)
         rc = heap_push(&q->tasks, &t->queued, t->key);
     if (rc == 0)
@@ -107,6 +113,12 @@ int queue_put(struct queue *q, struct task *t, struct pool_desk *from)
 {
     t->key = deadline_sooner(t->deadline, deadline_after(t->put_at, QUEUE_PATIENCE_NS));
     return put(q, t, from, false);
+}
+
+int queue_put_canary(struct queue *q, struct task *t, struct pool_desk *from)
+{
+    t->key = 0;
+    return put(q, t, from, true);
 }
 
 int queue_put_back(struct queue *q, struct task *t, struct pool_desk *from)

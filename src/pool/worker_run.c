@@ -111,7 +111,7 @@ static void put_result(struct worker_process *k, const struct step_call *call)
     if (rc == -ENOMEM)
         put_failure(k, WORKER_OUT_OF_MEMORY, "out-of-memory", "no memory to pass its output on");
     else if (rc)
-        put_failure(k, WORKER_FAILED, "output-too-large", "its output is too long for a frame");
+        put_failure(k, WORKER_FAILED, WORKER_CODE_TOO_LARGE, "its output is too long for a frame");
 }
 
 /* It does not run: somebody could only be told that nobody waits. */
@@ -158,7 +158,7 @@ bool worker_process_task(struct worker_process *k, const struct worker_task *tas
     set_running(k, task->id);
     call.output = worker_output_begin(k);
     if (was_recalled(k)) {
-        skip(&call, "recalled", "it is not to be started");
+        skip(&call, WORKER_CODE_RECALLED, "it is not to be started");
     } else if (was_cancelled(k)) {
         skip(&call, "cancelled", "nobody waits for it any more");
     } else if (now >= call.deadline) {

@@ -268,6 +268,42 @@ def test_stopping_lets_steps_finish_and_leaves_nobody(weir):
         until(lambda: gone(pid))
 
 
+def hang(weir):
+    """Has both workers run for ever, and one more task wait."""
+    clients = []
+    for _ in range(3):
+        s = socket.create_connection(("127.0.0.1", weir.port), timeout=30)
+        body = b'{"how": "hang"}'
+        s.sendall(b"POST /crash HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        clients.append(s)
+    until(lambda: samples(weir)['weir_pool_queue_length{pool="cpu"}'] == 1)
+    return clients
+
+
+@pytest.mark.parametrize("kind", ["processes", "fork"])
+def test_a_stop_does_not_wait_for_what_nobody_waits_for(start, kind):
+    weir = start("--unsafe-steps", config=config(kind, HEAD.replace("drain: 10s", "drain: 300ms"), CRASHES))
+    clients = hang(weir)
+    weir.stop()  # and the supervisor had not to kill the server
+    for s in clients:
+        s.close()
+
+
+@pytest.mark.parametrize("kind", ["threads", "processes", "fork"])
+def test_a_server_without_a_supervisor_ends_whatever_its_steps_do(start, kind):
+    weir = start("--unsafe-steps", config=config(kind, HEAD.replace("drain: 10s", "drain: 300ms"), CRASHES))
+    clients = hang(weir)
+    below = children(weir.pid)
+    os.kill(weir.pid, signal.SIGKILL)
+    weir.process.wait()
+    try:
+        for pid in below:
+            until(lambda: gone(pid), 30)
+    finally:
+        for s in clients:
+            s.close()
+
+
 def test_a_reload_takes_the_pools_along(weir):
     first = weir.servers()[-1]
     with concurrent.futures.ThreadPoolExecutor(2) as clients:
@@ -278,9 +314,9 @@ def test_a_reload_takes_the_pools_along(weir):
         weir.send(signal.SIGHUP)
         weir.wait_for_server(2)
         assert slow.result()[0] == 200
+    until(lambda: gone(first))  # until then it may still answer who had come before
     assert ask(weir.port, "/")[1] == {"hello": "again"}
     assert ask(weir.port, "/echo", {"a": 1})[:2] == (200, {"a": 1})
-    until(lambda: gone(first))
     weir.stop()
 
 

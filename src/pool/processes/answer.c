@@ -30,6 +30,13 @@ static void give_back(struct batch *b, struct pool_process *p, const struct work
     atomic_store_explicit(&p->control->taken, r->id, memory_order_release);
 }
 
+/* It was not started. Of a task that was not recalled this is a step's own word. */
+static bool was_recalled(const struct batch *b, const struct worker_result *r)
+{
+    return b->recalled && b->answered >= b->recalled && r->outcome == WORKER_FAILED &&
+           span_equal(r->code, SPAN(WORKER_CODE_RECALLED));
+}
+
 int batch_answer(
     struct batch *b, struct pool_process *p, const struct worker_frame *f, struct loss *l)
 {
@@ -41,14 +48,16 @@ int batch_answer(
         return loss_misbehaved(l, "answered a task that it was not to answer");
     if (find_output(p, &r->output, &output) != 0)
         return loss_misbehaved(l, "wrote an output that is not where it may be");
-    struct task *t = b->tasks[b->answered++];
-    if (b->recalled && r->outcome == WORKER_FAILED && span_equal(r->code, SPAN("recalled"))) {
+    struct task *t = b->tasks[b->answered];
+    bool skipped = was_recalled(b, r);
+    if (!t && !skipped)
+        return loss_misbehaved(l, "ran a task that had been recalled");
+    b->answered++;
+    if (skipped) {
         if (t)
             task_put_back(t, b->desk);
         return 0;
     }
-    if (!t)
-        return loss_misbehaved(l, "ran a task that had been recalled");
     b->starved |= r->outcome == WORKER_OUT_OF_MEMORY;
     result_settle(t, r, output, b->desk);
     give_back(b, p, r);

@@ -85,7 +85,8 @@ unsigned batch_fill(struct batch *b, struct pool_process *p, struct task **tasks
     int64_t now = world_now(b->world);
     unsigned used = 0;
     b->count = b->answered = 0;
-    b->written = b->starved = b->recalled = false;
+    b->written = b->starved = false;
+    b->recalled = 0;
     if (p->control)
         atomic_store(&p->control->recalled, 0);
     b->longest = 0;
@@ -160,6 +161,7 @@ enum batch_end batch_run(struct batch *b, struct pool_process *p, enum pool_rest
     int rc = run(b, p, &loss);
     enum batch_end end = BATCH_DONE;
     if (rc == -ECANCELED) {
+        pool_process_kill(p); /* it would not hear that it is to end */
         batch_abandon(b);
         end = BATCH_CANCELLED;
     } else if (rc) {

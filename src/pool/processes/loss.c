@@ -12,9 +12,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-/* From the end of its channel to its own; and then for its last words. */
-#define END_PATIENCE_NS (500 * NS_PER_MS)
-
 static int say(struct loss *l, enum pool_restart why, enum pool_outcome outcome, const char *format,
     va_list args) __attribute__((format(printf, 4, 0)));
 static int say(struct loss *l, enum pool_restart why, enum pool_outcome outcome, const char *format,
@@ -54,7 +51,7 @@ static int too_much_memory(struct loss *l, const struct pool_process *p)
 
 int loss_ended(struct batch *b, struct pool_process *p, struct loss *l)
 {
-    CORO_SHIELD(deadline_after(world_now(b->world), END_PATIENCE_NS));
+    CORO_SHIELD(deadline_after(world_now(b->world), PROCESS_END_NS));
     if (!pool_process_wait(p, DEADLINE_NEVER))
         return loss_misbehaved(l, "closed its channel");
     if (p->out_of_memory)
@@ -112,12 +109,12 @@ static void recall(struct batch *b, struct pool_process *p)
     unsigned running;
     if (b->recalled || !says_running(b, p, &running) || running + 1 == b->count)
         return;
-    b->recalled = true;
+    b->recalled = running + 1;
     uint64_t id = b->first_id + running;
     atomic_store(&p->control->recalled, id + 1);
     if (atomic_load(&p->control->running) != id)
         return;
-    for (unsigned i = running + 1; i < b->count; i++) {
+    for (unsigned i = b->recalled; i < b->count; i++) {
         task_put_back(b->tasks[i], b->desk);
         b->tasks[i] = NULL;
     }
