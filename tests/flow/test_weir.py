@@ -514,7 +514,7 @@ def test_a_socket_of_an_init_is_used(start):
         weir.config.write_text(CONFIG.format(version=2))
         weir.send(signal.SIGHUP)
         weir.wait_for_server(2)
-        assert weir.get("/") == (200, '{"version":2}')
+        until(lambda: weir.get("/") == (200, '{"version":2}'), 30)  # the old one answers who has come before
         weir.send(signal.SIGUSR2)
         weir.wait_for_server(3)
         assert weir.get("/") == (200, '{"version":2}')
