@@ -7,7 +7,6 @@ have that has nothing to do with it: 2 is the promise, for a machine that is our
 import http.client
 import json
 import os
-import pathlib
 import random
 import signal
 import subprocess
@@ -17,7 +16,7 @@ import time
 import pytest
 
 from conftest import until
-from weir_process import Weir
+from weir_process import Weir, descendants
 
 SECONDS = float(os.environ.get("WEIR_CHAOS_SECONDS", "5"))
 CLIENT = os.environ.get("WEIR_BENCH_CLIENT", "build/debug/bench/http/bench_http_client")
@@ -62,24 +61,6 @@ routes:
 """
 
 KINDS = {"processes": 4, "fork": 1}  # and how many processes a pool of four keeps when nothing runs
-
-
-def descendants(pid):
-    """Every process below, of whatever generation: {pid: parent}."""
-    parents = {}
-    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if fields[0] != "Z":
-            parents[int(path.parent.name)] = int(fields[1])
-    found, more = {}, {pid}
-    while more:
-        below = {child: parent for child, parent in parents.items() if parent in more}
-        found.update(below)
-        more = set(below)
-    return found
 
 
 def descriptors(pid):

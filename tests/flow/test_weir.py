@@ -13,7 +13,7 @@ import time
 import pytest
 
 from conftest import until
-from weir_process import CONFIG, WEIR, Load, Weir, run
+from weir_process import CONFIG, WEIR, Load, Weir, has_ended, run
 
 
 @pytest.fixture
@@ -290,15 +290,6 @@ def test_no_connection_is_refused_when_servers_are_killed_under_load(weir):
     assert len(load.failures) <= 5 * len(load.threads), load.failures
     assert weir.log().count("was killed by SIGKILL after ") == 5
     assert weir.get("/")[0] == 200
-
-
-def has_ended(pid):
-    """Whether it is gone, or is a zombie that nobody here reaps."""
-    try:
-        with open("/proc/%d/stat" % pid) as stat:
-            return stat.read().rsplit(")", 1)[1].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 def test_a_server_whose_supervisor_is_gone_ends(start):
