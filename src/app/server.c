@@ -125,23 +125,6 @@ static void apply_log(struct server *s)
         s->log->json = log->format == CONF_LOG_JSON;
 }
 
-/* The least that a step in this process may use; 0: there is none. Asked before the pools are made,
- * since libraries look when they are loaded. */
-static unsigned least_step_threads(const struct server *s)
-{
-    unsigned least = 0;
-    unsigned cores = world_cores(s->world);
-    for (unsigned i = 0; i < s->config->pool_count; i++) {
-        const struct conf_pool *p = &s->config->pools[i];
-        unsigned size = p->kind == CONF_POOL_INLINE ? s->worker_count : p->size ? p->size : cores;
-        unsigned each = p->step_threads ? p->step_threads : cores > size ? cores / size : 1;
-        bool here = p->kind == CONF_POOL_INLINE || p->kind == CONF_POOL_THREADS;
-        if (here && (least == 0 || each < least))
-            least = each;
-    }
-    return least;
-}
-
 /* Plugins, and queues: what is wrong with a plugin shows here, and in `weir check`. */
 static int make_pools(struct server *s, struct error *e)
 {
@@ -149,7 +132,7 @@ static int make_pools(struct server *s, struct error *e)
     int rc = meter_new(&s->meter, s->worker_count);
     if (rc)
         return error_set(e, rc, "memory", "no memory for metrics");
-    unsigned threads = least_step_threads(s);
+    unsigned threads = pools_step_threads(s->config, s->worker_count, world_cores(s->world));
     if (threads > 0 && s->options->step_threads)
         s->options->step_threads(s->options->ctx, threads);
     return pools_new(&s->pools,
@@ -224,7 +207,8 @@ static void on_started(struct message *m)
         coro_wake(s->waiter, 0);
 }
 
-/* On the worker's thread. */
+/* On the worker's thread. The first one's is the server's own: it hears at once, since the server
+ * may end (a simulated one that was killed does) before a message to itself would come. */
 static void started(void *ctx, int rc, const struct error *e)
 {
     struct post *p = ctx;
@@ -233,7 +217,10 @@ static void started(void *ctx, int rc, const struct error *e)
     if (e)
         p->refused = *e;
     p->started.deliver = on_started;
-    world_post(p->server->world, &p->started);
+    if (p == p->server->posts)
+        on_started(&p->started);
+    else
+        world_post(p->server->world, &p->started);
 }
 
 static int make_workers(struct server *s)

@@ -8,12 +8,15 @@
 #include "base/rand.h"
 #include "coro/group.h"
 #include "meter/histogram.h"
+#include "world/plain.h"
 
 #include <errno.h>
 #include <limits.h>
 
 /* How often a client without calls is looked after at least. */
 #define SWEEP_EACH        (10 * NS_PER_S)
+/* After the drain: the supervisor has killed who has not ended by then, if it lives. */
+#define SUPERVISOR_NS     (2 * NS_PER_S)
 /* What a request may need of its arena beside its body: replies of other servers, above all. */
 #define ARENA_BESIDE_BODY ((size_t)64 * 1024 * 1024)
 
@@ -291,16 +294,17 @@ static int leave_desk(struct worker *k, struct group *desk)
 }
 
 /* A step on a companion of this thread does not end, and uses what would be freed. The supervisor
- * will kill the process; until then there is nothing to do but to say so. */
+ * will kill the process; if it has died itself, the process does so. */
 static void wait_for_the_end(struct worker *k)
 {
     log_error(world_log(k->world), "a step does not end, and the server cannot without it");
     access_log_close(k->access);
-    for (;;) {
-        CORO_SHIELD(DEADLINE_NEVER);
-        int rc = coro_park("a step that does not end");
-        (void)rc; /* whoever wakes us does so in vain */
-    }
+    int64_t from = world_now(k->world);
+    CORO_SHIELD(deadline_after(from > k->drain_until ? from : k->drain_until, SUPERVISOR_NS));
+    int rc = 0;
+    while (rc != -ETIMEDOUT) /* whoever wakes us does so in vain */
+        rc = coro_park("a step that does not end");
+    plain_exit(1);
 }
 
 static int serve(struct worker *k, struct error *e)

@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,9 +20,10 @@
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
+/* Level and form may change while other threads log. */
 struct log {
-    enum log_level level;
-    bool json; /* each line a JSON object: for machines */
+    _Atomic(enum log_level) level;
+    atomic_bool json; /* each line a JSON object: for machines */
     void (*sink)(void *ctx, const char *line, size_t len);
     int64_t (*wall_ns)(void *ctx); /* nanoseconds since 1970, UTC */
     void *ctx;
@@ -29,7 +31,7 @@ struct log {
 
 static inline bool log_wants(const struct log *log, enum log_level level)
 {
-    return log && level <= log->level;
+    return log && level <= atomic_load_explicit(&log->level, memory_order_relaxed);
 }
 
 /* Use the macros: they skip the formatting when nobody listens. A NULL log is silent. */

@@ -21,3 +21,10 @@
 #else
 #    define WITH_TSAN 0
 #endif
+
+/* Those whose shadow memory takes terabytes of addresses. */
+#if WITH_ASAN || WITH_TSAN
+#    define WITH_SHADOW 1
+#else
+#    define WITH_SHADOW 0
+#endif

@@ -95,6 +95,10 @@ struct conf_pool { /* pools: {cpu: {kind: processes, size: auto, memory: 1GiB}} 
     enum conf_on_cancel on_cancel; /* leave: a started task that nobody waits for any more */
 };
 
+/* The names of steps that need no entry, and are therefore taken; NULL ends them. step/set.c has
+ * the steps, which is above this. */
+extern const char *const conf_builtin_steps[];
+
 struct conf_step { /* steps: {tag: {plugin: ./tagger.so, options: {...}, retry: true}} */
     struct conf_mark mark;
     const char *name;                /* as nodes say it */

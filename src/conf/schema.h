@@ -98,9 +98,6 @@ extern const struct conf_section *const conf_sections[];
 
 #define CONF_KEYS_MAX 16 /* of a section */
 
-/* Steps that need no entry in `steps`, whose names are therefore taken; NULL ends them. step/ has
- * them, and is above this. */
-extern const char *const conf_builtin_steps[];
 /* By enum conf_pool_kind; NULL ends them. */
 extern const char *const conf_pool_kinds[];
 

@@ -13,24 +13,23 @@
 
 /* ---- Compiling ---- */
 
-/* For 'did you mean': step.h tells of a name whether it is built in, not which there are. */
-static const char *const built_in[] = {"allocate", "burn", "echo", "crash"};
-
-#define BUILT_IN (sizeof built_in / sizeof *built_in)
-
+/* For 'did you mean'. */
 static const char *nearest(const struct flow_steps *steps, const char *name, struct arena *arena)
 {
     unsigned count = 0;
     unsigned declared = steps->config ? steps->config->step_count : 0;
-    const char **names = arena_alloc(arena, (declared + BUILT_IN) * sizeof *names);
+    unsigned built_in = 0;
+    while (conf_builtin_steps[built_in])
+        built_in++;
+    const char **names = arena_alloc(arena, (declared + built_in) * sizeof *names);
     if (!names)
         return NULL;
     for (unsigned i = 0; i < declared; i++)
         names[count++] = steps->config->steps[i].name;
-    for (size_t i = 0; i < BUILT_IN; i++) {
+    for (unsigned i = 0; i < built_in; i++) {
         bool unsafe = false;
-        if (step_is_builtin(built_in[i], &unsafe) && (steps->unsafe || !unsafe))
-            names[count++] = built_in[i];
+        if (step_is_builtin(conf_builtin_steps[i], &unsafe) && (steps->unsafe || !unsafe))
+            names[count++] = conf_builtin_steps[i];
     }
     return conf_nearest(span_of(name), names, count);
 }

@@ -42,9 +42,9 @@ static void send_canary(struct pool *p, struct pool_desk *from)
     t->input = canary_input;
     t->retry = true;
     t->deadline = DEADLINE_NEVER;
-    if (queue_put(&p->queue, t, from) == 0)
+    if (queue_put_canary(&p->queue, t, from) == 0)
         return;
-    /* The queue is full: the next worker tries again; or it is closed, and nobody asks. */
+    /* There was no memory: the next worker tries again; or it is closed, and nobody asks. */
     lock(p);
     p->canary_out = false;
     unlock(p);

@@ -51,24 +51,29 @@ int desk_hand_rest(struct desk_hand *h, int64_t until)
     return rc == -ETIMEDOUT ? 0 : rc;
 }
 
-void desk_hand_away(struct desk_hand *h)
+/* The wake that is on its way. */
+static void await_wake(struct desk_hand *h)
 {
-    if (!h->idle)
-        return;
-    if (queue_away(&h->hand.pool->queue, &h->hand, h->hand.desk)) {
-        h->idle = false;
-        return;
-    }
     CORO_SHIELD(DEADLINE_NEVER);
     int rc = 0;
     while (h->idle && rc == 0)
         rc = desk_hand_rest(h, DEADLINE_NEVER);
 }
 
+void desk_hand_away(struct desk_hand *h)
+{
+    /* Also if it was woken already: then another has to do what it was woken for. */
+    if (queue_away(&h->hand.pool->queue, &h->hand, h->hand.desk))
+        h->idle = false;
+    else if (h->idle)
+        await_wake(h);
+}
+
 unsigned desk_hand_take(struct desk_hand *h, struct task **out, unsigned max)
 {
     struct queue *q = &h->hand.pool->queue;
-    desk_hand_away(h);
+    if (h->idle)
+        desk_hand_away(h);
     unsigned count = queue_take(q, &h->hand, out, max, world_now(h->world));
     h->idle = h->hand.waits;
     return count;

@@ -9,6 +9,9 @@
 
 #include "pool/internal.h"
 
+/* How often a hand that is away, so that the queue does not wake it, asks whether it is to end. */
+#define ASK_EVERY_NS (100 * NS_PER_MS)
+
 struct desk_hand {
     struct hand hand;
     struct world *world;
@@ -20,7 +23,7 @@ struct desk_hand {
 void desk_hand_init(struct desk_hand *h, struct pool *p, struct pool_desk *d, unsigned index);
 /* Up to `max` tasks, as queue_take says. */
 unsigned desk_hand_take(struct desk_hand *h, struct task **out, unsigned max);
-/* Not for now: another hand has its turn. */
+/* Not for now: out of the queue's list, and if tasks wait, another hand is woken for them. */
 void desk_hand_away(struct desk_hand *h);
 /* Waits until it is woken, by the queue or desk_hand_notice, or the moment `until`: 0, or
  * -ECANCELED. */

@@ -69,11 +69,11 @@ static int end_companion(struct inline_worker *k, struct companion *c)
 {
     int rc;
     {
-        int64_t patience = k->start.told.done ? END_PATIENCE_NS : NS_PER_S;
+        int64_t patience = k->start.told.done ? COMPANION_END_NS : NS_PER_S;
         CORO_SHIELD(deadline_after(world_now(k->start.world), patience));
         rc = companion_wait(c);
     }
-    if (rc)
+    if (rc == -ETIMEDOUT) /* -ECANCELED: in a simulation's process that was killed; it has ended */
         return -EBUSY;
     companion_close(c);
     return 0;

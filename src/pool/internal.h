@@ -8,11 +8,15 @@
  *     WAITING    in the queue, or in a hand's list of those it took several of at once
  *       -> ABSORBING by the hand that is about to start it
  *       -> DROPPED by the caller (cancelled, late)
- *     ABSORBING  the hand reads the input: copies, parses, or writes it to its worker. Short, and
+ *     ABSORBING  the hand reads the input: copies it, or writes it for its worker. Short, and
  *                nobody waits meanwhile: a caller that wants to go spins until it is over
  *       -> RUNNING by the hand
  *     RUNNING    the input is the caller's alone again
- *       -> DONE by the hand, which filled in the result before; -> LEFT by the caller
+ *       -> LEFT by the caller
+ *       -> WAITING by the hand, when it was not started after all, or is tried again: the caller
+ *          is still there, and so is the input
+ *     any of these three
+ *       -> DONE by the hand, which filled in the result before
  *     DONE       the message is on its way to the caller
  *     LEFT       `cancelled` is set; the hand drops its result when it has one
  *     DROPPED    the holder forgets it when it meets it
@@ -96,6 +100,7 @@ struct hand {
     struct list idle; /* in the queue's list, while it has nothing to do */
     bool waits;       /* said by queue_take: it will be woken, once */
     int64_t until;    /* likewise: but it is to take again at that moment; DEADLINE_NEVER */
+    unsigned picked;  /* how often it was taken out of that list to be woken; under the lock */
     struct pool *pool;
     unsigned index; /* among the pool's hands */
     /* Called without the queue's lock, on the thread of desk `from` (NULL: on none), after it was
@@ -155,6 +160,10 @@ int queue_batches(struct queue *q, const struct conf_batch *batches, unsigned co
  * that lives at desk `from`. */
 int queue_put(struct queue *q, struct task *t, struct pool_desk *from)
     __attribute__((warn_unused_result));
+/* The pool's canary: before all others, and also if the queue is full, since it has no caller who
+ * could be told so. 0, -EPIPE, -ENOMEM. */
+int queue_put_canary(struct queue *q, struct task *t, struct pool_desk *from)
+    __attribute__((warn_unused_result));
 /* Up to `max` tasks, at least one if there is any, in the order of order.h; not more than should be
  * handed over at once by what their steps cost, but for those that are fused, or a batch
  * (task_joins), which stand one behind the other. 0: there is none, and the hand is in the idle
@@ -206,7 +215,7 @@ void task_free(struct task *t);
  * then the task has been let go. `from` as for task_finish. */
 bool task_absorb(struct task *t, int64_t now, struct pool_desk *from)
     __attribute__((warn_unused_result));
-/* The input is not needed any more (unless it may be tried again: see task_again). */
+/* The input is not needed any more (unless it is put back). */
 void task_runs(struct task *t, int64_t now);
 /* Its outcome is told to the caller, and the hand's hold let go. `from`: the desk on whose thread
  * this is called; NULL: none. Not done: error is filled in first (task_failed does both). */

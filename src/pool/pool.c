@@ -167,21 +167,43 @@ static const struct pool_kind *kind_of(const struct conf_pool *conf)
     bug("a pool of no kind");
 }
 
-static bool runs_here(const struct pool *p)
+static bool runs_here(const struct conf_pool *conf)
 {
-    return p->conf->kind == CONF_POOL_INLINE || p->conf->kind == CONF_POOL_THREADS;
+    return conf->kind == CONF_POOL_INLINE || conf->kind == CONF_POOL_THREADS;
+}
+
+static unsigned size_of(const struct conf_pool *conf, unsigned desks, unsigned cores)
+{
+    if (conf->kind == CONF_POOL_INLINE)
+        return desks;
+    return conf->size ? conf->size : cores ? cores : 1;
+}
+
+/* Of each worker: its share of the cores. */
+static unsigned step_threads_of(const struct conf_pool *conf, unsigned desks, unsigned cores)
+{
+    unsigned share = cores / size_of(conf, desks, cores);
+    return conf->step_threads ? conf->step_threads : share ? share : 1;
+}
+
+unsigned pools_step_threads(const struct config *config, unsigned desks, unsigned cores)
+{
+    unsigned least = 0;
+    struct each_node each = {.config = config};
+    while (next_node(&each)) {
+        const struct conf_pool *conf = find_conf(config, pool_of(config, each.node));
+        unsigned threads = conf && runs_here(conf) ? step_threads_of(conf, desks, cores) : 0;
+        if (threads && (least == 0 || threads < least))
+            least = threads;
+    }
+    return least;
 }
 
 static int make_pool(struct pool *p, struct error *e)
 {
-    unsigned cores = p->pools->cores ? p->pools->cores : 1;
     p->kind = kind_of(p->conf);
-    p->size = p->conf->size ? p->conf->size : cores;
-    if (!p->kind)
-        p->size = p->pools->desks;
-    p->step_threads = p->conf->step_threads;
-    if (!p->step_threads)
-        p->step_threads = cores / p->size ? cores / p->size : 1;
+    p->size = size_of(p->conf, p->pools->desks, p->pools->cores);
+    p->step_threads = step_threads_of(p->conf, p->pools->desks, p->pools->cores);
     int rc = collect_steps(p);
     if (rc == 0)
         rc = queue_init(&p->queue, p->conf->queue, p->size, p->costs);
@@ -193,7 +215,7 @@ static int make_pool(struct pool *p, struct error *e)
     p->canary = mem_zalloc(sizeof(*p->canary));
     if (!p->resident || !p->canary)
         return error_set(e, -ENOMEM, "pool", "pool '%s': %s", p->conf->name, error_text(-ENOMEM));
-    if (runs_here(p))
+    if (runs_here(p->conf))
         rc = step_set_new(&p->steps, p->specs, p->step_count + 1, p->pools->unsafe, e);
     if (rc)
         error_prefix(e, "pool '%s'", p->conf->name);
@@ -319,17 +341,6 @@ bool pools_ready(const struct pools *pools)
     return !pools_not_ready(pools);
 }
 
-unsigned pools_step_threads(const struct pools *pools)
-{
-    unsigned least = 0;
-    for (unsigned i = 0; i < pools->count; i++) {
-        const struct pool *p = &pools->all[i];
-        if (runs_here(p) && (least == 0 || p->step_threads < least))
-            least = p->step_threads;
-    }
-    return least;
-}
-
 struct log *pool_log(const struct pool *p)
 {
     return p->pools->log;
@@ -338,14 +349,11 @@ struct log *pool_log(const struct pool *p)
 static void log_step_line(void *ctx, enum log_level level, const char *line)
 {
     struct pool *p = ctx;
-    log_at(p->pools->log, level, "pool %s: %s", p->conf->name, line);
+    log_at(p->pools->log, level, "pool '%s', %s", p->conf->name, line);
 }
 
 struct step_place pool_place(struct pool *p, struct work *work)
 {
-    return (struct step_place){.work = work,
-        .pool = p->conf->name,
-        .threads = p->step_threads,
-        .log = log_step_line,
-        .log_ctx = p};
+    return (struct step_place){
+        .work = work, .threads = p->step_threads, .log = log_step_line, .log_ctx = p};
 }

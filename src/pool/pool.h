@@ -58,6 +58,10 @@ struct pools_options {
     struct log *log;
 };
 
+/* How many threads of its own a step may use in this process: the least of the pools whose steps
+ * run here; 0: there are none. Asked before pools_new, since libraries look into their environment
+ * (OMP_NUM_THREADS) when they are loaded. */
+unsigned pools_step_threads(const struct config *config, unsigned desks, unsigned cores);
 /* Loads what I/O threads and companions need of plugins, and makes the queues. 0; or a negative
  * errno and a sentence for the user. */
 int pools_new(struct pools **out, const struct pools_options *options, struct error *e)
@@ -73,10 +77,6 @@ int pool_step(const struct pool *p, const char *step);
 bool pools_ready(const struct pools *pools);
 /* The name of one that is not ready, or NULL: for sentences. Any thread. */
 const char *pools_not_ready(const struct pools *pools);
-/* How many threads of its own a step may use in this process: what libraries that read their
- * environment (OMP_NUM_THREADS) are told before the first step is loaded. The least of the pools
- * whose steps run here; 0: there are none. */
-unsigned pools_step_threads(const struct pools *pools);
 
 /* ---- Desks: one an I/O thread, on its thread ---- */
 

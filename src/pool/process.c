@@ -16,12 +16,9 @@
 
 /* How long one that was told to end may take for its teardowns. */
 #define STOP_PATIENCE_NS  (2 * NS_PER_S)
-/* From the end of its channel to its own. */
-#define END_PATIENCE_NS   (500 * NS_PER_MS)
 /* After its end: for its last words, which others may hold up that have its output open. */
 #define WORDS_PATIENCE_NS (200 * NS_PER_MS)
 #define SETUP_MAX         WORKER_FRAME_MAX
-/* What a worker needs of addresses beside what its steps may use. */
 #define PAGE              ((size_t)4096)
 
 void pool_process_hold(struct pool_process *p)
@@ -279,7 +276,7 @@ static void live(struct pool_process *p, struct group *ears)
     } else if (stage == PROCESS_REFUSED) {
         pool_process_kill(p);
     } else { /* its channel ended: so must it */
-        until = deadline_after(world_now(p->world), END_PATIENCE_NS);
+        until = deadline_after(world_now(p->world), PROCESS_END_NS);
     }
     see_out(p, until);
     hear_last_words(p, ears);

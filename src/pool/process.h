@@ -16,6 +16,11 @@
 #include "pool/internal.h"
 #include "pool/words.h"
 
+/* How often a worker is looked at while it runs: its memory, and whether anybody waits. */
+#define LOOK_EVERY_NS  (50 * NS_PER_MS)
+/* How long one whose channel has ended may take to end, too, last words included. */
+#define PROCESS_END_NS (500 * NS_PER_MS)
+
 enum pool_process_stage {
     PROCESS_STARTING,
     PROCESS_READY,

@@ -88,6 +88,7 @@ static struct hand *pick_idle(struct queue *q, const struct pool_desk *from)
             break;
         }
     leave_idle(q, picked);
+    picked->picked++;
     return picked;
 }
 
@@ -233,7 +234,28 @@ static int put_new(struct queue *q, struct task *t)
     return rc;
 }
 
-static int put(struct queue *q, struct task *t, struct pool_desk *from, bool again)
+static int put_canary(struct queue *q, struct task *t)
+{
+    t->put_at = q->seen_at;
+    struct order_place place = {.priority = ORDER_PRIORITY_MAX,
+        .cost = presumed(t),
+        .deadline = DEADLINE_NEVER,
+        .came_at = t->put_at - ORDER_PATIENCE_NS};
+    int rc = order_prepare(&q->order, &t->place, &place);
+    if (rc == 0)
+        add(q, t, true);
+    return rc;
+}
+
+static int put_again(struct queue *q, struct task *t)
+{
+    add(q, t, true);
+    return 0;
+}
+
+typedef int queue_entrance(struct queue *q, struct task *t);
+
+static int put(struct queue *q, struct task *t, struct pool_desk *from, queue_entrance *enter)
 {
     struct hand *woken = NULL;
     int rc = 0;
@@ -241,10 +263,8 @@ static int put(struct queue *q, struct task *t, struct pool_desk *from, bool aga
     int64_t moment = gather_moment(&q->gather);
     if (atomic_load_explicit(&q->closed, memory_order_relaxed))
         rc = -EPIPE;
-    else if (again)
-        add(q, t, true);
     else
-        rc = put_new(q, t);
+        rc = enter(q, t);
     /* One that is held back is nobody's yet; but some hand must know until when. */
     if (rc == 0 && (!t->mates.held || gather_moment(&q->gather) < moment))
         woken = pick_idle(q, from);
@@ -256,12 +276,17 @@ static int put(struct queue *q, struct task *t, struct pool_desk *from, bool aga
 
 int queue_put(struct queue *q, struct task *t, struct pool_desk *from)
 {
-    return put(q, t, from, false);
+    return put(q, t, from, put_new);
+}
+
+int queue_put_canary(struct queue *q, struct task *t, struct pool_desk *from)
+{
+    return put(q, t, from, put_canary);
 }
 
 int queue_put_back(struct queue *q, struct task *t, struct pool_desk *from)
 {
-    return put(q, t, from, true);
+    return put(q, t, from, put_again);
 }
 
 bool queue_remove(struct queue *q, struct task *t)

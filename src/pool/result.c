@@ -34,18 +34,28 @@ static void say_why(struct task *t, enum pool_outcome outcome, const struct work
     task_finish(t, outcome, from);
 }
 
+/* What a worker says of its time is in sums and averages later: it can have taken no longer than it
+ * was waited for here, and its thread have computed no longer than that. */
+static void take_times(struct task *t, const struct worker_result *r, struct pool_desk *from)
+{
+    int64_t since = world_now(pool_desk_world(from)) - t->put_at - t->queue_ns;
+    t->wall_ns = r->wall_ns < since ? r->wall_ns : since;
+    t->processor_ns = r->processor_ns < t->wall_ns ? r->processor_ns : t->wall_ns;
+}
+
 void result_settle(
     struct task *t, const struct worker_result *r, struct span output, struct pool_desk *from)
 {
-    t->wall_ns = r->wall_ns > 0 ? r->wall_ns : 0;
-    t->processor_ns = r->processor_ns > 0 ? r->processor_ns : 0;
+    take_times(t, r, from);
     cost_note(&t->pool->costs[t->step], t->input.len, t->wall_ns);
     switch (r->outcome) {
     case WORKER_DONE:
         take_output(t, output, from);
         return;
     case WORKER_FAILED:
-        say_why(t, POOL_FAILED, r, output, from);
+        say_why(t,
+            span_equal(r->code, SPAN(WORKER_CODE_TOO_LARGE)) ? POOL_OUTPUT_TOO_LARGE : POOL_FAILED,
+            r, output, from);
         return;
     case WORKER_REJECTED:
         say_why(t, POOL_REJECTED, r, output, from);

@@ -6,6 +6,7 @@
 #include "pool/internal.h"
 #include "wire/worker.h"
 
-/* `output`: where the result's text was found. It is copied here, once. */
+/* `output`: where the result's text was found. It is copied here, once. `from`: the desk on whose
+ * thread this is called. */
 void result_settle(
     struct task *t, const struct worker_result *r, struct span output, struct pool_desk *from);

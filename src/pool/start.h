@@ -28,4 +28,4 @@ int worker_start_wait(struct worker_start *s, int64_t until, struct error *refus
     __attribute__((warn_unused_result));
 
 /* How long threads that are to end are waited for before they are given up. */
-#define END_PATIENCE_NS (10 * NS_PER_S)
+#define COMPANION_END_NS (10 * NS_PER_S)

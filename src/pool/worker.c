@@ -218,11 +218,8 @@ static int load_steps(struct worker_process *k, struct error *e)
         specs[i] = (struct step_spec){
             .name = s->name, .plugin = s->plugin, .step = s->step, .options = s->options};
     }
-    k->place = (struct step_place){.work = k->io->work,
-        .pool = k->setup.pool,
-        .threads = k->setup.threads,
-        .log = say_line,
-        .log_ctx = k};
+    k->place = (struct step_place){
+        .work = k->io->work, .threads = k->setup.threads, .log = say_line, .log_ctx = k};
     int rc = step_set_new(&k->set, specs, count, k->setup.unsafe, e);
     return rc ? rc : step_worker_new(&k->steps, k->set, &k->place, e);
 }

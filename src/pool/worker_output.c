@@ -50,7 +50,7 @@ static int grow_on_heap(struct worker_output *o, size_t room)
     char *base = mem_realloc(old, room);
     if (!base)
         return -ENOMEM;
-    if (!old && o->to.len > 0)
+    if (!old && o->to.base && o->to.len > 0)
         memcpy(base, o->to.base, o->to.len);
     o->to.base = base;
     o->to.room = room;

@@ -119,7 +119,7 @@ void worker_run_put(struct worker_process *k, const struct step_call *call)
     if (rc == -ENOMEM)
         put_failure(k, WORKER_OUT_OF_MEMORY, "out-of-memory", "no memory to pass its output on");
     else if (rc)
-        put_failure(k, WORKER_FAILED, "output-too-large", "its output is too long for a frame");
+        put_failure(k, WORKER_FAILED, WORKER_CODE_TOO_LARGE, "its output is too long for a frame");
 }
 
 /* It does not run: somebody could only be told that nobody waits. */
@@ -134,7 +134,7 @@ bool worker_run_starts(
     const struct worker_process *k, uint64_t id, struct step_call *call, int64_t now)
 {
     if (was_recalled(k, id))
-        skip(call, "recalled", "it is not to be started");
+        skip(call, WORKER_CODE_RECALLED, "it is not to be started");
     else if (worker_run_left(k, id))
         skip(call, "cancelled", "nobody waits for it any more");
     else if (now >= call->deadline)

@@ -48,7 +48,6 @@ bool step_is_builtin(const char *name, bool *unsafe);
 /* Where a worker works. Borrowed for its life. */
 struct step_place {
     struct work *work;
-    const char *pool; /* for log lines */
     unsigned threads; /* that a step may use of its own */
     /* A step's log line, without newline. From the worker's thread. */
     void (*log)(void *ctx, enum log_level level, const char *line);

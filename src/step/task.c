@@ -201,9 +201,7 @@ void weir_log(struct weir_worker *w, enum weir_level level, const char *format, 
     if (!place->log)
         return;
     char line[1024];
-    int head = place->pool
-                   ? snprintf(line, sizeof line, "pool %s, step %s: ", place->pool, w->step->name)
-                   : snprintf(line, sizeof line, "step %s: ", w->step->name);
+    int head = snprintf(line, sizeof line, "step '%s': ", w->step->name);
     size_t len = head < 0 ? 0 : (size_t)head < sizeof line / 2 ? (size_t)head : sizeof line / 2;
     va_list args;
     va_start(args, format);

@@ -230,8 +230,10 @@ static bool is_code(struct span code)
 /* What follows from the outcome. */
 static const char *check_result(const struct worker_result *r)
 {
+    if (r->outcome == WORKER_DONE && r->code.len > 0)
+        return "what is done has a code";
     if (r->outcome == WORKER_DONE)
-        return r->code.len ? "what is done has a code" : NULL;
+        return r->output.inside.len || r->output.length ? NULL : "what is done has no output";
     if (r->output.shared)
         return "a sentence is in shared memory";
     return utf8_valid(r->output.inside.ptr, r->output.inside.len) ? NULL

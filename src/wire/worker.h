@@ -55,6 +55,10 @@ enum worker_kind {
     WORKER_ENDED
 };
 
+/* Codes of FAILED that mean something to the server, too. */
+#define WORKER_CODE_TOO_LARGE "output-too-large"
+#define WORKER_CODE_RECALLED  "recalled" /* it was not started: see struct worker_control */
+
 /* Where a text is: in the frame itself, or in shared memory, behind its control words. */
 struct worker_text {
     struct span inside;
@@ -163,8 +167,8 @@ struct worker_control {
     _Atomic uint64_t taken;     /* the server: id of the last result whose shared output it has
                                    copied: that output's memory is the worker's again */
     /* The server: tasks from this id on are not to be started, but answered as failed, with code
-     * "recalled"; 0: none. The worker writes `running` before it reads this, the server the other
-     * way round, all in one order: so that one of them sees the other. */
+     * WORKER_CODE_RECALLED; 0: none. The worker writes `running` before it reads this, the server
+     * the other way round, all in one order: so that one of them sees the other. */
     _Atomic uint64_t recalled;
     uint64_t reserved[60];
     /* The server: of each task of a batch that nobody waits for any more, at its id modulo

@@ -198,7 +198,7 @@ static int read_setup(
     struct worker_setup *s, struct arena *a, const struct json_value *root, struct error *e)
 {
     const struct json_value *unsafe = json_member(root, "unsafe");
-    uint64_t threads;
+    uint64_t threads = 0;
     *s = (struct worker_setup){0};
     int rc = read_protocol(root, e);
     if (rc == 0)

@@ -1,8 +1,8 @@
 /*
- * ops.h: what a world is made of; for world.c and the worlds themselves (uv/, sim/), not for
+ * ops.h: what a world is made of; for guard.h and the worlds themselves (uv/, sim/), not for
  * components.
  *
- * world.c checks misuse once for all worlds, then calls these. Each of them behaves as world.h says
+ * guard.h checks misuse once for all worlds, then calls these. Each of them behaves as world.h says
  * of the call of the same name; `out` parameters are set on success only.
  *
  * Every handle begins with `struct handle`, made by handle_init in the world's own, larger struct.
@@ -109,7 +109,7 @@ struct handle {
     struct world *world;
     uint32_t holds;
     bool closed;
-    uint8_t busy; /* who waits on it now: enum handle_wait; kept by world.c */
+    uint8_t busy; /* who waits on it now: enum handle_wait; kept by guard.h */
 };
 
 /* Handles with one wait (the end of a child, thread or companion, a signal, a watch) mark it as

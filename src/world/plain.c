@@ -11,9 +11,8 @@
 #include "base/sanitizers.h"
 #include "base/time.h"
 #include "world/memory_file.h"
-#include "world/quota.h"
+#include "world/process_memory.h"
 #include "world/real_work.h"
-#include "world/small_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -76,33 +75,23 @@ int plain_begin(void)
 
 /* ---- Memory ---- */
 
-static int read_pages(pid_t pid, int64_t *mapped, int64_t *resident)
-{
-    char path[64];
-    char text[128];
-    snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
-    return quota_pages(small_file_read(path, text, sizeof(text)), mapped, resident) ? 0 : -ESRCH;
-}
-
 int64_t plain_resident(pid_t pid)
 {
-    int64_t mapped;
-    int64_t resident;
-    int rc = read_pages(pid, &mapped, &resident);
-    return rc ? rc : resident * sysconf(_SC_PAGESIZE);
+    struct process_memory now;
+    int rc = process_memory(pid, &now);
+    return rc ? rc : now.resident;
 }
 
 /* The sanitizers' shadows take terabytes of addresses. */
 int plain_limit_addresses(uint64_t more)
 {
-    int64_t mapped;
-    int64_t resident;
-    if (WITH_ASAN || WITH_TSAN)
+    struct process_memory has;
+    if (WITH_SHADOW)
         return 0;
-    int rc = read_pages(getpid(), &mapped, &resident);
+    int rc = process_memory(getpid(), &has);
     if (rc)
         return rc;
-    uint64_t now = (uint64_t)mapped * (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t now = (uint64_t)has.mapped;
     struct rlimit limit;
     if (getrlimit(RLIMIT_AS, &limit) != 0)
         return -errno;
@@ -240,8 +229,6 @@ void plain_close(int fd)
 
 /* ---- Processes ---- */
 
-/* Of the two who look whether the other is there, one always comes second: the kernel, which sends
- * the signal at the parent's end, or the child. */
 int plain_set_channel(int fd)
 {
     if (dup3(fd, PLAIN_CHANNEL, O_CLOEXEC) < 0)
@@ -250,6 +237,8 @@ int plain_set_channel(int fd)
     return 0;
 }
 
+/* Of the two who look whether the other is there, one always comes second: the kernel, which sends
+ * the signal at the parent's end, or the child. */
 pid_t plain_fork(void)
 {
     pid_t parent = getpid();

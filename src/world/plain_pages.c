@@ -74,7 +74,7 @@ void plain_join_pages(void)
     char text[4096];
     size_t len = 0;
     ssize_t got;
-    if (WITH_ASAN || WITH_TSAN || sysconf(_SC_PAGESIZE) != (long)SMALL)
+    if (WITH_SHADOW || sysconf(_SC_PAGESIZE) != (long)SMALL)
         return;
     int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
     while (fd >= 0 && (got = read(fd, text + len, sizeof(text) - 1 - len)) > 0) {

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from conftest import until
-from weir_process import Weir, run
+from weir_process import Weir, descendants, has_ended, run
 
 ROUTES = """
 routes:
@@ -104,32 +104,6 @@ def samples(weir):
     finally:
         connection.close()
     return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if not line.startswith("#")}
-
-
-def children(pid):
-    """Processes below that one, whatever their depth."""
-    found = []
-    for task in os.listdir("/proc/%d/task" % pid):
-        try:
-            with open("/proc/%d/task/%s/children" % (pid, task)) as f:
-                direct = [int(x) for x in f.read().split()]
-        except FileNotFoundError:
-            continue
-        for child in direct:
-            try:
-                found += [child] + children(child)
-            except FileNotFoundError:
-                pass
-    return found
-
-
-def gone(pid):
-    """Whether it has ended; that an orphan has been reaped is up to the machine."""
-    try:
-        with open("/proc/%d/stat" % pid) as f:
-            return f.read().rsplit(")", 1)[1].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 def problem(reply, status, kind, *words):
@@ -258,14 +232,50 @@ def test_stopping_lets_steps_finish_and_leaves_nobody(weir):
         replies = [clients.submit(ask, weir.port, "/burn", {"ms": 300}) for _ in range(count)]
         until(lambda: all(r.running() for r in replies))
         time.sleep(0.1)  # they are on their way
-        below = children(weir.pid)
+        below = descendants(weir.pid)
         weir.send(signal.SIGTERM)
         for r in replies:
             assert r.result()[0] == 200
     weir.stop()
     assert below
     for pid in below:
-        until(lambda: gone(pid))
+        until(lambda: has_ended(pid))
+
+
+def hang(weir):
+    """Has both workers run for ever, and one more task wait."""
+    clients = []
+    for _ in range(3):
+        s = socket.create_connection(("127.0.0.1", weir.port), timeout=30)
+        body = b'{"how": "hang"}'
+        s.sendall(b"POST /crash HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        clients.append(s)
+    until(lambda: samples(weir)['weir_pool_queue_length{pool="cpu"}'] == 1)
+    return clients
+
+
+@pytest.mark.parametrize("kind", ["processes", "fork"])
+def test_a_stop_does_not_wait_for_what_nobody_waits_for(start, kind):
+    weir = start("--unsafe-steps", config=config(kind, HEAD.replace("drain: 10s", "drain: 300ms"), CRASHES))
+    clients = hang(weir)
+    weir.stop()  # and the supervisor had not to kill the server
+    for s in clients:
+        s.close()
+
+
+@pytest.mark.parametrize("kind", ["threads", "processes", "fork"])
+def test_a_server_without_a_supervisor_ends_whatever_its_steps_do(start, kind):
+    weir = start("--unsafe-steps", config=config(kind, HEAD.replace("drain: 10s", "drain: 300ms"), CRASHES))
+    clients = hang(weir)
+    below = descendants(weir.pid)
+    os.kill(weir.pid, signal.SIGKILL)
+    weir.process.wait()
+    try:
+        for pid in below:
+            until(lambda: has_ended(pid), 30)
+    finally:
+        for s in clients:
+            s.close()
 
 
 def test_a_reload_takes_the_pools_along(weir):
@@ -278,9 +288,9 @@ def test_a_reload_takes_the_pools_along(weir):
         weir.send(signal.SIGHUP)
         weir.wait_for_server(2)
         assert slow.result()[0] == 200
+    until(lambda: has_ended(first))  # until then it may still answer who had come before
     assert ask(weir.port, "/")[1] == {"hello": "again"}
     assert ask(weir.port, "/echo", {"a": 1})[:2] == (200, {"a": 1})
-    until(lambda: gone(first))
     weir.stop()
 
 
@@ -306,7 +316,7 @@ def test_a_server_is_not_ready_while_a_pool_has_no_worker(start):
     seen = []
 
     def kill_and_look():
-        for pid in children(weir.servers()[-1]):
+        for pid in descendants(weir.servers()[-1]):
             os.kill(pid, signal.SIGKILL)
         reply = ask(port, "/readyz")
         if reply[0] == 503:

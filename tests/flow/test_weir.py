@@ -13,7 +13,7 @@ import time
 import pytest
 
 from conftest import until
-from weir_process import CONFIG, WEIR, Load, Weir, run
+from weir_process import CONFIG, WEIR, Load, Weir, has_ended, run
 
 
 @pytest.fixture
@@ -292,15 +292,6 @@ def test_no_connection_is_refused_when_servers_are_killed_under_load(weir):
     assert weir.get("/")[0] == 200
 
 
-def has_ended(pid):
-    """Whether it is gone, or is a zombie that nobody here reaps."""
-    try:
-        with open("/proc/%d/stat" % pid) as stat:
-            return stat.read().rsplit(")", 1)[1].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
-
-
 def test_a_server_whose_supervisor_is_gone_ends(start):
     weir = start()
     server = weir.servers()[-1]
@@ -514,7 +505,7 @@ def test_a_socket_of_an_init_is_used(start):
         weir.config.write_text(CONFIG.format(version=2))
         weir.send(signal.SIGHUP)
         weir.wait_for_server(2)
-        assert weir.get("/") == (200, '{"version":2}')
+        until(lambda: weir.get("/") == (200, '{"version":2}'), 30)  # the old one answers who has come before
         weir.send(signal.SIGUSR2)
         weir.wait_for_server(3)
         assert weir.get("/") == (200, '{"version":2}')

@@ -5,6 +5,7 @@ left no process behind.
 """
 import http.client
 import os
+import pathlib
 import re
 import signal
 import socket
@@ -32,6 +33,33 @@ routes:
 def run(*arguments, program=WEIR, **options):
     options.setdefault("timeout", 60)
     return subprocess.run([program, *arguments], capture_output=True, text=True, **options)
+
+
+def has_ended(pid):
+    """Whether it is gone, or is a zombie that nobody here reaps."""
+    try:
+        with open("/proc/%d/stat" % pid) as stat:
+            return stat.read().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):  # it went before the file was opened, or before it was read
+        return True
+
+
+def descendants(pid):
+    """Every process below, of whatever generation: {pid: parent}."""
+    parents = {}
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if fields[0] != "Z":
+            parents[int(path.parent.name)] = int(fields[1])
+    found, more = {}, {pid}
+    while more:
+        below = {child: parent for child, parent in parents.items() if parent in more}
+        found.update(below)
+        more = set(below)
+    return found
 
 
 class Weir:

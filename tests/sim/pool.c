@@ -4,6 +4,7 @@
  * what is late does not start, nothing starts twice, nobody who can wait waits for ever, and no
  * hand is idle while a task waits in the queue.
  */
+#include "queue_watch.h"
 #include "runner.h"
 
 #include "base/mem.h"
@@ -17,10 +18,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DESKS_MAX   3
-#define CALLS_MAX   20000
-#define SPAN_NS     (2 * NS_PER_S)
-#define COST_US_MAX 60000
+#define CALLERS_MAX   (30 * DESKS_MAX)
+#define DESKS_MAX     3
+#define CALLS_MAX     12000
+#define SPAN_NS       (1200 * NS_PER_MS)
+#define COST_US_MAX   60000
+#define HURRIED_CALLS 12
+#define HURRY_NS      (200 * NS_PER_US)
+#define BRIEF_US_MAX  40
+
+/* Steps of the pool. Brief ones are handed over several at once. */
+enum what { ECHO, BURN, BRIEF };
 
 struct record {
     unsigned started;
@@ -32,7 +40,8 @@ struct scene {
     struct sim *sim;
     int64_t clock; /* the host's, at universe time 0 */
     struct conf_pool conf;
-    struct conf_flow_node nodes[2];
+    struct conf_step brief;
+    struct conf_flow_node nodes[3];
     struct conf_route route;
     struct config config;
     struct pools *pools;
@@ -44,8 +53,8 @@ struct scene {
     unsigned outcomes[POOL_OUTCOMES];
     int64_t longest_wait_ns;
     uint64_t full; /* calls refused since the queue was */
-    bool over;
-    struct record records[CALLS_MAX];
+    bool loops_stall;
+    struct record records[CALLS_MAX + CALLERS_MAX + HURRIED_CALLS * DESKS_MAX];
 };
 
 static struct scene *scene;
@@ -75,6 +84,7 @@ struct one {
     struct scene *scene;
     struct pool_desk *desk;
     struct rand *rand;
+    bool hurried; /* its calls are brief, and due at once */
 };
 
 static unsigned draw_cost_us(struct rand *r)
@@ -135,12 +145,18 @@ static int call_once(void *arg)
     unsigned id = s->called++;
     char input[32];
     char name[16];
-    bool echo = rand_ppm(r, 300000);
+    enum what what = one->hurried || rand_ppm(r, 400000) ? BRIEF
+                     : rand_ppm(r, 500000)               ? ECHO
+                                                         : BURN;
+    bool echo = what == ECHO;
+    unsigned us = what == BRIEF ? (unsigned)rand_below(r, BRIEF_US_MAX) : draw_cost_us(r);
     snprintf(name, sizeof name, "%u", id);
-    snprintf(input, sizeof input, echo ? "%u" : "{\"us\": %u}", echo ? id : draw_cost_us(r));
+    snprintf(input, sizeof input, echo ? "%u" : "{\"us\": %u}", echo ? id : us);
     int64_t now = world_now(pool_desk_world(one->desk));
-    CORO_DEADLINE(rand_ppm(r, 500000) ? now + rand_exponential(r, 20 * NS_PER_MS) : DEADLINE_NEVER);
-    struct pool_call c = {.step = echo ? 0 : 1,
+    int64_t limit =
+        one->hurried ? rand_between(r, 0, HURRY_NS) : rand_exponential(r, 20 * NS_PER_MS);
+    CORO_DEADLINE(one->hurried || rand_ppm(r, 500000) ? now + limit : DEADLINE_NEVER);
+    struct pool_call c = {.step = what,
         .input = span_of(input),
         .name = span_of(name),
         .deadline = DEADLINE_NEVER,
@@ -176,61 +192,55 @@ static int call_many(void *arg)
     return rc;
 }
 
-/* ---- No hand is idle while a task waits ---- */
+/* ---- I/O threads ---- */
 
-/* A hand that was woken for a task may not have come yet; but it comes at once. */
-static int look(struct scene *s, struct world *w)
+/* Calls that are late soon, of which each hand takes several; and while they wait, there or in the
+ * queue, their callers cannot leave: who starts them must see that it is too late. */
+static int stall_once(struct one *one)
 {
-    struct queue *q = &s->pool->queue;
-    uint64_t first = 0;
-    for (unsigned looks = 0; looks < 4; looks++) {
-        struct order_item *place = order_first(&q->order, world_now(w));
-        if (!place || q->idle_count == 0)
-            return 0;
-        const struct task *t = container_of(place, struct task, place);
-        if (looks > 0 && t->id != first)
-            return 0;
-        first = t->id;
-        int rc = world_sleep(w, 100 * NS_PER_US);
-        if (rc)
-            return rc;
-    }
-    sim_check(s->sim, false, "%u tasks wait and %u hands are idle", q->order.count, q->idle_count);
-    return 0;
+    struct scene *s = one->scene;
+    struct world *w = pool_desk_world(one->desk);
+    struct one hurried = {.scene = s, .desk = one->desk, .rand = one->rand, .hurried = true};
+    GROUP(calls, GROUP_INDEPENDENT);
+    int rc = 0;
+    for (unsigned i = 0; i < HURRIED_CALLS && rc == 0 && s->called < CALLS_MAX; i++)
+        rc = group_spawn(&calls, "hurried", call_once, &hurried);
+    if (rc == 0)
+        rc = world_sleep(w, rand_between(one->rand, 0, HURRY_NS / 4));
+    if (rc == 0)
+        rc = sim_block(w, rand_exponential(one->rand, 5 * NS_PER_MS));
+    return rc ? rc : group_wait(&calls);
 }
 
-static int watch(void *arg)
+static int stall_loop(void *arg)
 {
     struct one *one = arg;
     struct scene *s = one->scene;
-    struct queue *q = &s->pool->queue;
-    struct world *w = pool_desk_world(one->desk);
     int rc = 0;
-    while (rc == 0 && !s->over) {
-        sim_check(
-            s->sim, q->count <= q->max + q->hands * TAKE_MAX, "the queue has %u tasks", q->count);
-        rc = look(s, w);
+    while (rc == 0 && sim_now(s->sim) < SPAN_NS) {
+        rc = world_sleep(pool_desk_world(one->desk), rand_exponential(one->rand, 80 * NS_PER_MS));
         if (rc == 0)
-            rc = world_sleep(w, rand_exponential(one->rand, NS_PER_MS));
+            rc = stall_once(one);
     }
     return rc;
 }
 
-/* ---- I/O threads ---- */
-
 static int run_calls(struct scene *s, struct pool_desk *d, struct rand *r, bool watches)
 {
     struct one one = {.scene = s, .desk = d, .rand = r};
+    struct queue_watch eye = {
+        .sim = s->sim, .queue = &s->pool->queue, .world = pool_desk_world(d), .rand = r};
     GROUP(callers, GROUP_FAIL_FAST);
-    GROUP(watchers, GROUP_FAIL_FAST);
-    int rc = watches ? group_spawn(&watchers, "watch", watch, &one) : 0;
+    GROUP(beside, GROUP_FAIL_FAST);
+    int rc = watches ? group_spawn(&beside, "watch", queue_watch_run, &eye) : 0;
+    if (rc == 0 && s->loops_stall)
+        rc = group_spawn(&beside, "stall", stall_loop, &one);
     for (unsigned i = 0; i < s->callers && rc == 0; i++)
         rc = group_spawn(&callers, "caller", call_many, &one);
     if (rc == 0)
         rc = group_wait(&callers);
-    if (watches)
-        s->over = true;
-    return rc ? rc : group_wait(&watchers);
+    eye.over = true;
+    return rc ? rc : group_wait(&beside);
 }
 
 static int run_desk(struct scene *s, struct world *w, unsigned index)
@@ -305,7 +315,7 @@ static int serve(struct world *w, void *arg)
 
 /* ---- The scenes ---- */
 
-static int stall(struct sim *sim, void *arg)
+static int pause_host(struct sim *sim, void *arg)
 {
     struct sim_host *host = arg;
     int rc = 0;
@@ -326,7 +336,7 @@ static void finish(struct scene *s, struct sim_process *p)
     sim_check(
         s->sim, sim_process_unclosed(p) == 0, "%u things were left open", sim_process_unclosed(p));
     unsigned ended = 0;
-    for (unsigned i = 0; i < s->called && i < CALLS_MAX; i++)
+    for (unsigned i = 0; i < s->called; i++)
         ended += s->records[i].ended;
     sim_check(s->sim, ended == s->called, "%u calls of %u have an outcome", ended, s->called);
     sim_check(s->sim, s->outcomes[POOL_DONE] > 0, "nothing was ever done");
@@ -334,7 +344,7 @@ static void finish(struct scene *s, struct sim_process *p)
         "a task waited %lld ms", (long long)(s->longest_wait_ns / NS_PER_MS));
 }
 
-static void run_scene(struct sim *sim, bool stalls, bool overload)
+static void run_scene(struct sim *sim, bool pauses, bool overload)
 {
     struct rand *r = sim_rand(sim);
     struct scene *s = mem_zalloc(sizeof(*s));
@@ -344,7 +354,8 @@ static void run_scene(struct sim *sim, bool stalls, bool overload)
     scene = s;
     s->sim = sim;
     s->desks = (unsigned)rand_between(r, 1, DESKS_MAX);
-    s->callers = (unsigned)rand_between(r, 2, overload ? 40 : 10);
+    s->callers = (unsigned)rand_between(r, 2, overload ? CALLERS_MAX / DESKS_MAX : 10);
+    s->loops_stall = pauses || overload;
     s->pause_ns = overload ? NS_PER_MS : 20 * NS_PER_MS;
     s->conf = (struct conf_pool){.name = "p",
         .kind = CONF_POOL_THREADS,
@@ -356,14 +367,21 @@ static void run_scene(struct sim *sim, bool stalls, bool overload)
         .name = "a", .kind = CONF_NODE_STEP, .step = {.step = "echo", .pool = "p"}};
     s->nodes[1] = (struct conf_flow_node){
         .name = "b", .kind = CONF_NODE_STEP, .step = {.step = "burn", .pool = "p"}};
-    s->route = (struct conf_route){.nodes = s->nodes, .node_count = 2};
-    s->config =
-        (struct config){.pools = &s->conf, .pool_count = 1, .routes = &s->route, .route_count = 1};
+    s->brief = (struct conf_step){.name = "brief", .step = "burn", .pool = "p"};
+    s->nodes[2] = (struct conf_flow_node){
+        .name = "c", .kind = CONF_NODE_STEP, .step = {.step = "brief", .pool = "p"}};
+    s->route = (struct conf_route){.nodes = s->nodes, .node_count = 3};
+    s->config = (struct config){.pools = &s->conf,
+        .pool_count = 1,
+        .steps = &s->brief,
+        .step_count = 1,
+        .routes = &s->route,
+        .route_count = 1};
     struct sim_host *host = sim_host(sim,
         &(struct sim_host_options){.name = "server", .cores = (unsigned)rand_between(r, 1, 4)});
     struct sim_process *p = sim_start(host, "server", serve, s);
-    if (stalls) {
-        int rc = sim_direct(sim, "stalls", stall, host);
+    if (pauses) {
+        int rc = sim_direct(sim, "pauses", pause_host, host);
         sim_check(sim, rc == 0, "no director: error %d", -rc);
     }
     finish(s, p);

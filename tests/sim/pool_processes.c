@@ -1,38 +1,48 @@
 /*
- * pool_processes.c: pools of worker processes whose workers die, hang, write garbage and hang up,
- * by the seed; in worlds with two I/O threads, with the same loop in the workers as in real ones.
+ * pool_processes.c: pools of worker processes, kept ones and forked ones, that die, hang, write
+ * garbage and hang up, by the seed, and so do the zygotes that fork them; in worlds with two I/O
+ * threads that stall, with the same loop in the workers as in real ones.
  *
  * Every call has exactly one outcome, a right one; a task that nobody may try again runs once; one
- * that kills its workers runs twice at most; when the faults are over everybody is served again;
- * and nothing is left.
+ * that kills its workers runs twice at most; none starts when it is late; no worker is idle while
+ * a task waits; when the faults are over everybody is served again, soon; and nothing is left.
  */
+#include "queue_watch.h"
 #include "runner.h"
+#include "workers.h"
 
 #include "base/mem.h"
 #include "base/rand.h"
 #include "coro/group.h"
 #include "pool/internal.h"
-#include "pool/worker_stream.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 
-#define CALLERS   10
-#define CALLS_MAX 4096
-#define WORKERS   3
-#define LARGE     (60 * 1024)
-#define FAULTS_NS (2 * NS_PER_S)
+#define CALLERS      10
+#define CALLS_MAX    4096
+#define WORKERS      3
+#define LARGE        (60 * 1024)
+#define FAULTS_NS    (1500 * NS_PER_MS)
 /* Backing off, and the longest task. */
-#define CALM_NS   (FAULTS_NS + 8 * NS_PER_S)
-#define OVER_NS   (CALM_NS + 1 * NS_PER_S)
+#define CALM_NS      (FAULTS_NS + 8 * NS_PER_S)
+#define OVER_NS      (CALM_NS + 1 * NS_PER_S)
+/* From a task's hand-over to a worker until it starts: through a socket, or with a new process. */
+#define HAND_OVER_NS (200 * NS_PER_US)
+#define FORK_NS      (20 * NS_PER_MS)
+/* What a call takes at most when nothing is wrong. */
+#define SOON_NS      (150 * NS_PER_MS)
+/* The longest run of what does no harm. */
+#define LONG_RUN_NS  (20 * NS_PER_MS)
 
-enum deed { WORK, DIE, HANG, GARBAGE, HANG_UP };
+enum deed { WORK, DIE, HANG, GARBAGE, HANG_UP, CLOSE };
 
 struct
 try {
     enum deed deed;
     bool retry;
+    int64_t deadline; /* universe time */
     unsigned runs;
 };
 
@@ -45,6 +55,10 @@ struct scene {
     struct config config;
     struct pool_desk *desks[2];
     bool kills;
+    int64_t start_ns; /* from a task's hand-over to its start, at most, when nothing is wrong */
+    struct pool *pool;
+    unsigned stalled; /* loops, now */
+    unsigned ill;     /* zygotes that hang, now */
     unsigned desks_ready;
     unsigned calls;
     unsigned done, failed;
@@ -52,35 +66,9 @@ struct scene {
 };
 
 static struct scene *scene; /* the one that runs; for steps, which know nothing of it */
+static struct workers workers;
 
 /* ---- Workers ---- */
-
-static struct world *worker_worlds[256];
-
-static struct world *my_world(void)
-{
-    for (size_t i = 0; i < sizeof worker_worlds / sizeof *worker_worlds; i++)
-        if (worker_worlds[i] && world_sched(worker_worlds[i]) == coro_sched(coro_self()))
-            return worker_worlds[i];
-    return NULL;
-}
-
-static int worker(struct world *w, void *arg)
-{
-    struct worker_stream s;
-    size_t place = 0;
-    while (worker_worlds[place])
-        place++;
-    sim_check(scene->sim, place + 1 < sizeof worker_worlds / sizeof *worker_worlds,
-        "too many workers at once");
-    worker_worlds[place] = w;
-    worker_stream_init(&s, w, sim_channel(w), sim_shared(w), sim_process_pid(sim_self(w)));
-    int rc = (int)worker_serve(&s.io, false);
-    worker_worlds[place] = NULL;
-    stream_close(sim_channel(w));
-    shared_close(sim_shared(w));
-    return rc;
-}
 
 static void hang(struct world *w)
 {
@@ -88,9 +76,8 @@ static void hang(struct world *w)
     (void)rc; /* it is killed before that */
 }
 
-static void do_harm(struct world *w, enum deed deed)
+static void do_harm(struct world *w, enum deed deed, struct stream *channel)
 {
-    struct stream *channel = sim_channel(w);
     char garbage[100];
     int rc = 0;
     memset(garbage, 0xa5, sizeof garbage);
@@ -111,12 +98,23 @@ static void do_harm(struct world *w, enum deed deed)
         rc = stream_shutdown(channel);
         hang(w);
         break;
+    case CLOSE: /* a zygote's */
+        workers_close_channel(&workers);
+        hang(w);
+        break;
     }
     (void)rc;
 }
 
 void __real_step_worker_call(struct step_worker *k, struct step_call *call);
 void __wrap_step_worker_call(struct step_worker *k, struct step_call *call);
+
+static int64_t run_span(uint64_t draw)
+{
+    static const int64_t most[] = {
+        NS_PER_US, NS_PER_US, NS_PER_US, NS_PER_US, NS_PER_MS, NS_PER_MS, NS_PER_MS, LONG_RUN_NS};
+    return (int64_t)(draw / 8 % (uint64_t)most[draw % 8]);
+}
 
 /* What works may lose its result to the deed of who was given to the worker with it: more than
  * once, but it is then no suspect. */
@@ -132,9 +130,13 @@ void __wrap_step_worker_call(struct step_worker *k, struct step_call *call)
 {
     unsigned which;
     char head[32];
-    struct world *w = my_world();
-    sim_check(scene->sim, w, "a step runs outside of all workers");
-    snprintf(head, sizeof head, "%.*s", (int)call->input.len, call->input.ptr);
+    const struct worker *self = workers_self(&workers);
+    sim_check(scene->sim, self && !self->forks, "a step runs outside of all workers");
+    struct world *w = self->world;
+    struct stream *tasks = self->tasks; /* others come and go, and it moves */
+    snprintf(head, sizeof head, "%.*s",
+        (int)(sizeof head - 1 < call->input.len ? sizeof head - 1 : call->input.len),
+        call->input.ptr);
     if (coro_cancelled(coro_self())) { /* the process was killed, and its loop runs out */
         call->outcome = STEP_FAILED;
         return;
@@ -142,13 +144,16 @@ void __wrap_step_worker_call(struct step_worker *k, struct step_call *call)
     if (sscanf(head, "[\"%u", &which) == 1) {
         struct try *t = &scene->tries[which];
         t->runs++;
-        sim_check(scene->sim, t->runs <= most_runs(t) || scene->kills,
+        sim_check(scene->sim, sim_now(scene->sim) < t->deadline + scene->start_ns,
+            "call %u starts %lld us late", which,
+            (long long)((sim_now(scene->sim) - t->deadline) / NS_PER_US));
+        sim_check(scene->sim, t->runs <= most_runs(t) || (t->retry && scene->kills),
             "call %u, of deed %d, ran %u times", which, (int)t->deed, t->runs);
         struct work *work = world_work(w);
-        uint64_t span;
-        world_random(w, &span, sizeof span);
-        work->burn(work, (int64_t)(span % (uint64_t)(span & 4096 ? NS_PER_MS : NS_PER_US)));
-        do_harm(w, t->deed);
+        uint64_t draw;
+        world_random(w, &draw, sizeof draw);
+        work->burn(work, run_span(draw));
+        do_harm(w, t->deed, tasks);
     }
     __real_step_worker_call(k, call);
 }
@@ -164,7 +169,7 @@ static enum deed choose_deed(struct scene *s, struct rand *r)
 
 static size_t make_input(char *text, unsigned which, struct rand *r)
 {
-    size_t fill = rand_ppm(r, 200000) ? rand_below(r, LARGE) : rand_below(r, 60);
+    size_t fill = rand_ppm(r, 100000) ? rand_below(r, LARGE) : rand_below(r, 60);
     int len = snprintf(text, 32, "[\"%u\",\"", which);
     memset(text + len, 'a' + (int)(which % 26), fill);
     memcpy(text + (size_t)len + fill, "\"]", 2);
@@ -174,6 +179,10 @@ static size_t make_input(char *text, unsigned which, struct rand *r)
 static void judge(struct scene *s, unsigned which, const struct pool_call *c, int rc, int64_t began)
 {
     const struct try *t = &s->tries[which];
+    int64_t took = sim_now(s->sim) - began;
+    sim_check(s->sim, began < CALM_NS || (took <= SOON_NS && t->runs == 1),
+        "call %u took %lld us and ran %u times although nothing was wrong any more", which,
+        (long long)(took / NS_PER_US), t->runs);
     if (rc == 0) {
         sim_check(s->sim, span_equal(c->input, c->output),
             "call %u was answered with something else", which);
@@ -190,8 +199,6 @@ static void judge(struct scene *s, unsigned which, const struct pool_call *c, in
     sim_check(s->sim, began < CALM_NS || t->deed != WORK,
         "call %u failed (%d: %s) although nothing was wrong any more", which, (int)c->outcome,
         c->error.sentence);
-    sim_check(s->sim, t->deed != WORK || began < CALM_NS || t->runs <= 1, "call %u ran %u times",
-        which, t->runs);
 }
 
 static void call_once(struct scene *s, struct pool_desk *d, struct rand *r, char *text)
@@ -203,11 +210,12 @@ static void call_once(struct scene *s, struct pool_desk *d, struct rand *r, char
     struct pool_call c = {.input = {text, make_input(text, which, r)},
         .retry = s->tries[which].retry,
         .name = SPAN("r")};
-    bool hurried = sim_now(s->sim) < FAULTS_NS && rand_ppm(r, 100000);
+    bool hurried = sim_now(s->sim) < FAULTS_NS && rand_ppm(r, 200000);
     int64_t began = sim_now(s->sim);
-    CORO_DEADLINE(
-        world_now(w) + (hurried ? (int64_t)rand_below(r, 3 * (uint64_t)NS_PER_MS) : 60 * NS_PER_S));
-    int rc = pool_call(d, pools_find(s->pools, "p"), &c);
+    int64_t limit = hurried ? (int64_t)rand_below(r, 3 * (uint64_t)NS_PER_MS) : 60 * NS_PER_S;
+    s->tries[which].deadline = began + limit;
+    CORO_DEADLINE(world_now(w) + limit);
+    int rc = pool_call(d, s->pool, &c);
     judge(s, which, &c, rc, began);
     pool_call_release(&c);
 }
@@ -217,14 +225,43 @@ struct caller {
     struct pool_desk *desk;
 };
 
+static void seed_from(struct rand *r, struct world *w)
+{
+    uint64_t seed;
+    world_random(w, &seed, sizeof seed);
+    rand_init(r, seed);
+}
+
+static int block(struct scene *s, struct world *w, int64_t ns)
+{
+    s->stalled++;
+    int rc = sim_block(w, ns);
+    s->stalled--;
+    return rc;
+}
+
+/* Now and then nobody on this thread can leave when it is late, nor hear of a worker's end. */
+static int stall_loop(void *arg)
+{
+    const struct caller *c = arg;
+    struct world *w = pool_desk_world(c->desk);
+    struct rand r;
+    seed_from(&r, w);
+    int rc = 0;
+    while (rc == 0 && sim_now(c->scene->sim) < FAULTS_NS) {
+        rc = world_sleep(w, rand_exponential(&r, 100 * NS_PER_MS));
+        if (rc == 0)
+            rc = block(c->scene, w, rand_exponential(&r, 2 * NS_PER_MS));
+    }
+    return rc;
+}
+
 static int call_until_over(void *arg)
 {
     struct caller *c = arg;
     struct world *w = pool_desk_world(c->desk);
     struct rand r;
-    uint64_t seed;
-    world_random(w, &seed, sizeof seed);
-    rand_init(&r, seed);
+    seed_from(&r, w);
     char *text = mem_alloc(LARGE + 64);
     if (!text)
         return -ENOMEM;
@@ -240,12 +277,24 @@ static int call_until_over(void *arg)
 
 /* ---- A server ---- */
 
+/* Hands live on loops; and those of forks share a zygote, whose death they hear of when they are
+ * woken. */
+static bool hands_are_held_up(void *ctx)
+{
+    const struct scene *s = ctx;
+    if (s->stalled > 0 || s->conf.kind == CONF_POOL_PROCESSES)
+        return s->stalled > 0;
+    return s->ill > 0 || workers.zygotes == 0 || atomic_load(&s->pool->workers) == 0;
+}
+
 static int run_desk(struct world *w, void *arg)
 {
     struct scene *s = scene;
     unsigned index = *(const unsigned *)arg;
     struct pool_desk *d;
+    struct rand r;
     struct error e;
+    seed_from(&r, w);
     int rc = pool_desk_new(&d, s->pools, index, w);
     if (rc)
         return rc;
@@ -255,12 +304,26 @@ static int run_desk(struct world *w, void *arg)
         rc = group_spawn(&desk, "desk", pool_desk_run, d);
         if (rc == 0)
             rc = pool_desk_ready(d, &e);
+        struct queue_watch eye = {.sim = s->sim,
+            .queue = &s->pool->queue,
+            .world = w,
+            .excused = hands_are_held_up,
+            .ctx = s,
+            .rand = &r};
+        GROUP(beside, GROUP_INDEPENDENT);
         GROUP(callers, GROUP_INDEPENDENT);
         struct caller caller = {s, d};
+        if (rc == 0 && index == 0)
+            rc = group_spawn(&beside, "watch", queue_watch_run, &eye);
+        if (rc == 0)
+            rc = group_spawn(&beside, "stall", stall_loop, &caller);
         for (int i = 0; i < CALLERS / 2 && rc == 0; i++)
             rc = group_spawn(&callers, "caller", call_until_over, &caller);
         if (rc == 0)
             rc = group_wait(&callers);
+        eye.over = true;
+        if (rc == 0)
+            rc = group_wait(&beside);
         if (index == 0 && rc == 0)
             sim_check(s->sim, pools_ready(s->pools), "the pool is not ready in the end");
         pool_desk_leave(d);
@@ -271,15 +334,16 @@ static int run_desk(struct world *w, void *arg)
     return rc;
 }
 
-static void configure(struct scene *s)
+static void configure(struct scene *s, enum conf_pool_kind kind)
 {
+    s->start_ns = kind == CONF_POOL_FORK ? FORK_NS : HAND_OVER_NS;
     s->conf = (struct conf_pool){.name = "p",
-        .kind = CONF_POOL_PROCESSES,
+        .kind = kind,
         .size = WORKERS,
         .queue = 64,
         .start = NS_PER_S,
         .value = LARGE + 64,
-        .max_tasks = s->kills ? 50 : 0,
+        .max_tasks = s->kills && kind == CONF_POOL_PROCESSES ? 50 : 0,
         .hard_timeout = 100 * NS_PER_MS};
     s->node = (struct conf_flow_node){
         .name = "n", .kind = CONF_NODE_STEP, .step = {.step = "echo", .pool = "p"}};
@@ -292,15 +356,18 @@ static int serve(struct world *w, void *arg)
 {
     struct scene *s = arg;
     static const unsigned indices[] = {0, 1};
-    static const char *const argv[] = {"worker", NULL};
-    struct pools_options options = {
-        .config = &s->config, .desks = 2, .cores = 2, .worker_argv = argv, .log = world_log(w)};
+    struct pools_options options = {.config = &s->config,
+        .desks = 2,
+        .cores = 2,
+        .worker_argv = workers_argv,
+        .log = world_log(w)};
     struct thread *second;
     struct error e;
     int result = 0;
     int rc = pools_new(&s->pools, &options, &e);
     if (rc)
         return rc;
+    s->pool = pools_find(s->pools, "p");
     unsigned first_index = indices[0];
     unsigned second_index = indices[1];
     rc = world_thread(w, "io 1", run_desk, &second_index, &second);
@@ -316,44 +383,76 @@ static int serve(struct world *w, void *arg)
 
 /* ---- The scenes ---- */
 
-static void run(struct sim *sim, bool kills)
+/* A zygote that is told to fork does harm instead. */
+static void harm_zygote(void *ctx, struct world *w)
 {
-    struct scene *s = mem_zalloc(sizeof *s);
-    sim_check(sim, s, "no memory");
-    scene = s;
-    memset(worker_worlds, 0, sizeof worker_worlds);
-    s->sim = sim;
-    s->kills = kills;
-    configure(s);
-    int rc = sim_program(sim, "worker", worker, NULL);
-    struct sim_host *host = sim_host(sim, &(struct sim_host_options){.name = "server", .cores = 8});
-    struct sim_process *server = sim_start(host, "server", serve, s);
-    if (rc == 0 && kills)
-        rc = sim_chaos(sim, &(struct sim_chaos){.until = FAULTS_NS, .kill_ns = 50 * NS_PER_MS});
-    sim_check(sim, rc == 0, "the scene cannot be set: %d", rc);
-    rc = sim_run(sim, OVER_NS + 600 * NS_PER_S);
+    struct scene *s = ctx;
+    uint64_t draw;
+    world_random(w, &draw, sizeof draw);
+    if (sim_now(s->sim) >= FAULTS_NS || draw % 100 >= 4)
+        return;
+    static const enum deed deeds[] = {DIE, GARBAGE, HANG_UP, CLOSE};
+    s->ill++;
+    do_harm(w, deeds[draw / 100 % 4], sim_channel(w));
+    s->ill--;
+}
+
+static void finish(struct scene *s, struct sim_process *server)
+{
+    struct sim *sim = s->sim;
+    int rc = sim_run(sim, OVER_NS + 600 * NS_PER_S);
     sim_check(sim, rc == 0, "the simulation ended with error %d", -rc);
     struct sim_end end = sim_process_end(server);
     sim_check(sim, end.state == SIM_EXITED && end.result == 0,
         "the server did not end well: state %d, result %d", (int)end.state, end.result);
     sim_check(sim, sim_process_unclosed(server) == 0, "the server left %u things open",
         sim_process_unclosed(server));
+    sim_check(sim, workers.count == 0, "%u workers are left", workers.count);
     sim_check(sim, s->done + s->failed == s->calls, "%u calls, %u outcomes", s->calls,
         s->done + s->failed);
     sim_check(sim, s->done > 100, "only %u calls were answered", s->done);
-    mem_free(s);
+}
+
+static void run(struct sim *sim, enum conf_pool_kind kind, bool kills)
+{
+    static struct scene only; /* workers may run after a failure, until the universe is closed */
+    struct scene *s = scene = &only;
+    *s = (struct scene){.sim = sim, .kills = kills};
+    configure(s, kind);
+    workers_init(&workers, sim);
+    workers.ctx = s;
+    if (!kills)
+        workers.before_fork = harm_zygote;
+    struct sim_host *host = sim_host(sim, &(struct sim_host_options){.name = "server", .cores = 8});
+    struct sim_process *server = sim_start(host, "server", serve, s);
+    int rc = 0;
+    if (kills)
+        rc = sim_chaos(sim, &(struct sim_chaos){.until = FAULTS_NS, .kill_ns = 50 * NS_PER_MS});
+    sim_check(sim, rc == 0, "the scene cannot be set: %d", rc);
+    finish(s, server);
 }
 
 /* Workers do harm by themselves. */
 static void harm(struct sim *sim)
 {
-    run(sim, false);
+    run(sim, CONF_POOL_PROCESSES, false);
 }
 
 /* And are killed at random, and replaced after some tasks. */
 static void deaths(struct sim *sim)
 {
-    run(sim, true);
+    run(sim, CONF_POOL_PROCESSES, true);
+}
+
+/* Forks do, and zygotes. */
+static void fork_harm(struct sim *sim)
+{
+    run(sim, CONF_POOL_FORK, false);
+}
+
+static void fork_deaths(struct sim *sim)
+{
+    run(sim, CONF_POOL_FORK, true);
 }
 
 int main(int argc, char **argv)
@@ -362,6 +461,8 @@ int main(int argc, char **argv)
     const struct scenario scenarios[] = {
         {.name = "harm", .run = harm, .options = pieces},
         {.name = "deaths", .run = deaths, .options = pieces},
+        {.name = "fork_harm", .run = fork_harm, .options = pieces},
+        {.name = "fork_deaths", .run = fork_deaths, .options = pieces},
     };
     return run_scenarios(argc, argv, scenarios, sizeof scenarios / sizeof *scenarios);
 }

@@ -10,11 +10,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
 #define SEEDS_DEFAULT 200
 #define TWICE_EVERY   10
+/* What one seed may take of the processor: some hundred times what it does take. */
+#define SEED_SECONDS  60
 
 struct runner {
     uint64_t first_seed;
@@ -104,7 +107,7 @@ static void say_which_seed(int number, siginfo_t *info, void *context)
 /* Code that dies says nothing of seeds; a sanitizer that has its own handler keeps it. */
 static void catch_crashes(void)
 {
-    static const int numbers[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+    static const int numbers[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGVTALRM};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         struct sigaction before;
         sigaction(numbers[i], NULL, &before);
@@ -117,6 +120,12 @@ static void catch_crashes(void)
     int rc = coro_catch_overflow();
     if (rc)
         fprintf(stderr, "stack overflows will not be named: error %d\n", -rc);
+}
+
+/* Code that goes round and never waits is not seen by the universe, where no time passes then. */
+static void limit_processor_time(time_t seconds)
+{
+    setitimer(ITIMER_VIRTUAL, &(struct itimerval){.it_value.tv_sec = seconds}, NULL);
 }
 
 /* ---- Running ---- */
@@ -152,7 +161,9 @@ static struct outcome run_seed(struct runner *r, const struct scenario *s, uint6
         fprintf(stderr, "scenario %s: no universe: error %d\n", s->name, -rc);
         return (struct outcome){.failed = true};
     }
+    limit_processor_time(SEED_SECONDS);
     s->run(sim);
+    limit_processor_time(0);
     struct outcome o = {sim_failed(sim) != NULL, sim_now(sim), sim_events(sim), sim_hash(sim)};
     sim_close(sim);
     if (o.failed)

@@ -8,8 +8,9 @@
  * events go to standard error SIM_LOG=PATH or to this file SIM_ABORT=1 a failure aborts there and
  * then, for debuggers
  *
- * Every tenth seed is run twice and must give the same events both times. The first failure ends
- * the program with status 1, after it has said what, with which seed, and how to run it again.
+ * Every tenth seed is run twice and must give the same events both times; none may compute for a
+ * minute. The first failure ends the program with status 1, after it has said what, with which
+ * seed, and how to run it again.
  */
 #pragma once
 

@@ -1,7 +1,8 @@
 /*
  * weir.c: whole weirs (a supervisor, its servers, their flows) between clients and backends that
  * fail in every way. Every request has exactly one answer, its own, in time; no connection is
- * refused; reload, crash and stop lose no more than they must.
+ * refused; reload, crash and stop lose no more than they must. Flows wait, and they work: in pools
+ * of every kind, whose workers may die and cost nobody but who was with them.
  */
 #include "runner.h"
 
@@ -22,6 +23,8 @@
 #define ROUTE_NS (1 * S)
 #define NODE_NS  (300 * MS)
 #define DRAIN_NS (3 * S)
+/* Two steps in turn, of some at once. */
+#define WORK_NS  (100 * MS)
 /* What a slow backend takes at most. */
 #define SLOW_NS  (400 * MS)
 
@@ -35,6 +38,10 @@
 #define BACKOFF_NS   (6 * S)
 /* What was sent so long before a server is told to stop has reached it. */
 #define UNDER_WAY_NS (20 * MS)
+
+#define DEATHS_NS       (2 * S)
+/* Who dies before it has worked is waited with, up to 5 s. */
+#define WORKERS_BACK_NS (7 * S)
 
 #define STORM_NS    (15 * S)
 /* What a connection from the time of the storm may still suffer from: TCP's doubled
@@ -107,6 +114,125 @@ static struct scene *new_scene(struct sim *sim, struct crowd crowd)
     "  - route: GET /nobody/{id}\n"                                                       \
     "    nodes: {b: {http: {url: 'http://nobody:9000/$path.id'}}}\n"
 
+/* Where steps run; `p` and `f` are processes. */
+#define POOLS                                                      \
+    "pools:\n"                                                     \
+    "  i: {kind: inline}\n"                                        \
+    "  t: {kind: threads, size: %d, queue: 1000}\n"                \
+    "  p: {kind: processes, size: %d, start: 2s, max_tasks: %d}\n" \
+    "  f: {kind: fork, size: 3, start: 2s}\n"                      \
+    "steps:\n"                                                     \
+    "  again: {step: echo, retry: true, pool: p}\n"
+
+#define WORK_NODES(pool)                                           \
+    "    nodes:\n"                                                 \
+    "      a: {step: burn, input: {us: 2000}, pool: " pool "}\n"   \
+    "      b: {step: echo, input: [$path.id], pool: " pool "}\n"   \
+    "      c: {step: echo, input: '$node.b[0]', pool: " pool "}\n" \
+    "    reply: {id: $node.c, took: $node.a.burned_ms}\n"
+#define WORK_ROUTES                                                                              \
+    "  - route: GET /inline/{id}\n" WORK_NODES("i") "  - route: GET /threads/{id}\n" WORK_NODES( \
+        "t") "  - route: GET /processes/{id}\n" WORK_NODES("p") "  - route: GET "                \
+                                                                "/fork/{id}\n" WORK_NODES(       \
+                                                                    "f") " "                     \
+                                                                         " "                     \
+                                                                         "-"                     \
+                                                                         " "                     \
+                                                                         "{"                     \
+                                                                         "r"                     \
+                                                                         "o"                     \
+                                                                         "u"                     \
+                                                                         "t"                     \
+                                                                         "e"                     \
+                                                                         ":"                     \
+                                                                         " "                     \
+                                                                         "P"                     \
+                                                                         "O"                     \
+                                                                         "S"                     \
+                                                                         "T"                     \
+                                                                         " "                     \
+                                                                         "/"                     \
+                                                                         "a"                     \
+                                                                         "g"                     \
+                                                                         "a"                     \
+                                                                         "i"                     \
+                                                                         "n"                     \
+                                                                         ","                     \
+                                                                         " "                     \
+                                                                         "n"                     \
+                                                                         "o"                     \
+                                                                         "d"                     \
+                                                                         "e"                     \
+                                                                         "s"                     \
+                                                                         ":"                     \
+                                                                         " "                     \
+                                                                         "{"                     \
+                                                                         "a"                     \
+                                                                         ":"                     \
+                                                                         " "                     \
+                                                                         "{"                     \
+                                                                         "s"                     \
+                                                                         "t"                     \
+                                                                         "e"                     \
+                                                                         "p"                     \
+                                                                         ":"                     \
+                                                                         " "                     \
+                                                                         "a"                     \
+                                                                         "g"                     \
+                                                                         "a"                     \
+                                                                         "i"                     \
+                                                                         "n"                     \
+                                                                         ","                     \
+                                                                         " "                     \
+                                                                         "i"                     \
+                                                                         "n"                     \
+                                                                         "p"                     \
+                                                                         "u"                     \
+                                                                         "t"                     \
+                                                                         ":"                     \
+                                                                         " "                     \
+                                                                         "$"                     \
+                                                                         "b"                     \
+                                                                         "o"                     \
+                                                                         "d"                     \
+                                                                         "y"                     \
+                                                                         "."                     \
+                                                                         "i"                     \
+                                                                         "d"                     \
+                                                                         "}"                     \
+                                                                         "}"                     \
+                                                                         ","                     \
+                                                                         "\n"                    \
+                                                                         " "                     \
+                                                                         " "                     \
+                                                                         " "                     \
+                                                                         " "                     \
+                                                                         " "                     \
+                                                                         "r"                     \
+                                                                         "e"                     \
+                                                                         "p"                     \
+                                                                         "l"                     \
+                                                                         "y"                     \
+                                                                         ":"                     \
+                                                                         " "                     \
+                                                                         "{"                     \
+                                                                         "b"                     \
+                                                                         "o"                     \
+                                                                         "d"                     \
+                                                                         "y"                     \
+                                                                         ":"                     \
+                                                                         " "                     \
+                                                                         "$"                     \
+                                                                         "n"                     \
+                                                                         "o"                     \
+                                                                         "d"                     \
+                                                                         "e"                     \
+                                                                         "."                     \
+                                                                         "a"                     \
+                                                                         "}"                     \
+                                                                         "}"                     \
+                                                                         "\n"
+
 /* Each says which it is: `v`. */
 #define VERSION_ROUTES                                                                          \
     "server: v%u\n"                                                                             \
@@ -114,7 +240,10 @@ static struct scene *new_scene(struct sim *sim, struct crowd crowd)
     "  - {route: 'GET /v/{id}', reply: {v: %u, id: $path.id}}\n"                                \
     "  - {route: 'POST /v', reply: {v: %u, id: $body.id}}\n"                                    \
     "  - {route: 'GET /sleep/{id}', nodes: {a: {sleep: 50ms}}, reply: {v: %u, id: $path.id}}\n" \
-    "  - {route: 'GET /%s/{id}', reply: {v: %u, id: $path.id}}\n"
+    "  - {route: 'GET /%s/{id}', reply: {v: %u, id: $path.id}}\n"                               \
+    "  - route: GET /work/{id}\n"                                                               \
+    "    nodes: {w: {step: echo, input: $path.id, pool: %s}}\n"                                 \
+    "    reply: {v: %u, id: $node.w}\n"
 #define VERSION_BAD "listen: '*:80'\nroutes:\n  - {route: GET /v/x, reply: $path.nothing}\n"
 
 /* ---- What is asked ---- */
@@ -131,6 +260,9 @@ static struct scene *new_scene(struct sim *sim, struct crowd crowd)
 #define SLEEP     .path = "/sleep/@", .within_ns = 20 * MS, .after_ns = 20 * MS
 #define BAD       .status = 502, .calls = 2
 #define LATE      .status = 504, .calls = 2, .within_ns = ROUTE_NS, .after_ns = ROUTE_NS
+#define WORK \
+    .reply = "{\"id\":\"@\",\"took\":2}", .works = true, .within_ns = WORK_NS, .after_ns = 2 * MS
+#define AGAIN     POST, .path = "/again", .reply = "{\"body\":\"@\"}", .works = true
 #define NODE_LATE DEFAULTED, .within_ns = NODE_NS, .after_ns = NODE_NS
 
 static const struct ask usual[] = {
@@ -144,6 +276,11 @@ static const struct ask usual[] = {
     {.path = "/ask/slow/@", ASKED, .within_ns = SLOW_NS},
     {ORDER, .path = "/order/ok/@"},
     {.path = "/nowhere/@", .status = 404},
+    {.path = "/inline/@", WORK},
+    {.path = "/threads/@", WORK},
+    {.path = "/processes/@", WORK},
+    {.path = "/fork/@", WORK},
+    {AGAIN},
 };
 #define USUAL sizeof usual / sizeof *usual
 
@@ -193,6 +330,21 @@ static const struct ask troubled[] = {
     {.path = "/refused/@", .status = 502},
     {.path = "/nobody/@", .status = 502},
     {.path = "/down/@", .status = 504, .within_ns = ROUTE_NS, .after_ns = ROUTE_NS},
+    {.path = "/inline/@", WORK},
+    {.path = "/threads/@", WORK},
+    {.path = "/processes/@", WORK},
+    {.path = "/fork/@", WORK},
+    {AGAIN},
+};
+
+static const struct ask working[] = {
+    {ECHO},
+    {SLEEP, .reply = "{\"slept\":\"@\"}"},
+    {.path = "/inline/@", WORK},
+    {.path = "/threads/@", WORK},
+    {.path = "/processes/@", WORK},
+    {.path = "/fork/@", WORK},
+    {AGAIN},
 };
 
 static const struct ask versioned[] = {
@@ -201,19 +353,24 @@ static const struct ask versioned[] = {
     {POST, .path = "/v"},
     {.path = "/even/@"},
     {.path = "/odd/@"},
+    {.path = "/work/@", .works = true},
+    {.path = "/work/@", .works = true},
     {.path = "/sleep/@", .within_ns = 50 * MS, .after_ns = 50 * MS},
 };
 
 /* ---- Scenes ---- */
 
-#define CONFIG_MAX 4096
+#define CONFIG_MAX (8 * 1024)
 
 /* What the seed decides beside the routes. */
 static void write_config(struct sim *sim, char config[CONFIG_MAX], const char *routes)
 {
     struct rand *r = sim_rand(sim);
-    snprintf(config, CONFIG_MAX, "threads: %d\nlog: {access: %s}\n" LISTEN "%s",
-        (int)rand_between(r, 1, 3), rand_ppm(r, 500000) ? "true" : "false", routes);
+    int len = snprintf(config, CONFIG_MAX, "threads: %d\nlog: {access: %s}\n" LISTEN POOLS "%s",
+        (int)rand_between(r, 1, 3), rand_ppm(r, 500000) ? "true" : "false",
+        (int)rand_between(r, 1, 3), (int)rand_between(r, 1, 3),
+        rand_ppm(r, 500000) ? (int)rand_between(r, 5, 50) : 0, routes);
+    sim_check(sim, len < CONFIG_MAX, "the configuration is too long");
 }
 
 static int direct(struct sim *sim, void *arg)
@@ -231,7 +388,7 @@ static void set_up(struct scene *s, const struct ask *asks, size_t count)
 {
     struct sim *sim = s->sim;
     char config[CONFIG_MAX];
-    write_config(sim, config, ROUTES);
+    write_config(sim, config, ROUTES WORK_ROUTES);
     weir_host_init(&s->weir, sim, config);
     backend_init(&s->backend, sim);
     s->crowd.sim = sim;
@@ -249,6 +406,8 @@ static void play(struct scene *s, int (*script)(struct scene *s))
         rc = sim_run(s->sim, 3600 * S);
     sim_check(s->sim, rc == 0, "the simulation ended with error %d", -rc);
     sim_check(s->sim, s->weir.server_count == 0, "a server outlives its supervisor");
+    sim_check(s->sim, s->weir.workers.count == 0, "%u workers outlive their server",
+        s->weir.workers.count);
 }
 
 static int ask_then_stop(struct scene *s)
@@ -305,8 +464,9 @@ static void configure_version(struct scene *s, unsigned version)
 {
     char config[CONFIG_MAX];
     char routes[CONFIG_MAX / 2];
+    static const char *const pools[] = {"i", "t", "p", "f"};
     snprintf(routes, sizeof routes, VERSION_ROUTES, version, version, version, version,
-        version % 2 ? "odd" : "even", version);
+        version % 2 ? "odd" : "even", version, pools[rand_below(sim_rand(s->sim), 4)], version);
     write_config(s->sim, config, routes);
     weir_host_configure(&s->weir, config);
     s->version = version;
@@ -465,6 +625,38 @@ static void crash(struct sim *sim)
     play(s, kill_often);
 }
 
+/* ---- Workers that die ---- */
+
+static int kill_workers(struct scene *s)
+{
+    struct rand *r = sim_rand(s->sim);
+    unsigned killed = 0;
+    bool reloads = rand_ppm(r, 500000);
+    int rc = 0;
+    while (rc == 0 && sim_now(s->sim) < DEATHS_NS) {
+        rc = sim_sleep(s->sim, rand_exponential(r, 20 * MS));
+        killed += rc == 0 && workers_kill(&s->weir.workers, r);
+        if (rc == 0 && reloads && rand_ppm(r, 50000))
+            weir_host_reload(&s->weir);
+    }
+    sim_check(s->sim, killed > 0, "no worker was killed");
+    return rc ? rc : ask_then_stop(s);
+}
+
+static void workers(struct sim *sim)
+{
+    struct scene *s = new_scene(sim, (struct crowd){.clients = 10,
+                                         .until = DEATHS_NS + WORKERS_BACK_NS + 1 * S,
+                                         .workers_well_from = DEATHS_NS + WORKERS_BACK_NS,
+                                         .pause_mean_ns = 500 * MS,
+                                         .pause_max_ns = 2 * S});
+    set_up(s, working, sizeof working / sizeof *working);
+    play(s, kill_workers);
+    sim_check(sim, s->crowd.lost == 0, "%u requests were lost", s->crowd.lost);
+    sim_check(sim, s->crowd.worked > s->crowd.failed, "%u requests failed, and only %u did not",
+        s->crowd.failed, s->crowd.worked);
+}
+
 /* ---- Stop ---- */
 
 static bool came_too_late(void *ctx, const struct request *r, int64_t connected_at)
@@ -588,6 +780,7 @@ int main(int argc, char **argv)
         {.name = "weir_backends", .run = backends, .options = pieces},
         {.name = "weir_reload", .run = reload, .options = pieces},
         {.name = "weir_crash", .run = crash, .options = pieces},
+        {.name = "weir_workers", .run = workers, .options = pieces},
         {.name = "weir_stop", .run = stop, .options = pieces},
         {.name = "weir_chaos", .run = chaos, .options = impatient},
     };

@@ -29,6 +29,7 @@ struct ask {
     const char *reply; /* the answer's body; NULL: a problem that names the request */
     int64_t within_ns; /* the answer takes so long at most, beside the slack */
     int64_t after_ns;  /* and so long at least */
+    bool works;        /* by steps, in pools */
     bool once;         /* may not be sent again when it is lost */
     unsigned calls;    /* the scenario's: of a backend, for one try, at most */
 };
@@ -66,6 +67,9 @@ struct crowd {
     /* Requests that begin before this moment meet faults: their times are not checked, and any
      * answer that names the request is good. */
     int64_t calm_from;
+    /* Workers die: requests of steps that begin before this moment may meet that, and then their
+     * answer is a problem that says so, within NS_PER_S. */
+    int64_t workers_well_from;
     /* Whether a request that went over a connection of this age may be lost, or its answer be cut
      * off. NULL: none may. */
     bool (*may_lose)(void *ctx, const struct request *r, int64_t connected_at);
@@ -79,6 +83,8 @@ struct crowd {
 
     /* What came of it. */
     unsigned answered;
+    unsigned worked; /* by steps, well */
+    unsigned failed; /* since workers died */
     unsigned resent; /* that no server had begun */
     unsigned lost;
     unsigned abandoned; /* lost and not to be sent again */

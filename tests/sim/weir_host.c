@@ -61,7 +61,8 @@ static int serve(struct world *world, void *arg)
     if (rc)
         return rc;
     struct log log = {.level = LOG_INFO, .sink = write_line, .wall_ns = wall_ns, .ctx = world};
-    rc = server_run(world, &(struct server_options){.control = control, .log = &log});
+    rc = server_run(world,
+        &(struct server_options){.control = control, .log = &log, .worker_argv = workers_argv});
     stream_close(control);
     return rc;
 }
@@ -140,6 +141,7 @@ void weir_host_init(struct weir_host *w, struct sim *sim, const char *config)
     w->host = sim_host(sim, &(struct sim_host_options){.name = "weir"});
     sim_host_address(w->host, WEIR_PORT, &w->at);
     weir_host_configure(w, config);
+    workers_init(&w->workers, sim);
     int rc = sim_program(sim, "weir", serve, w);
     sim_check(sim, rc == 0, "there is no program: error %d", -rc);
 }

@@ -3,9 +3,11 @@
  * servers that it starts. All of it is the program's own code.
  *
  * What every weir must do whatever happens is checked here: a server that was not killed ends with
- * status 0 and has closed all it opened.
+ * status 0 and has closed all it opened; its pools' workers do not outlive it.
  */
 #pragma once
+
+#include "workers.h"
 
 #include "world/sim/sim.h"
 
@@ -33,7 +35,8 @@ struct weir_host {
         int64_t at; /* universe time */
         unsigned version;
     } configured[WEIR_EVENTS_MAX];
-    bool killings; /* somebody else kills servers, too */
+    struct workers workers; /* processes of its pools */
+    bool killings;          /* somebody else kills servers, too */
 };
 
 /* `w` must live as long as the universe. */

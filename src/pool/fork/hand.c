@@ -8,9 +8,6 @@
 
 #include <errno.h>
 
-/* How often a hand that has no zygote, and so is not woken, asks whether it is to end. */
-#define ASK_EVERY_NS (100 * NS_PER_MS)
-
 static int turn(struct fork_hand *h)
 {
     struct task *t;

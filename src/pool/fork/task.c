@@ -9,9 +9,6 @@
 
 #include <errno.h>
 
-#define LOOK_EVERY_NS   (50 * NS_PER_MS)
-#define END_PATIENCE_NS (500 * NS_PER_MS)
-
 static void count(struct fork_hand *h, enum pool_restart why)
 {
     atomic_fetch_add_explicit(&h->zygote->pool->restarts[why], 1, memory_order_relaxed);
@@ -31,18 +28,32 @@ static void lose(struct fork_hand *h, struct task *t, enum pool_restart why,
         p->conf->name, p->specs[t->step].name, how);
 }
 
+/* Nobody has died of it: there was nobody. */
+static void lose_unforked(struct fork_hand *h, struct task *t)
+{
+    const struct pool *p = h->zygote->pool;
+    const char *why =
+        h->fork.status == EAGAIN ? "there are too many processes" : error_text(-h->fork.status);
+    log_warn(pool_log(p), "pool '%s': no worker can be forked for %s: %s", p->conf->name,
+        t->name[0] ? t->name : "a request without a name", why);
+    task_fail(t, POOL_UNAVAILABLE, h->base.hand.desk, "no worker of pool '%s' can be forked: %s",
+        p->conf->name, why);
+}
+
 /* Its channel has ended without an answer: the zygote says why, soon. */
 static void lose_ended(struct fork_hand *h, struct task *t)
 {
     struct fork *f = &h->fork;
-    int64_t until = deadline_after(world_now(h->base.world), END_PATIENCE_NS);
+    int64_t until = deadline_after(world_now(h->base.world), PROCESS_END_NS);
     {
         CORO_SHIELD(until);
         while (!f->ended && f->zygote == h->zygote->keeper.now && world_now(h->base.world) < until)
             if (desk_hand_rest(&h->base, until))
                 break;
     }
-    if (f->ended && f->out_of_memory)
+    if (f->ended && !f->forked)
+        lose_unforked(h, t);
+    else if (f->ended && f->out_of_memory)
         lose(h, t, RESTART_OUT_OF_MEMORY, POOL_OUT_OF_MEMORY, "used more than its pool's `memory`");
     else if (f->ended)
         lose(h, t, RESTART_DIED, POOL_DIED, pool_process_end_text(f->status, f->signal).text);

@@ -8,8 +8,6 @@
 
 #include <errno.h>
 
-#define END_PATIENCE_NS (500 * NS_PER_MS)
-
 /* ---- What it says ---- */
 
 static struct fork *find(struct zygote *z, uint64_t id)
@@ -30,12 +28,13 @@ static void notice(struct fork *f)
 /* 0, or -EBADMSG. Most ends are of forks that were answered before, and forgotten. */
 static int hear(struct zygote *z, const struct worker_frame *frame)
 {
-    if (frame->kind == WORKER_FORKED)
-        return 0;
-    if (frame->kind != WORKER_ENDED)
+    if (frame->kind != WORKER_FORKED && frame->kind != WORKER_ENDED)
         return -EBADMSG;
-    struct fork *f = find(z, frame->ended.id);
-    if (!f)
+    bool forked = frame->kind == WORKER_FORKED;
+    struct fork *f = find(z, forked ? frame->fork.id : frame->ended.id);
+    if (f && forked)
+        f->forked = true;
+    if (!f || forked)
         return 0;
     f->ended = true;
     f->status = frame->ended.status;
@@ -69,8 +68,8 @@ static void lost(struct zygote *z, int rc, const char *sentence)
 {
     struct keeper *k = &z->keeper;
     struct pool_process *p = k->now;
-    bool ended = rc != -EBADMSG &&
-                 pool_process_wait(p, deadline_after(world_now(z->world), END_PATIENCE_NS));
+    bool ended =
+        rc != -EBADMSG && pool_process_wait(p, deadline_after(world_now(z->world), PROCESS_END_NS));
     log_warn(pool_log(z->pool), "pool '%s': the process %d that forks its workers %s%s",
         z->pool->conf->name, p->pid,
         ended            ? pool_process_end_text(p->exit.status, p->exit.signal).text

@@ -18,8 +18,9 @@ struct fork {
     struct list link; /* in the zygote's */
     uint64_t id;
     struct pool_process *zygote; /* held */
+    bool forked;                 /* the zygote has said so: there is, or was, a child */
     bool ended;                  /* the zygote has said how: */
-    int status, signal;
+    int status, signal;          /* an errno in `status` if it was not forked */
     bool out_of_memory;
 };
 

@@ -30,6 +30,13 @@ static void give_back(struct batch *b, struct pool_process *p, const struct work
     atomic_store_explicit(&p->control->taken, r->id, memory_order_release);
 }
 
+/* It was not started. Of a task that was not recalled this is a step's own word. */
+static bool was_recalled(const struct batch *b, const struct worker_result *r)
+{
+    return b->recalled && b->answered >= b->recalled && r->outcome == WORKER_FAILED &&
+           span_equal(r->code, SPAN(WORKER_CODE_RECALLED));
+}
+
 int batch_answer(
     struct batch *b, struct pool_process *p, const struct worker_frame *f, struct loss *l)
 {
@@ -43,14 +50,16 @@ int batch_answer(
         return loss_misbehaved(l, "wrote an output that is not where it may be");
     struct batch_group group = batch_group_at(b, b->answered);
     bool first = b->answered == group.first;
-    struct task *t = b->tasks[b->answered++];
-    if (b->recalled && r->outcome == WORKER_FAILED && span_equal(r->code, SPAN("recalled"))) {
+    struct task *t = b->tasks[b->answered];
+    bool skipped = was_recalled(b, r);
+    if (!t && !skipped)
+        return loss_misbehaved(l, "ran a task that had been recalled");
+    b->answered++;
+    if (skipped) {
         if (t)
             task_put_back(t, b->desk);
         return 0;
     }
-    if (!t)
-        return loss_misbehaved(l, "ran a task that had been recalled");
     t->together = first && t->batch > 1 ? group.end - group.first : 0;
     b->starved |= r->outcome == WORKER_OUT_OF_MEMORY;
     result_settle(t, r, output, b->desk);

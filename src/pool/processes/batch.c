@@ -125,7 +125,8 @@ static bool goes_along(const struct batch *b, const struct pool_process *p, cons
 static void empty(struct batch *b, struct pool_process *p)
 {
     b->count = b->answered = 0;
-    b->written = b->starved = b->recalled = b->alone = false;
+    b->written = b->starved = b->alone = false;
+    b->recalled = 0;
     if (p->control)
         atomic_store(&p->control->recalled, 0);
     b->longest = 0;
@@ -212,6 +213,7 @@ enum batch_end batch_run(struct batch *b, struct pool_process *p, enum pool_rest
     int rc = run(b, p, &loss);
     enum batch_end end = BATCH_DONE;
     if (rc == -ECANCELED) {
+        pool_process_kill(p); /* it would not hear that it is to end */
         batch_abandon(b);
         end = BATCH_CANCELLED;
     } else if (rc) {

@@ -28,11 +28,11 @@ struct batch {
     size_t shared_at; /* where the next large input goes */
     bool alone;       /* it began with one that others must not follow, but for its group */
     bool written;
-    bool recalled;    /* some were, because one takes long */
-    bool starved;     /* a step had no memory: the worker is better replaced */
-    size_t longest;   /* value in shared memory */
-    int64_t progress; /* when it was written, or answered last */
-    int64_t looked;   /* when the worker was last looked at */
+    unsigned recalled; /* from this one on they were, because one takes long; 0: none */
+    bool starved;      /* a step had no memory: the worker is better replaced */
+    size_t longest;    /* value in shared memory */
+    int64_t progress;  /* when it was written, or answered last */
+    int64_t looked;    /* when the worker was last looked at */
 };
 
 /* How a batch ended. */

@@ -14,9 +14,6 @@
 
 #include <errno.h>
 
-/* How often a hand without a worker, which nobody wakes, asks whether it is to end. */
-#define ASK_EVERY_NS (100 * NS_PER_MS)
-
 struct process_hand {
     struct desk_hand base;
     struct keeper keeper;

@@ -5,9 +5,6 @@
 
 #include "pool/processes/batch.h"
 
-/* How often a worker is looked at while it runs: its memory, and whether anybody waits. */
-#define LOOK_EVERY_NS (50 * NS_PER_MS)
-
 /* How a worker was lost, while it ran something. */
 struct loss {
     enum pool_restart why;

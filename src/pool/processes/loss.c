@@ -16,9 +16,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-/* From the end of its channel to its own; and then for its last words. */
-#define END_PATIENCE_NS (500 * NS_PER_MS)
-
 static int say(struct loss *l, enum pool_restart why, enum pool_outcome outcome, const char *format,
     va_list args) __attribute__((format(printf, 4, 0)));
 static int say(struct loss *l, enum pool_restart why, enum pool_outcome outcome, const char *format,
@@ -58,7 +55,7 @@ static int too_much_memory(struct loss *l, const struct pool_process *p)
 
 int loss_ended(struct batch *b, struct pool_process *p, struct loss *l)
 {
-    CORO_SHIELD(deadline_after(world_now(b->world), END_PATIENCE_NS));
+    CORO_SHIELD(deadline_after(world_now(b->world), PROCESS_END_NS));
     if (!pool_process_wait(p, DEADLINE_NEVER))
         return loss_misbehaved(l, "closed its channel");
     if (p->out_of_memory)
@@ -137,7 +134,7 @@ static void recall(struct batch *b, struct pool_process *p)
     struct batch_group g = batch_group_at(b, running);
     if (g.end == b->count)
         return;
-    b->recalled = true;
+    b->recalled = g.end;
     atomic_store(&p->control->recalled, b->first_id + g.end);
     uint64_t id = atomic_load(&p->control->running);
     if (id < b->first_id + g.first || id >= b->first_id + g.end)

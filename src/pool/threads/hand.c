@@ -15,11 +15,15 @@
 
 #include <errno.h>
 
+/* Between two looks whether a waker is done, which it is at once unless it is kept from running. */
+#define WAKE_TAKES_NS (100 * NS_PER_US)
+
 struct thread_hand {
     struct hand hand;
     struct threads *all;
     struct companion *companion; /* for the coroutine */
     struct companion *self;      /* the same, for who wakes it: set before it is ever idle */
+    atomic_uint woken;           /* how often it was, by the queue: at last as often as picked */
     struct worker_start start;
     struct thread_run run;
     struct message ended;
@@ -40,9 +44,22 @@ struct threads {
 
 /* ---- On the companion's thread ---- */
 
+/* To count is the last that a waker does with it. */
 static void wake(struct hand *hand, struct pool_desk *from)
 {
-    companion_wake(container_of(hand, struct thread_hand, hand)->self);
+    struct thread_hand *h = container_of(hand, struct thread_hand, hand);
+    companion_wake(h->self);
+    atomic_fetch_add_explicit(&h->woken, 1, memory_order_release);
+}
+
+/* Who has picked it to be woken may not have done so yet (whoever closes the queue, say, while
+ * another's end ends this one): it must still be there then. */
+static void leave_queue(struct thread_hand *h)
+{
+    struct work *work = h->start.place.work;
+    queue_away(&h->all->pool->queue, &h->hand, NULL);
+    while (atomic_load_explicit(&h->woken, memory_order_acquire) != h->hand.picked)
+        (void)!companion_park(h->self, deadline_after(work->now(work), WAKE_TAKES_NS));
 }
 
 /* Those taken at once. If that takes longer than was thought, the rest is for others, too. */
@@ -72,7 +89,7 @@ static void take_tasks(struct thread_hand *h)
         else if (queue_closed(q) || companion_park(h->self, h->hand.until) == -ECANCELED)
             break;
     }
-    queue_away(q, &h->hand, NULL);
+    leave_queue(h);
 }
 
 static void run_hand(struct companion *self, void *arg)
@@ -152,14 +169,15 @@ static void wait_for_starts(struct threads *all)
 static bool end_companions(struct threads *all)
 {
     struct world *w = pool_desk_world(all->desk);
-    CORO_SHIELD(deadline_after(world_now(w), END_PATIENCE_NS));
+    CORO_SHIELD(deadline_after(world_now(w), COMPANION_END_NS));
     atomic_store_explicit(&all->stop, true, memory_order_release);
     for (unsigned i = 0; i < all->started; i++)
         companion_wake(all->hands[i].companion);
     int rc = all->started ? future_wait(&all->last_end) : 0;
     for (unsigned i = 0; i < all->started && rc == 0; i++)
         rc = companion_wait(all->hands[i].companion);
-    if (rc) {
+    if (rc ==
+        -ETIMEDOUT) { /* -ECANCELED: in a simulation's process that was killed; they have ended */
         log_error(pool_log(all->pool),
             "pool '%s': %u of its threads do not end: a step runs that does not look at "
             "weir_cancelled",

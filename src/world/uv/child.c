@@ -68,11 +68,11 @@ void child_has_ended(struct uv_child *c, uv_handle_t *uv)
     if (c->waiter)
         coro_wake(c->waiter, 0);
     handle_leave(h, uv);
-    loop_woke(uv_world_of_handle(h));
     if (h->closed) {
         uv_world_of_handle(h)->leaving--;
         handle_release(h);
     }
+    loop_woke(uv_world_of_handle(h)); /* last: who runs now may close it */
 }
 
 static void on_exit(uv_process_t *process, int64_t status, int signal)

@@ -26,8 +26,8 @@ struct uv_companion {
     void (*run)(struct companion *self, void *arg);
     void *arg;
     int nice;
-    pthread_t pthread; /* as its parent knows it */
-    pthread_t self;    /* as it knows itself */
+    pthread_t pthread;       /* as its parent knows it */
+    _Atomic(pthread_t) self; /* as it knows itself; for who asks wrongly, too */
     struct coro *waiter;
     struct message over; /* to the parent, when `run` has returned */
     _Atomic uint32_t parking;

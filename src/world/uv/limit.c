@@ -7,42 +7,24 @@
  * that bounds what it can have, but says no before it has it.
  */
 #include "base/sanitizers.h"
-#include "world/quota.h"
-#include "world/small_file.h"
+#include "world/process_memory.h"
 #include "world/uv/internal.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 static struct uv_child *of(struct child *c)
 {
     return container_of(c, struct uv_child, child);
 }
 
-struct pages {
-    int64_t mapped, resident;
-};
-
-/* Of a child that has not been reaped, so that its pid is nobody else's. */
-static int read_pages(int pid, struct pages *out)
-{
-    char path[64];
-    char text[128];
-    snprintf(path, sizeof(path), "/proc/%d/statm", pid);
-    return quota_pages(small_file_read(path, text, sizeof(text)), &out->mapped, &out->resident)
-               ? 0
-               : -ESRCH;
-}
-
 static int limit_addresses(const struct uv_child *c, uint64_t memory)
 {
-    struct pages now;
-    int rc = read_pages(c->pid, &now);
+    struct process_memory now;
+    int rc = process_memory(c->pid, &now); /* it has not been reaped */
     if (rc)
         return rc;
-    uint64_t mapped = (uint64_t)now.mapped * (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t mapped = (uint64_t)now.mapped;
     uint64_t most = memory > RLIM_INFINITY - 1 - mapped ? RLIM_INFINITY : mapped + memory;
     struct rlimit limit = {.rlim_cur = most, .rlim_max = most};
     return prlimit(c->pid, RLIMIT_AS, &limit, NULL) == 0 ? 0 : -errno;
@@ -55,7 +37,7 @@ static int limit_memory(struct uv_child *c, uint64_t memory, enum child_memory *
     else
         cgroup_limit(c->cgroup, memory);
     *how = c->cgroup ? CHILD_MEMORY_CGROUP : CHILD_MEMORY_FREE;
-    if (c->cgroup || WITH_ASAN || WITH_TSAN) /* whose shadows take terabytes of addresses */
+    if (c->cgroup || WITH_SHADOW)
         return 0;
     int rc = limit_addresses(c, memory);
     if (rc == 0)
@@ -78,10 +60,10 @@ int uv_child_limit(
 int64_t uv_child_resident(struct child *child)
 {
     const struct uv_child *c = of(child);
-    struct pages now;
-    if (c->ended || read_pages(c->pid, &now) != 0)
+    struct process_memory now;
+    if (c->ended || process_memory(c->pid, &now) != 0)
         return -ESRCH;
-    return now.resident * sysconf(_SC_PAGESIZE);
+    return now.resident;
 }
 
 bool uv_child_ran_out_of_memory(const struct child *child)

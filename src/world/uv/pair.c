@@ -37,9 +37,9 @@ int pair_with(struct uv_world *w, struct uv_stream **ours, int *theirs)
 int uv_world_stream_pair(struct world *world, struct stream **a, struct stream **b)
 {
     struct uv_world *w = uv_world_of(world);
-    struct uv_stream *left;
-    struct uv_stream *right;
-    int fd;
+    struct uv_stream *left = NULL;
+    struct uv_stream *right = NULL;
+    int fd = -1;
     int rc = pair_with(w, &left, &fd);
     if (rc)
         return rc;

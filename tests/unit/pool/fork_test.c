@@ -4,6 +4,8 @@
 #include "real_workers.h"
 
 #include "pool/internal.h"
+#include "pool/worker_plain.h"
+#include "world/plain.h"
 
 #define FORK CONF_POOL_FORK
 
@@ -172,6 +174,57 @@ static int run_out_of_memory(void *arg)
     return 0;
 }
 
+/* What forks, but can not: each FORK is answered as if there were no process to be had. */
+static int be_unable_to_fork(void)
+{
+    struct worker_plain plain;
+    struct worker_process k;
+    struct worker_frame f;
+    enum worker_exit exit;
+    worker_plain_init(&plain, PLAIN_CHANNEL, true);
+    if (plain_begin() != 0 || worker_process_open(&k, &plain.io, true, &exit) != 0 ||
+        worker_process_ready(&k, &exit) != 0)
+        return 1;
+    for (;;) {
+        int passed;
+        struct iovec room = worker_process_room(&k);
+        ssize_t got = plain_read_passed(PLAIN_CHANNEL, room.iov_base, room.iov_len, &passed);
+        if (got <= 0)
+            return 0;
+        worker_process_got(&k, (size_t)got);
+        if (passed >= 0)
+            plain_close(passed);
+        while (worker_process_next(&k, &f, &exit) > 0) {
+            if (f.kind == WORKER_STOP)
+                return 0;
+            struct worker_frame ended = {
+                .kind = WORKER_ENDED, .ended = {.id = f.fork.id, .status = EAGAIN}};
+            if (worker_process_say(&k, &ended) != 0)
+                return 1;
+        }
+        worker_process_flush(&k);
+    }
+}
+
+static const char *unable_argv[] = {"/proc/self/exe", "unable", NULL};
+
+static void use_what_cannot_fork(struct scene *s)
+{
+    use_workers(s);
+    s->worker_argv = unable_argv;
+}
+
+POOL_TEST(who_cannot_be_forked_has_not_died, FORK, 1, use_what_cannot_fork)
+{
+    struct real_call r = {.scene = s, .step = "echo", .input = "1", .retry = true};
+    real_call(&r);
+    assert_int_equal(r.outcome, POOL_UNAVAILABLE);
+    if (!strstr(r.sentence, "can be forked: there are too many processes"))
+        fail_msg("%s", r.sentence);
+    assert_int_equal(restarts(s, RESTART_DIED), 0);
+    assert_false(was_said("poison"));
+}
+
 static void memory_may_run_out(void **state)
 {
     run_logged(run_out_of_memory);
@@ -187,6 +240,14 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(a_task_that_was_left_may_be_killed),
     cmocka_unit_test(a_task_that_kills_two_is_not_tried_again),
     cmocka_unit_test(a_zygote_that_dies_is_replaced),
+    cmocka_unit_test(who_cannot_be_forked_has_not_died),
 };
 
-REAL_WORKERS_MAIN(tests)
+int main(int argc, char **argv)
+{
+    if (argc == 2 && strcmp(argv[1], "unable") == 0)
+        return be_unable_to_fork();
+    if (argc == 2 && strcmp(argv[1], "worker") == 0)
+        return pool_worker_main(true);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -325,7 +325,7 @@ static void only_what_nodes_use_is_made(void **state)
     assert_int_equal(pool_step(b, "burn"), -ENOENT);
     assert_int_equal(pool_step(pools_find(pools, "default"), "echo"), 0);
     assert_int_equal(pools_find(pools, "default")->step_threads, 3);
-    assert_int_equal(pools_step_threads(pools), 1);
+    assert_int_equal(pools_step_threads(&config, 2, 4), 1);
     assert_string_equal(pools_not_ready(pools), "b");
     pools_free(pools);
 }

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "pool/desk.h"
+#include "pool/desk_hand.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -287,6 +288,54 @@ static void a_pool_is_ready_when_its_canary_is_back(void **state)
     task_free(pool.canary);
 }
 
+/* Nobody else would ever ask. */
+static void a_full_queue_has_room_for_the_canary(void **state)
+{
+    struct task *waiting[16];
+    for (int i = 0; i < 16; i++)
+        waiting[i] = task_put();
+    pool.canary = mem_zalloc(sizeof(struct task));
+    assert_non_null(pool.canary);
+    pool_worker_up(&pool, &desk);
+    assert_int_equal(atomic_load(&pool.queue.length), 17);
+    struct task *t = taken();
+    assert_ptr_equal(t, pool.canary);
+    assert_true(task_absorb(t, NOW, &desk));
+    task_runs(t, NOW);
+    task_finish(t, POOL_DONE, &desk);
+    assert_true(atomic_load(&pool.ready));
+    task_free(pool.canary);
+    for (int i = 0; i < 16; i++) {
+        assert_true(task_leave(waiting[i]));
+        task_release(waiting[i], true);
+    }
+}
+
+/* ---- Hands that are coroutines ---- */
+
+static void rest_in_queue(struct desk_hand *h)
+{
+    struct task *none;
+    desk_hand_init(h, &pool, &desk, 0);
+    assert_int_equal(queue_take(&pool.queue, &h->hand, &none, 1, NOW), 0);
+    h->idle = h->hand.waits;
+}
+
+/* It was woken for a task, and finds then that its worker has gone. */
+static void who_goes_away_after_it_was_woken_has_another_woken(void **state)
+{
+    struct desk_hand other, hand_that_goes;
+    rest_in_queue(&other);
+    rest_in_queue(&hand_that_goes);
+    struct task *t = task_put();
+    assert_false(hand_that_goes.idle);
+    assert_true(other.idle);
+    desk_hand_away(&hand_that_goes);
+    assert_false(other.idle);
+    assert_true(task_leave(t));
+    task_release(t, true);
+}
+
 int main(void)
 {
 #define TASK_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -304,6 +353,8 @@ int main(void)
         TASK_TEST(what_is_put_back_can_still_be_left),
         TASK_TEST(the_next_call_reuses_the_task),
         TASK_TEST(a_pool_is_ready_when_its_canary_is_back),
+        TASK_TEST(a_full_queue_has_room_for_the_canary),
+        TASK_TEST(who_goes_away_after_it_was_woken_has_another_woken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

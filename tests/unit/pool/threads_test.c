@@ -183,6 +183,54 @@ static void several_threads_share_a_pool(void **state)
     run_in_world(several_threads_share_a_pool_main);
 }
 
+/* ---- The end ---- */
+
+/* As queue.c does it, up to the moment before it wakes. */
+static struct hand *pick_a_hand(struct queue *q)
+{
+    struct hand *h = NULL;
+    while (!h) {
+        require(world_sleep(w, NS_PER_MS) == 0);
+        pthread_mutex_lock(&q->lock);
+        if (!list_empty(&q->idle)) {
+            h = list_first(&q->idle, struct hand, idle);
+            list_del(&h->idle);
+            q->idle_count--;
+            h->picked++;
+        }
+        pthread_mutex_unlock(&q->lock);
+    }
+    return h;
+}
+
+/* Who was kept from running between picking a hand and waking it finds it alive, although the end
+ * of the other hand has ended this one meanwhile. */
+static int the_end_waits_for_who_wakes_main(void *arg)
+{
+    struct scene s;
+    struct error e = {0};
+    scene_init(&s, CONF_POOL_THREADS, 2);
+    scene_add(&s, "echo");
+    require(scene_make(&s, w, &e) == 0);
+    s.ended = -EBUSY;
+    GROUP(desk, GROUP_INDEPENDENT);
+    check(scene_begin(&s, &desk, &e) == 0, "%s", e.sentence);
+    struct hand *h = pick_a_hand(&s.pool->queue);
+    pool_desk_leave(s.desk);
+    require(world_sleep(w, 50 * NS_PER_MS) == 0); /* enough for an end that does not wait */
+    require(s.ended == -EBUSY);
+    h->wake(h, NULL);
+    require(group_wait(&desk) == 0 && s.ended == 0);
+    pool_desk_free(s.desk);
+    pools_free(s.pools);
+    return 0;
+}
+
+static void the_end_waits_for_who_wakes(void **state)
+{
+    run_in_world(the_end_waits_for_who_wakes_main);
+}
+
 /* ---- Inits ---- */
 
 static int refusal(enum conf_pool_kind kind, const char *step, const char *sentence)
@@ -232,6 +280,7 @@ int main(void)
         cmocka_unit_test(calls_come_back),
         cmocka_unit_test(a_crowd_comes_and_goes),
         cmocka_unit_test(several_threads_share_a_pool),
+        cmocka_unit_test(the_end_waits_for_who_wakes),
         cmocka_unit_test(a_failing_init_is_refused),
         cmocka_unit_test(a_hanging_init_is_refused),
     };

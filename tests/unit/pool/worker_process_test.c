@@ -70,7 +70,7 @@ static void lines_come_before_it_is_ready(void **state)
     send_setup(&p, &s);
     struct worker_frame f = hear(&p, WORKER_LOG);
     assert_int_equal(f.log.level, LOG_INFO);
-    assert_true(span_equal(f.log.line, SPAN("pool cpu, step count: counts from 7 with 2 threads")));
+    assert_true(span_equal(f.log.line, SPAN("step 'count': counts from 7 with 2 threads")));
     hear_ready(&p);
     process_close(&p);
 }

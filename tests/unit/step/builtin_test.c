@@ -4,9 +4,18 @@
  */
 #include "fixture.h"
 
+#include "conf/config.h"
+
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* The configuration knows their names, the set their code. */
+static void the_names_that_are_taken_are_theirs(void **state)
+{
+    for (size_t i = 0; conf_builtin_steps[i]; i++)
+        assert_true(step_is_builtin(conf_builtin_steps[i], NULL));
+}
 
 static void burn_burns(void **state)
 {
@@ -178,6 +187,7 @@ static void crash_misuses_its_channel(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_names_that_are_taken_are_theirs),
         cmocka_unit_test(burn_burns),
         cmocka_unit_test(burn_sees_that_nobody_waits),
         cmocka_unit_test(allocate_allocates),

@@ -96,8 +96,8 @@ static inline int fixture_try(
     struct fixture *f, const struct step_spec *specs, unsigned count, bool unsafe)
 {
     *f = (struct fixture){.work = {{fake_now, fake_processor, fake_burn}, .now = 1000}};
-    f->place = (struct step_place){
-        .work = &f->work.work, .pool = "cpu", .threads = 2, .log = keep_line, .log_ctx = f};
+    f->place =
+        (struct step_place){.work = &f->work.work, .threads = 2, .log = keep_line, .log_ctx = f};
     f->out = (struct growing){.output.grow = growing_grow, .max = 1 << 20};
     int rc = step_set_new(&f->set, specs, count, unsafe, &f->error);
     if (rc)

@@ -39,6 +39,34 @@ static void all_kinds_of_values_are_written(void **state)
     fixture_close(&f);
 }
 
+/* Text is looked at by the eight bytes where that goes. */
+static void what_is_special_in_a_text_is_seen_wherever_it_stands(void **state)
+{
+    static const char *const cases[] = {"\\\"", "\\\\", "\\n", "\\u001f", " ", "!", "#", "[", "]",
+        "\x7f", "\xc3\xa9", "\xf0\x9f\x98\x80"};
+    struct step_spec spec = {.name = "reverse", .plugin = plugin_path("good")};
+    struct fixture f;
+    char once[64];
+    char twice[64];
+    fixture_open(&f, &spec, 1, false);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int before = 0; before < 20; before++) {
+            /* Twice reversed it is what it was. A reversed character of several bytes is none. */
+            bool ascii = (unsigned char)cases[i][0] < 0x80;
+            snprintf(once, sizeof once, "\"%.*s%s%.*s\"", before, "abcdefghijklmnopqrst", cases[i],
+                ascii ? 20 - before : 0, "abcdefghijklmnopqrst");
+            fixture_call(&f, 0, span_of(once));
+            if (!ascii) {
+                check_error(&f, STEP_FAILED, "invalid-output", "not UTF-8");
+                continue;
+            }
+            snprintf(twice, sizeof twice, "%.*s", (int)f.out.output.len, f.out.output.base);
+            fixture_call(&f, 0, span_of(twice));
+            check_output(&f, once);
+        }
+    fixture_close(&f);
+}
+
 static void mistakes_are_named(void **state)
 {
     static const char *const cases[][2] = {
@@ -169,6 +197,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_kinds_of_values_are_written),
+        cmocka_unit_test(what_is_special_in_a_text_is_seen_wherever_it_stands),
         cmocka_unit_test(mistakes_are_named),
         cmocka_unit_test(what_is_too_deep_to_be_read_is_not_written),
         cmocka_unit_test(the_output_stays_in_its_bounds),

@@ -68,7 +68,7 @@ static void each_worker_has_its_own_state(void **state)
     struct fixture f;
     struct step_worker *other;
     fixture_open(&f, &spec, 1, false);
-    assert_string_equal(f.log, "pool cpu, step count: counts from 10 with 2 threads");
+    assert_string_equal(f.log, "step 'count': counts from 10 with 2 threads");
     assert_int_equal(f.log_level, LOG_INFO);
     assert_int_equal(step_worker_new(&other, f.set, &f.place, &f.error), 0);
     fixture_call(&f, 0, SPAN("null"));

@@ -47,7 +47,7 @@ static bool kernel_can(unsigned char *memory)
 
 static void used_memory_is_in_large_pages_and_unharmed(void **state)
 {
-    if (WITH_ASAN || WITH_TSAN)
+    if (WITH_SHADOW)
         skip();
     unsigned char *probe = map();
     unsigned char *memory = map();
@@ -70,7 +70,7 @@ static void used_memory_is_in_large_pages_and_unharmed(void **state)
 
 static void memory_that_is_hardly_used_is_left(void **state)
 {
-    if (WITH_ASAN || WITH_TSAN)
+    if (WITH_SHADOW)
         skip();
     unsigned char *memory = map();
     for (size_t i = 0; i < SIZE; i += LARGE)

@@ -243,6 +243,7 @@ static void wake_in_another_process(void)
     run_mistake(wake_a_strange_hand);
 }
 
+#ifdef WEIR_DEBUG
 static int park_for_the_hand(struct world *w, void *arg)
 {
     start_hand(w);
@@ -253,6 +254,7 @@ static void park_in_another_coroutine(void)
 {
     run_mistake(park_for_the_hand);
 }
+#endif
 
 static void companions_are_checked(void **state)
 {

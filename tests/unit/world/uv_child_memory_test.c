@@ -106,7 +106,7 @@ TEST(further_addresses_are_refused)
         assert_int_equal(take(channel, 100, &got), 1);
         assert_in_range(got, 20, 30);
     } else if (memory == CHILD_MEMORY_FREE) {
-        assert_true(WITH_ASAN || WITH_TSAN);
+        assert_true(WITH_SHADOW);
     }
     child_close(c);
     stream_close(channel);
@@ -130,7 +130,7 @@ static int limit_without_group(void *arg)
     struct child *c = spawn(&channel);
     enum child_memory memory;
     assert_int_equal(child_limit(c, &(struct child_limits){.memory = 30 * MB}, &memory), 0);
-    assert_int_equal(memory, WITH_ASAN || WITH_TSAN ? CHILD_MEMORY_FREE : CHILD_MEMORY_ADDRESSES);
+    assert_int_equal(memory, WITH_SHADOW ? CHILD_MEMORY_FREE : CHILD_MEMORY_ADDRESSES);
     child_close(c);
     stream_close(channel);
     return 0;

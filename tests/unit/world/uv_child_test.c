@@ -158,6 +158,40 @@ TEST(a_child_gets_no_descriptors_of_ours)
     return 0;
 }
 
+/* More than a loop wakes for before it lets them run. */
+#define CROWD 300
+
+static int see_out(void *arg)
+{
+    struct child *c = arg;
+    struct child_exit exit;
+    assert_int_equal(child_wait(c, &exit), 0);
+    assert_int_equal(exit.signal, SIGKILL);
+    child_close(c);
+    return 0;
+}
+
+/* All in one turn: nothing waits between their ends and the last one's. */
+TEST(a_crowd_may_end_at_once)
+{
+    GROUP(g, GROUP_INDEPENDENT);
+    int pids[CROWD];
+    for (int i = 0; i < CROWD; i++) {
+        struct child *c = spawn(ARGV("sleep", "100"));
+        pids[i] = child_pid(c);
+        assert_int_equal(group_spawn(&g, "who sees it out", see_out, c), 0);
+    }
+    assert_int_equal(coro_yield(), 0); /* each waits for its own */
+    for (int i = 0; i < CROWD; i++)
+        assert_int_equal(kill(pids[i], SIGKILL), 0);
+    for (int i = 0; i < CROWD; i++) {
+        siginfo_t info;
+        assert_int_equal(waitid(P_PID, (id_t)pids[i], &info, WEXITED | WNOWAIT), 0);
+    }
+    assert_int_equal(group_wait(&g), 0);
+    return 0;
+}
+
 TEST(what_cannot_be_started_is_an_error)
 {
     struct child *c;
@@ -262,6 +296,7 @@ int main(void)
         cmocka_unit_test(what_is_not_asked_for_is_dev_null),
         cmocka_unit_test(environment_and_directory_are_the_childs_own),
         cmocka_unit_test(a_child_gets_no_descriptors_of_ours),
+        cmocka_unit_test(a_crowd_may_end_at_once),
         cmocka_unit_test(what_cannot_be_started_is_an_error),
         cmocka_unit_test(waiting_for_a_child_can_be_interrupted),
         cmocka_unit_test(a_closed_child_is_killed_and_reaped),

@@ -46,7 +46,7 @@ TEST(a_sleep_can_be_interrupted)
 }
 
 struct sleeper {
-    int64_t span;
+    int64_t until;
     int *order;
     int place;
 };
@@ -54,7 +54,7 @@ struct sleeper {
 static int sleep_in_order(void *arg)
 {
     struct sleeper *s = arg;
-    int rc = world_sleep(w, s->span);
+    int rc = world_sleep_until(w, s->until);
     s->place = (*s->order)++;
     return rc;
 }
@@ -64,9 +64,11 @@ TEST(sleepers_wake_in_the_order_of_their_moments)
     enum { COUNT = 8 };
     struct sleeper sleepers[COUNT];
     int order = 0;
+    int64_t now = world_now(w);
     GROUP(g, GROUP_FAIL_FAST);
     for (int i = 0; i < COUNT; i++) {
-        sleepers[i] = (struct sleeper){.span = (COUNT - i) * 2 * NS_PER_MS, .order = &order};
+        sleepers[i] = (struct sleeper){
+            .until = now + NS_PER_S / 10 + (COUNT - i) * 2 * NS_PER_MS, .order = &order};
         assert_int_equal(group_spawn(&g, "sleeper", sleep_in_order, &sleepers[i]), 0);
     }
     assert_int_equal(group_wait(&g), 0);

@@ -1,0 +1,23 @@
+/*
+ * queue_watch.h: looks at a pool's queue from the side, for scenarios: no hand is idle while a task
+ * waits in it, and it is no longer than it may be.
+ */
+#pragma once
+
+#include "base/rand.h"
+#include "pool/internal.h"
+#include "world/sim/sim.h"
+
+struct queue_watch {
+    struct sim *sim;
+    struct queue *queue;
+    struct world *world;
+    /* Whether hands cannot come now, where idle ones may be held up. NULL: they always can. */
+    bool (*excused)(void *ctx);
+    void *ctx;
+    struct rand *rand;
+    bool over; /* to be set when it is to end */
+};
+
+/* A coroutine's function, `watch` is its argument. */
+int queue_watch_run(void *watch);
