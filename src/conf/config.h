@@ -99,6 +99,8 @@ struct conf_pool { /* pools: {cpu: {kind: processes, size: auto, memory: 1GiB}} 
  * the steps, which is above this. */
 extern const char *const conf_builtin_steps[];
 
+#define CONF_BATCH_MAX 64 /* tasks: no more are taken from a queue at once */
+
 struct conf_step { /* steps: {tag: {plugin: ./tagger.so, options: {...}, retry: true}} */
     struct conf_mark mark;
     const char *name;                /* as nodes say it */
@@ -108,7 +110,7 @@ struct conf_step { /* steps: {tag: {plugin: ./tagger.so, options: {...}, retry: 
     bool retry;                      /* it may be run again when its worker dies */
     const struct conf_node *options; /* for its init; NULL: none. Literal */
     struct conf_batch {              /* batch: {max: 32, wait: 2ms} */
-        unsigned max;                /* 1: no batches */
+        unsigned max;                /* 1: no batches; at most CONF_BATCH_MAX */
         int64_t wait;                /* 0: for no others */
     } batch;
 };

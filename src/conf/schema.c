@@ -193,7 +193,7 @@ const struct conf_section conf_section_pool = {"pools", "pools: where steps run"
 
 #define AT(member) .offset = offsetof(struct conf_batch, member)
 static const struct conf_key batch_keys[] = {
-    {"max", CONF_COUNT, AT(max), .least = 1, .most = 4096, .standard = "1", .unit = "tasks",
+    {"max", CONF_COUNT, AT(max), .least = 1, .most = CONF_BATCH_MAX, .standard = "1", .unit = "tasks",
         .says = "As many at most. 1: each alone.", .example = "32"},
     {"wait", CONF_DURATION, AT(wait), .most = 1000 * MS, .standard = "0",
         .says = "How long the first waits for others, and never past a deadline. 0: those that "

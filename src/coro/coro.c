@@ -129,6 +129,11 @@ bool sched_ready(const struct sched *s)
     return s->ready_count > 0;
 }
 
+size_t sched_ready_count(const struct sched *s)
+{
+    return s->ready_count;
+}
+
 /* ---- Going from one to the next ---- */
 
 static void bury(struct sched *s)

@@ -73,6 +73,7 @@ int sched_spawn(struct sched *s, const char *name, coro_fn *fn, void *arg);
 void sched_cancel_all(struct sched *s);
 
 bool sched_ready(const struct sched *s);
+size_t sched_ready_count(const struct sched *s);
 /* Whether some of those who are ready have been woken or started, rather than merely yielded in the
  * latest sched_run: who yields may be left until others, outside, have had their turn. */
 bool sched_pressing(const struct sched *s);

@@ -100,10 +100,8 @@ static struct conf_batch batch_of(const struct pool *p, const struct conf_step *
     bool can = p->conf->kind == CONF_POOL_THREADS || p->conf->kind == CONF_POOL_PROCESSES;
     if (!can || !step || step->batch.max <= 1)
         return (struct conf_batch){.max = 1};
-    struct conf_batch batch = step->batch;
-    if (batch.max > TAKE_MAX)
-        batch.max = TAKE_MAX;
-    return batch;
+    _Static_assert(CONF_BATCH_MAX <= TAKE_MAX, "what may be configured is what is taken");
+    return step->batch;
 }
 
 /* Room for all the steps there may be is taken at once. */

@@ -100,7 +100,6 @@ struct iovec worker_process_room(struct worker_process *k)
 void worker_process_got(struct worker_process *k, size_t size)
 {
     k->in.len += size;
-    k->received_at = k->io->work->now(k->io->work);
 }
 
 int worker_process_next(struct worker_process *k, struct worker_frame *f, enum worker_exit *exit)

@@ -70,7 +70,6 @@ struct worker_process {
     int64_t *usual_ns; /* of each step: the longest of its recent runs */
     struct bytes in;   /* what came, of which `in_used` bytes are done with */
     size_t in_used;
-    int64_t received_at;
     struct bytes out;      /* what is to be written */
     int64_t oldest_at;     /* when the first result was put there */
     bool results_wait;     /* there are results in it */

@@ -170,8 +170,7 @@ static void flush_before(struct worker_process *k, unsigned step, int64_t now)
 bool worker_run_call(
     struct worker_process *k, const struct worker_task *task, struct step_call *call)
 {
-    *call = (struct step_call){
-        .step = task->step, .deadline = deadline_after(k->received_at, task->time_left)};
+    *call = (struct step_call){.step = task->step, .deadline = task->deadline};
     return task->step < k->setup.step_count && find_input(k, &task->input, call);
 }
 

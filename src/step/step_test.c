@@ -1,9 +1,10 @@
 /*
- * step_test.c: steps called from a test of their plugin: a set of one step, a worker for one call,
- * the machine's own clock. It is part of libweir-step, not of Weir.
+ * step_test.c: steps called from a test of their plugin: a set of one step, a worker for one call
+ * or one batch, the machine's own clock. It is part of libweir-step, not of Weir.
  */
 #include "weir/step_test.h"
 
+#include "base/list.h"
 #include "base/mem.h"
 #include "base/time.h"
 #include "step/internal.h"
@@ -57,43 +58,115 @@ static char *printed(const char *a, const char *between, struct span b)
     return text;
 }
 
-static enum weir_test_outcome call(const struct step_set *set, const char *input, char **answer)
+/* ---- A worker of one step ---- */
+
+/* Of a step with run_batch it stands between, and counts. */
+struct tester {
+    struct work work;
+    struct step_place place;
+    struct step_entry entry;
+    struct step_set set;
+    struct step_worker *worker;
+    int (*run_batch)(struct weir_task *const *tasks, size_t count);
+    unsigned batches;
+    int refused_with; /* what run_batch returned first that is not 0 */
+};
+
+static int count_batch(struct weir_task *const *tasks, size_t count)
 {
-    struct work work = {.now = test_now, .processor = test_processor};
-    struct step_place place = {.work = &work, .threads = 1, .log = print_line};
-    struct step_output output = {.grow = grow};
-    struct step_call c = {
-        .input = span_of(input ? input : "null"), .deadline = DEADLINE_NEVER, .output = &output};
-    struct step_worker *k;
-    struct error e;
-    if (step_worker_new(&k, set, &place, &e)) {
-        *answer = printed(e.type, ": ", span_of(e.sentence));
-        return WEIR_TEST_NO_WORKER;
-    }
-    step_worker_call(k, &c);
-    *answer = c.outcome == STEP_DONE ? printed("", "", (struct span){output.base, output.len})
-                                     : printed(c.error.type, ": ", span_of(c.error.sentence));
-    mem_free(output.base);
-    step_worker_free(k);
-    return (enum weir_test_outcome)c.outcome;
+    const struct step_entry *entry = tasks[0]->worker->step;
+    struct tester *t = container_of(entry, struct tester, entry);
+    int rc = t->run_batch(tasks, count);
+    t->batches++;
+    if (!t->refused_with)
+        t->refused_with = rc;
+    return rc;
+}
+
+static int tester_find(struct tester *t, const struct weir_plugin *plugin, struct error *e)
+{
+    int rc = step_table_check(plugin, "the plugin", e);
+    if (rc)
+        return rc;
+    rc = step_table_find(plugin, t->entry.name, &t->entry.code);
+    if (rc)
+        return error_set(e, rc, "unknown-step", "the plugin has no step '%s'", t->entry.name);
+    t->run_batch = t->entry.code.run_batch;
+    if (t->run_batch)
+        t->entry.code.run_batch = count_batch;
+    return 0;
+}
+
+/* It stays where it is. After a failure too it is to be released. */
+static int tester_init(struct tester *t, const struct weir_plugin *plugin, const char *step,
+    const char *options, struct error *e)
+{
+    *t = (struct tester){.work = {.now = test_now, .processor = test_processor},
+        .place = {.threads = 1, .log = print_line},
+        .entry = {.name = step},
+        .set = {.count = 1}};
+    t->place.work = &t->work;
+    t->set.entries = &t->entry;
+    if (options)
+        t->entry.options = span_of(options);
+    int rc = tester_find(t, plugin, e);
+    return rc ? rc : step_worker_new(&t->worker, &t->set, &t->place, e);
+}
+
+static void tester_release(struct tester *t)
+{
+    step_worker_free(t->worker);
+}
+
+/* ---- A call ---- */
+
+struct test_call {
+    struct step_call call;
+    struct step_output output;
+};
+
+static void test_call_init(struct test_call *c, const char *input)
+{
+    *c = (struct test_call){.output = {.grow = grow},
+        .call = {.input = span_of(input ? input : "null"), .deadline = DEADLINE_NEVER}};
+    c->call.output = &c->output;
+}
+
+static void test_call_release(struct test_call *c)
+{
+    mem_free(c->output.base);
+}
+
+/* You now own it. */
+static char *answer_of(const struct test_call *c)
+{
+    const struct error *e = &c->call.error;
+    return c->call.outcome == STEP_DONE
+               ? printed("", "", (struct span){c->output.base, c->output.len})
+               : printed(e->type, ": ", span_of(e->sentence));
 }
 
 enum weir_test_outcome weir_step_test(const struct weir_plugin *plugin, const char *step,
     const char *options, const char *input, char **answer)
 {
-    struct step_entry entry = {.name = step};
-    struct step_set set = {.count = 1, .entries = &entry};
+    struct tester t;
+    struct test_call c;
     struct error e;
-    if (options)
-        entry.options = span_of(options);
-    if (step_table_check(plugin, "the plugin", &e) == 0) {
-        if (step_table_find(plugin, step, &entry.code) == 0)
-            return call(&set, input, answer);
-        error_set(&e, -ENOENT, "unknown-step", "the plugin has no step '%s'", step);
+    enum weir_test_outcome outcome = WEIR_TEST_NO_WORKER;
+    if (tester_init(&t, plugin, step, options, &e) == 0) {
+        test_call_init(&c, input);
+        step_worker_call(t.worker, &c.call);
+        outcome = (enum weir_test_outcome)c.call.outcome;
+        *answer = answer_of(&c);
+        test_call_release(&c);
+    } else {
+        *answer = printed(e.type, ": ", span_of(e.sentence));
     }
-    *answer = printed(e.type, ": ", span_of(e.sentence));
-    return WEIR_TEST_NO_WORKER;
+    tester_release(&t);
+    return outcome;
 }
+
+/* ---- What should come ---- */
 
 static bool same_value(const struct json_value *a, const struct json_value *b)
 {
@@ -136,16 +209,113 @@ static bool has_code(const char *answer, const char *code)
     return strncmp(answer, code, len) == 0 && answer[len] == ':';
 }
 
+/* Takes the answer. 0 or 1; `how` says with whom it was called. */
+static int compare(const char *step, const char *how, const char *input, const char *expected,
+    enum weir_test_outcome outcome, char *answer)
+{
+    bool right = answer && (outcome == WEIR_TEST_DONE ? same_json(answer, expected)
+                                                      : has_code(answer, expected));
+    if (!right)
+        fprintf(stderr, "%s of %s%s\n    should be %s\n    but is    %s\n", step,
+            input ? input : "null", how, expected, answer ? answer : "(no memory)");
+    free(answer); /* tidy: allow free because malloc made it */
+    return right ? 0 : 1;
+}
+
 int weir_step_expect(const struct weir_plugin *plugin, const char *step, const char *options,
     const char *input, const char *expected)
 {
     char *answer;
     enum weir_test_outcome outcome = weir_step_test(plugin, step, options, input, &answer);
-    bool right = answer && (outcome == WEIR_TEST_DONE ? same_json(answer, expected)
-                                                      : has_code(answer, expected));
-    if (!right)
-        fprintf(stderr, "%s of %s\n    should be %s\n    but is    %s\n", step,
-            input ? input : "null", expected, answer ? answer : "(no memory)");
-    free(answer); /* tidy: allow free because malloc made it */
-    return right ? 0 : 1;
+    return compare(step, "", input, expected, outcome, answer);
+}
+
+/* ---- Batches ---- */
+
+struct test_batch {
+    struct tester tester;
+    const struct weir_test_case *cases;
+    unsigned count;
+    struct test_call calls[WEIR_TEST_BATCH_MAX];
+    struct step_call *refs[WEIR_TEST_BATCH_MAX];
+};
+
+/* Each in turn: what came, beside what should. How many are wrong. */
+static int compare_all(struct test_batch *b, const char *how)
+{
+    int wrong = 0;
+    for (unsigned i = 0; i < b->count; i++) {
+        const struct weir_test_case *c = &b->cases[i];
+        wrong += compare(b->tester.entry.name, how, c->input, c->expected,
+            (enum weir_test_outcome)b->calls[i].call.outcome, answer_of(&b->calls[i]));
+        test_call_release(&b->calls[i]);
+    }
+    return wrong;
+}
+
+static void begin_all(struct test_batch *b)
+{
+    for (unsigned i = 0; i < b->count; i++) {
+        test_call_init(&b->calls[i], b->cases[i].input);
+        b->refs[i] = &b->calls[i].call;
+    }
+}
+
+static bool none_failed(const struct test_batch *b)
+{
+    for (unsigned i = 0; i < b->count; i++)
+        if (b->calls[i].call.outcome != STEP_DONE)
+            return false;
+    return true;
+}
+
+/* One call of run_batch is enough where nothing is wrong with any of its tasks: more are what Weir
+ * does to find the bad one, and cost what batches are to save. */
+static int compare_count(const struct test_batch *b)
+{
+    const struct tester *t = &b->tester;
+    if (t->batches == 1 || !none_failed(b))
+        return 0;
+    fprintf(stderr,
+        "%s in a batch of %u, each of which can be done\n    should be one call of run_batch\n"
+        "    but is    %u, of which the first that failed returned %d\n",
+        t->entry.name, b->count, t->batches, t->refused_with);
+    return 1;
+}
+
+static int expect_batch(struct test_batch *b)
+{
+    begin_all(b);
+    step_worker_call_batch(b->tester.worker, b->refs, b->count);
+    int wrong = compare_count(b);
+    wrong += compare_all(b, ", in a batch");
+    begin_all(b);
+    for (unsigned i = 0; i < b->count; i++)
+        step_worker_call(b->tester.worker, b->refs[i]);
+    return wrong + compare_all(b, ", alone");
+}
+
+int weir_step_expect_batch(const struct weir_plugin *plugin, const char *step, const char *options,
+    const struct weir_test_case *cases, size_t count)
+{
+    struct error e = {0};
+    int wrong = 1;
+    struct test_batch *b = mem_alloc(sizeof *b);
+    if (!b) {
+        fprintf(stderr, "%s: no memory for a batch\n", step);
+        return 1;
+    }
+    b->cases = cases;
+    b->count = (unsigned)count;
+    if (tester_init(&b->tester, plugin, step, options, &e))
+        fprintf(stderr, "%s: %s: %s\n", step, e.type, e.sentence);
+    else if (!b->tester.run_batch)
+        fprintf(stderr, "%s has no run_batch\n", step);
+    else if (count < 2 || count > WEIR_TEST_BATCH_MAX)
+        fprintf(stderr, "%s: %zu are no batch: it has 2 to %d\n", step, count, WEIR_TEST_BATCH_MAX);
+    else
+        wrong = expect_batch(b);
+    tester_release(&b->tester);
+    mem_free(b);
+    return wrong;
 }

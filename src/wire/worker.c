@@ -89,7 +89,7 @@ static int append_task(struct bytes *out, const struct worker_task *task)
 {
     char fixed[TASK_SIZE] = {0};
     put(fixed, 8, task->id);
-    put(fixed + 8, 8, task->time_left > 0 ? (uint64_t)task->time_left : 0);
+    put(fixed + 8, 8, task->deadline > 0 ? (uint64_t)task->deadline : 0);
     put(fixed + 16, 4, task->step);
     fixed[TASK_MORE] = task->more;
     struct span input = put_text(fixed + 20, fixed + 24, &task->input);
@@ -202,11 +202,11 @@ static const char *read_task(struct worker_task *task, struct span body)
         return "it is too short";
     const char *at = body.ptr;
     *task = (struct worker_task){
-        .id = get(at, 8), .time_left = (int64_t)get(at + 8, 8), .step = (uint32_t)get(at + 16, 4)};
+        .id = get(at, 8), .deadline = (int64_t)get(at + 8, 8), .step = (uint32_t)get(at + 16, 4)};
     if (task->id == 0)
         return "its id is 0";
-    if (task->time_left < 0)
-        return "its time is negative";
+    if (task->deadline < 0)
+        return "its deadline is negative";
     if ((uint8_t)at[TASK_MORE] > 1)
         return "more neither follow nor do not";
     task->more = at[TASK_MORE];

@@ -68,9 +68,9 @@ struct worker_text {
 
 struct worker_task {
     uint64_t id;
-    uint32_t step;     /* its place in the set-up's list */
-    int64_t time_left; /* until the deadline; INT64_MAX: none; less than 0 is written as 0 */
-    bool more;         /* the next frame is a TASK of the same step, to be run together with it */
+    uint32_t step;    /* its place in the set-up's list */
+    int64_t deadline; /* DEADLINE_NEVER, or of CLOCK_MONOTONIC; less than 0 is written as 0 */
+    bool more;        /* the next frame is a TASK of the same step, to be run together with it */
     struct worker_text input;
 };
 

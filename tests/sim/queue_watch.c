@@ -33,8 +33,8 @@ int queue_watch_run(void *watch)
     const struct queue *q = e->queue;
     int rc = 0;
     while (rc == 0 && !e->over) {
-        sim_check(
-            e->sim, q->count <= q->max + q->hands * TAKE_MAX + 1, "the queue has %u tasks", q->count);
+        sim_check(e->sim, q->count <= q->max + q->hands * TAKE_MAX + 1, "the queue has %u tasks",
+            q->count);
         rc = look(e);
         if (rc == 0)
             rc = world_sleep(e->world, rand_between(e->rand, 0, LOOK_EVERY_NS));

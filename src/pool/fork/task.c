@@ -125,13 +125,13 @@ static int await(struct fork_hand *h, struct task *t)
     return 0;
 }
 
-static int encode(struct fork_hand *h, const struct task *t, int64_t now)
+static int encode(struct fork_hand *h, const struct task *t)
 {
     struct worker_frame f = {
         .kind = WORKER_TASK,
         .task = {.id = h->fork.id,
             .step = t->step,
-            .time_left = t->deadline == DEADLINE_NEVER ? INT64_MAX : t->deadline - now,
+            .deadline = t->deadline,
             .input.inside = t->input},
     };
     bytes_reset(&h->out);
@@ -177,7 +177,7 @@ int fork_run(struct fork_hand *h, struct task *t)
         return 0;
     h->began = now;
     h->fork = (struct fork){.id = ++z->last_id, .zygote = z->keeper.now};
-    int rc = encode(h, t, now);
+    int rc = encode(h, t);
     if (rc) {
         task_fail(t, rc == -ENOBUFS ? POOL_TOO_LARGE : POOL_OUT_OF_MEMORY, h->base.hand.desk,
             rc == -ENOBUFS ? "the input is longer than a worker process can be given"

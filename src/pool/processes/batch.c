@@ -56,14 +56,11 @@ static int share_input(
     return 0;
 }
 
-static int encode(
-    struct batch *b, struct pool_process *p, const struct task *t, int64_t now, bool joined)
+static int encode(struct batch *b, struct pool_process *p, const struct task *t, bool joined)
 {
     struct worker_frame f = {
         .kind = WORKER_TASK,
-        .task = {.id = b->first_id + b->count,
-            .step = t->step,
-            .time_left = t->deadline == DEADLINE_NEVER ? INT64_MAX : t->deadline - now},
+        .task = {.id = b->first_id + b->count, .step = t->step, .deadline = t->deadline},
     };
     if (!is_large(p, t)) {
         f.task.input.inside = t->input;
@@ -90,7 +87,7 @@ static void add(struct batch *b, struct pool_process *p, struct task *t, int64_t
         return;
     bool joined = joins(b, t);
     size_t at = b->out.len;
-    int rc = encode(b, p, t, now, joined);
+    int rc = encode(b, p, t, joined);
     if (rc) {
         task_fail(t, rc == -ENOBUFS ? POOL_TOO_LARGE : POOL_OUT_OF_MEMORY, b->desk,
             rc == -ENOBUFS ? "the input is longer than a worker process can be given"

@@ -85,7 +85,6 @@ static int burn(struct sim_world *w, int64_t ns, bool blocks)
     trace(w->sim, TRACE_BURN, host, (uint64_t)w->process->pid, (uint64_t)b.ns, 0);
     list_init(&b.link);
     w->blocked += blocks;
-    uint64_t turn = w->world.turn;
     if (host->cores_busy < host->cores)
         begin(&b);
     else
@@ -94,8 +93,6 @@ static int burn(struct sim_world *w, int64_t ns, bool blocks)
         rc = sim_world_park(w, "block", &b.waiter);
     else if ((rc = wait_for_core(&b)) == 0)
         rc = sleep_to_end(&b);
-    if (blocks)
-        w->world.turn = turn; /* it has heard of nothing meanwhile */
     finish(&b);
     trace(w->sim, TRACE_BURNT, host, (uint64_t)w->process->pid, 0, 0);
     return rc;
@@ -121,8 +118,10 @@ void cpu_unblock(struct sim *sim, struct event *e)
     }
     w->blocked--;
     w->blocking = NULL;
-    if (b)
+    if (b) {
+        w->resumes = sched_ready_count(w->world.sched) + 1;
         coro_wake(b->waiter, 0);
+    }
     sim_world_released(w);
 }
 

@@ -46,6 +46,8 @@ static int64_t sched_now(void *ctx)
 static size_t sched_pick(void *ctx, size_t count)
 {
     struct sim_world *w = ctx;
+    if (w->resumes > 0 && w->resumes <= count)
+        return w->resumes - 1;
     return (size_t)rand_below(&w->sim->rand, count);
 }
 

@@ -112,14 +112,16 @@ static const struct {
     {"steps:\n"
      "  a: {step: burn, batch: {max: 0, wait: 2}}\n"
      "  b: {step: burn, batch: 5}\n"
-     "  c: {step: burn, batch: {size: 5, wait: 2s}}",
-        "weir.yaml:2:32: steps.a.batch.max: found '0', expected a whole number from 1 to 4096\n"
+     "  c: {step: burn, batch: {size: 5, wait: 2s}}\n"
+     "  d: {step: burn, batch: {max: 65}}",
+        "weir.yaml:2:32: steps.a.batch.max: found '0', expected a whole number from 1 to 64\n"
         "weir.yaml:2:41: steps.a.batch.wait: found '2', expected a duration such as 250ms, 1.5s "
         "or 2m; the unit is missing: ns, us, ms, s, m or h\n"
         "weir.yaml:3:26: steps.b.batch: found '5', expected a map with any of the keys 'max' or "
         "'wait'\n"
         "weir.yaml:4:27: unknown key 'size' in steps.c.batch; expected one of 'max' or 'wait'\n"
-        "weir.yaml:4:42: steps.c.batch.wait: found '2s', expected a duration from 0 to 1s\n"},
+        "weir.yaml:4:42: steps.c.batch.wait: found '2s', expected a duration from 0 to 1s\n"
+        "weir.yaml:5:32: steps.d.batch.max: found '65', expected a whole number from 1 to 64\n"},
     {"pools: {cpu: {kind: processes}, new: {kind: fork}, here: {kind: inline}}\n"
      "routes:\n"
      "- route: /a\n"

@@ -57,7 +57,7 @@ GOOD = [
     "c: {step: burn, options: }, d: {plugin: '${X:-x}', pool: '${X:-cpu}'}}\n"
     "routes: [{route: /x, nodes: {a: {step: a}, b: {step: echo, input: {a: $body}, pool: default}, "
     "c: {step: '${X:-echo}', input: null, optional: true, default: 1}}}]",
-    "client: {adaptive: false, waiting: 0, send_deadline: true}\nsteps: {a: {step: burn, batch: {max: 4096, wait: 1s}}, "
+    "client: {adaptive: false, waiting: 0, send_deadline: true}\nsteps: {a: {step: burn, batch: {max: 64, wait: 1s}}, "
     "b: {step: burn, batch: }, c: {step: burn, batch: {wait: 0}}}\n"
     "routes: [{route: /x, dispatch: fanout, priority: -2, max_in_flight: 1, nodes: {a: {http: {url: 'http://x', send_deadline: true}}}}, "
     "{route: /y, dispatch: '${X:-fused}', priority: '${X:-2}', max_in_flight: 0}]",
@@ -78,6 +78,7 @@ BAD = [
     "routes: [{route: /x, nodes: {a: {sleep: 1s, input: 1}}}]", "routes: [{route: /x, nodes: {a: {sleep: 1s, pool: default}}}]",
     "routes: [{route: /x, nodes: {a: {input: 1}}}]",
     "client: {adaptive: 1}", "client: {waiting: -1}", "client: {send_deadline: yes}", "steps: {a: {step: burn, batch: 5}}",
+    "steps: {a: {step: burn, batch: {max: 65}}}",
     "steps: {a: {step: burn, batch: {max: 0}}}", "steps: {a: {step: burn, batch: {wait: 5}}}", "steps: {a: {step: burn, batch: {size: 5}}}",
     "routes: [{route: /x, dispatch: fuse}]", "routes: [{route: /x, priority: 3}]", "routes: [{route: /x, priority: -3}]",
     "routes: [{route: /x, priority: 1.5}]", "routes: [{route: /x, priority: '1'}]", "routes: [{route: /x, max_in_flight: -1}]",

@@ -72,7 +72,11 @@ static int teardown(void **state)
 static struct task *given(void)
 {
     struct task *t = task_new(&desk, &pool, 0, NULL);
+    struct task *taken;
     assert_non_null(t);
+    t->put_at = NOW;
+    assert_int_equal(queue_put(&pool.queue, t, &desk), 0);
+    assert_int_equal(queue_take(&pool.queue, &hand, &taken, 1, NOW), 1);
     assert_true(task_absorb(t, NOW, &desk));
     task_runs(t, NOW);
     batch.group[batch.count] = batch.count;

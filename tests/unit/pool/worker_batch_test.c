@@ -22,12 +22,12 @@ static void begin(void)
     then();
 }
 
-static void ask_more(uint64_t id, uint32_t step, const char *input, int64_t time_left, bool more)
+static void ask_more(uint64_t id, uint32_t step, const char *input, int64_t deadline, bool more)
 {
     ask(&(struct worker_frame){.kind = WORKER_TASK,
         .task = {.id = id,
             .step = step,
-            .time_left = time_left,
+            .deadline = deadline,
             .more = more,
             .input.inside = span_of(input)}});
 }

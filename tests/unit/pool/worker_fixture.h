@@ -183,7 +183,7 @@ static inline void hear_ready(struct process *p)
 static inline struct worker_frame a_task(uint64_t id, uint32_t step, const char *input)
 {
     return (struct worker_frame){.kind = WORKER_TASK,
-        .task = {.id = id, .step = step, .time_left = INT64_MAX, .input.inside = span_of(input)}};
+        .task = {.id = id, .step = step, .deadline = INT64_MAX, .input.inside = span_of(input)}};
 }
 
 static inline void is_done(const struct worker_frame *f, uint64_t id, const char *output)

@@ -105,7 +105,7 @@ static void large_values_are_not_in_the_frames(void **state)
         in[0] = in[size - 1] = '"';
         struct worker_frame f = {.kind = WORKER_TASK,
             .task = {.id = id,
-                .time_left = INT64_MAX,
+                .deadline = INT64_MAX,
                 .input = {.shared = true, .offset = WORKER_CONTROL_SIZE, .length = size}}};
         send_frames(p.fd, &f, 1);
         f = hear(&p, WORKER_RESULT);

@@ -103,7 +103,7 @@ static void end(struct scene *s)
 static struct worker_frame a_task(uint64_t id, uint32_t step, const char *input)
 {
     return (struct worker_frame){.kind = WORKER_TASK,
-        .task = {.id = id, .step = step, .time_left = INT64_MAX, .input.inside = span_of(input)}};
+        .task = {.id = id, .step = step, .deadline = INT64_MAX, .input.inside = span_of(input)}};
 }
 
 /* ---- What it does ---- */
@@ -126,7 +126,7 @@ static int ask(struct world *w, void *arg)
     in[0] = in[LARGE - 1] = '"';
     f = (struct worker_frame){.kind = WORKER_TASK,
         .task = {.id = 2,
-            .time_left = INT64_MAX,
+            .deadline = INT64_MAX,
             .input = {.shared = true, .offset = WORKER_CONTROL_SIZE, .length = LARGE}}};
     say(&s, &f);
     must(hear(&s, &f) && f.kind == WORKER_RESULT && f.result.id == 2);

@@ -235,7 +235,7 @@ static inline void ask_setup(const struct worker_setup *s)
 static inline void ask_task(uint64_t id, uint32_t step, const char *input)
 {
     ask(&(struct worker_frame){.kind = WORKER_TASK,
-        .task = {.id = id, .step = step, .time_left = INT64_MAX, .input.inside = span_of(input)}});
+        .task = {.id = id, .step = step, .deadline = INT64_MAX, .input.inside = span_of(input)}});
 }
 
 /* A text of that size. */
@@ -260,7 +260,7 @@ static inline struct worker_frame shared_task(uint64_t offset, uint64_t length)
 {
     return (struct worker_frame){.kind = WORKER_TASK,
         .task = {.id = 1,
-            .time_left = INT64_MAX,
+            .deadline = INT64_MAX,
             .input = {.shared = true, .offset = offset, .length = length}}};
 }
 

@@ -326,13 +326,13 @@ static void late_tasks_do_not_begin(void **state)
     ask_setup(&a_setup);
     then();
     struct worker_frame f = {.kind = WORKER_TASK,
-        .task = {.id = 1, .step = BURN, .time_left = 0, .input.inside = SPAN("10")}};
+        .task = {.id = 1, .step = BURN, .deadline = NS_PER_S, .input.inside = SPAN("10")}};
     ask(&f);
     f.task.id = 2;
-    f.task.time_left = 15 * NS_PER_MS;
+    f.task.deadline = NS_PER_S + 15 * NS_PER_MS;
     ask(&f);
-    f.task.id = 3; /* its time has run since it was received */
-    f.task.time_left = 10 * NS_PER_MS;
+    f.task.id = 3; /* it passes while the one before it runs */
+    f.task.deadline = NS_PER_S + 10 * NS_PER_MS;
     ask(&f);
     assert_int_equal(serve(), WORKER_EXIT_DONE);
     hear_ready();

@@ -67,17 +67,17 @@ static void is(const struct worker_frame *f, const char *hex, int line)
 static void frames_are_these_bytes(void **state)
 {
     struct worker_frame task = FRAME(.kind = WORKER_TASK,
-        .task = {.id = 7, .time_left = 1500000000, .step = 2, .input.inside = SPAN("{\"n\":1}")});
+        .task = {.id = 7, .deadline = 1500000000, .step = 2, .input.inside = SPAN("{\"n\":1}")});
     IS(task, "2f 00 00 00 02 00 00 00 07 00 00 00 00 00 00 00 00 2f 68 59 00 00 00 00 02 00 00 00 "
              "00 00 00 00 00 00 00 00 00 00 00 00 07 00 00 00 00 00 00 00 7b 22 6e 22 3a 31 7d");
     struct worker_frame large = FRAME(.kind = WORKER_TASK,
         .task = {.id = 8,
-            .time_left = INT64_MAX,
+            .deadline = INT64_MAX,
             .input = {.shared = true, .offset = 4096, .length = 1048576}});
     IS(large, "28 00 00 00 02 00 00 00 08 00 00 00 00 00 00 00 ff ff ff ff ff ff ff 7f 00 00 00 00 "
               "01 00 00 00 00 10 00 00 00 00 00 00 00 00 10 00 00 00 00 00");
     struct worker_frame joined = FRAME(.kind = WORKER_TASK,
-        .task = {.id = 9, .time_left = INT64_MAX, .more = true, .input.inside = SPAN("1")});
+        .task = {.id = 9, .deadline = INT64_MAX, .more = true, .input.inside = SPAN("1")});
     IS(joined,
         "29 00 00 00 02 00 00 00 09 00 00 00 00 00 00 00 ff ff ff ff ff ff ff 7f 00 00 00 00 "
         "00 01 00 00 00 00 00 00 00 00 00 00 01 00 00 00 00 00 00 00 31");
@@ -138,7 +138,7 @@ static void spoilt(const struct worker_frame *f, size_t at, int byte, const char
 }
 
 static const struct worker_frame a_task = {
-    .kind = WORKER_TASK, .task = {.id = 1, .time_left = 5, .input.inside = {"1", 1}}};
+    .kind = WORKER_TASK, .task = {.id = 1, .deadline = 5, .input.inside = {"1", 1}}};
 static const struct worker_frame a_shared_task = {.kind = WORKER_TASK,
     .task = {.id = 1, .input = {.shared = true, .offset = WORKER_CONTROL_SIZE, .length = 9}}};
 static const struct worker_frame a_result = {
@@ -159,7 +159,7 @@ static void heads_are_strict(void **state)
 static void tasks_are_strict(void **state)
 {
     spoilt(&a_task, 8, 0, "its id is 0");
-    spoilt(&a_task, 23, 0x80, "its time");
+    spoilt(&a_task, 23, 0x80, "its deadline");
     spoilt(&a_task, 29, 2, "more neither");
     spoilt(&a_task, 29, 0xff, "more neither");
     for (size_t at = 30; at < 32; at++)
@@ -289,13 +289,13 @@ static void what_has_no_room_changes_nothing(void **state)
     assert_int_equal(out.len, 0);
 }
 
-static void late_tasks_have_no_time(void **state)
+static void a_deadline_is_never_negative(void **state)
 {
     struct worker_frame f = a_task;
-    f.task.time_left = -1;
+    f.task.deadline = -1;
     assert_int_equal(worker_encode(&out, &f), 0);
     assert_int_equal(worker_decode(&f, bytes_span(&out), NULL), out.len);
-    assert_int_equal(f.task.time_left, 0);
+    assert_int_equal(f.task.deadline, 0);
 }
 
 static void long_lines_are_cut_at_a_character(void **state)
@@ -460,7 +460,7 @@ int main(void)
         TEST(the_rest_is_strict),
         TEST(lengths_are_checked),
         TEST(what_has_no_room_changes_nothing),
-        TEST(late_tasks_have_no_time),
+        TEST(a_deadline_is_never_negative),
         TEST(long_lines_are_cut_at_a_character),
         TEST(a_setup_comes_back),
         TEST(setups_are_strict),
