@@ -76,8 +76,7 @@ void answer_clear(struct answer *a)
     a->left = 0;
 }
 
-/* The value of a field, or NULL. The head ends with a zero byte. */
-static const char *field(const struct answer *a, const char *name)
+const char *answer_field(const struct answer *a, const char *name)
 {
     size_t len = strlen(name);
     for (const char *line = strstr(a->head, "\r\n"); line; line = strstr(line, "\r\n")) {
@@ -93,9 +92,9 @@ static bool understand_head(struct answer *a)
     if (strncmp(a->head, "HTTP/1.1 ", 9) != 0)
         return false;
     a->status = (int)strtol(a->head + 9, NULL, 10);
-    const char *connection = field(a, "connection");
+    const char *connection = answer_field(a, "connection");
     a->closes = connection && strncasecmp(connection, "close", 5) == 0;
-    const char *length = field(a, "content-length");
+    const char *length = answer_field(a, "content-length");
     if (!length)
         return false;
     a->left = strtoll(length, NULL, 10);
@@ -140,13 +139,14 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
-    } verbs[] = {{"open", client_open}, {"hold", client_hold}, {"slow", client_slow}};
+    } verbs[] = {
+        {"open", client_open}, {"plan", client_plan}, {"hold", client_hold}, {"slow", client_slow}};
 
     raise_descriptors();
     prctl(PR_SET_TIMERSLACK, 1UL);
     for (size_t i = 0; argc > 1 && i < sizeof verbs / sizeof *verbs; i++)
         if (strcmp(argv[1], verbs[i].name) == 0)
             return verbs[i].run(argc - 1, argv + 1);
-    fprintf(stderr, "usage: %s open|hold|slow ...\n", argv[0]);
+    fprintf(stderr, "usage: %s open|plan|hold|slow ...\n", argv[0]);
     return 1;
 }

@@ -1,6 +1,6 @@
 /*
  * client.h: what the loads of bench/http share. wrk loads as fast as it can, over connections
- * that never end; these do what it cannot: send at a given rate and count what failed (open.c),
+ * that never end; these do what it cannot: send at given times and count what failed (open.c),
  * hold thousands of connections (hold.c), be slow (slow.c).
  *
  * A load program, not the house: plain sockets, one thread, and it ends at the first surprise
@@ -22,6 +22,7 @@ struct client_target {
 
 /* The verbs; each returns an exit status. */
 int client_open(int argc, char **argv);
+int client_plan(int argc, char **argv);
 int client_hold(int argc, char **argv);
 int client_slow(int argc, char **argv);
 
@@ -51,3 +52,5 @@ enum answer_state { ANSWER_MORE, ANSWER_WHOLE, ANSWER_MALFORMED };
 void answer_clear(struct answer *a);
 /* Understands only answers with a Content-Length, one at a time: what comes after is malformed. */
 enum answer_state answer_feed(struct answer *a, const char *bytes, size_t len);
+/* The value of a field of a whole head, or NULL; behind it the rest of the head. */
+const char *answer_field(const struct answer *a, const char *name);

@@ -87,12 +87,12 @@ TOO_MUCH = 0.08
 TRIES = 3
 
 
-def undisturbed(runs):
+def undisturbed(runs, too_much=TOO_MUCH):
     """Calls `runs`, which gives Runs, until nothing else took much of the processors meanwhile; at most thrice. What is
     compared must be among the same Runs, so that a repetition prefers nobody. Returns them and the number of repetitions."""
     for repeated in range(TRIES):
         result = runs()
-        if all(run.others < TOO_MUCH for run in result):
+        if all(run.others < too_much for run in result):
             break
     return result, repeated
 

@@ -2,8 +2,10 @@
  * open.c: load at a given rate, whatever the server does, and an account of every request.
  *
  *     client open ADDRESS PATH RATE CONNECTIONS SECONDS
+ *     client plan ADDRESS PATH CONNECTIONS TIMES RECORDS
  *
- * Request i is meant to be sent at the start plus i / RATE; its latency counts from then, so a
+ * Request i is meant to be sent at the start plus i / RATE, or when a file of TIMES says (plan.h);
+ * its latency counts from then, so a
  * server that stands still is charged for all that should have come meanwhile. Requests take
  * the kept connections in turn. One that said `Connection: close`, or closed while it was idle,
  * is opened again for its next request, as a client should; nothing is tried again, and a
@@ -20,6 +22,7 @@
  * Standard output gets one line of JSON at the end. End of standard input ends the load early.
  */
 #include "client.h"
+#include "plan.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -43,7 +46,8 @@ static const char *const outcome_names[OUTCOMES] = {
 struct connection {
     enum { CLOSED, CONNECTING, IDLE, BUSY } state;
     int fd;
-    int64_t intended; /* of the request it bears */
+    uint64_t nth;     /* of the request it bears */
+    int64_t intended; /* likewise */
     struct answer answer;
 };
 
@@ -54,6 +58,7 @@ struct load {
     int loop;
     int64_t began;
     int64_t interval_ns;
+    struct plan *plan; /* or NULL: at a steady rate */
     int64_t last_answer;
     int64_t longest_silence_ns;
     uint64_t planned;
@@ -76,10 +81,18 @@ static void drop(struct connection *c)
     c->state = CLOSED;
 }
 
+/* When the nth request is meant to be sent. */
+static int64_t due(const struct load *l, uint64_t nth)
+{
+    return l->began + (l->plan ? l->plan->due_ns[nth] : (int64_t)nth * l->interval_ns);
+}
+
 static void end_request(struct load *l, struct connection *c, enum outcome outcome)
 {
     int64_t now = client_now_ns();
     l->busy--;
+    if (l->plan && (outcome == ANSWERED || outcome == STATUS))
+        plan_answered(l->plan, c->nth, now - c->intended, &c->answer);
     if (outcome == ANSWERED) {
         l->latencies_us[l->outcomes[ANSWERED]] = (uint32_t)((now - c->intended) / 1000);
         if (now - l->last_answer > l->longest_silence_ns)
@@ -95,6 +108,8 @@ static void say(struct load *l, struct connection *c)
 {
     c->state = BUSY;
     answer_clear(&c->answer);
+    if (l->plan)
+        plan_sent(l->plan, c->nth, client_now_ns() - c->intended);
     if (send(c->fd, l->request, l->request_len, MSG_NOSIGNAL) != (ssize_t)l->request_len)
         end_request(l, c, UNANSWERED);
 }
@@ -121,7 +136,7 @@ static void begin(struct load *l, struct connection *c)
 /* What is late before it could be sent has failed, too; sending it would only delay the next. */
 static bool is_late_already(struct load *l, int64_t now)
 {
-    if (now - l->began - (int64_t)l->given * l->interval_ns <= LATE_NS)
+    if (now - due(l, l->given) <= LATE_NS)
         return false;
     l->given++;
     l->outcomes[LATE]++;
@@ -136,7 +151,8 @@ static bool give(struct load *l)
         if (c->state == CONNECTING || c->state == BUSY)
             continue;
         l->next = (l->next + i + 1) % l->count;
-        c->intended = l->began + (int64_t)l->given * l->interval_ns;
+        c->nth = l->given;
+        c->intended = due(l, l->given);
         l->given++;
         l->busy++;
         if (c->state == CLOSED)
@@ -237,17 +253,18 @@ static void run(struct load *l)
             next_look = now + SECOND_NS / 20;
             give_up_late_ones(l, now);
             if (!ending && told_to_end()) {
-                uint64_t due = (uint64_t)((now - l->began) / l->interval_ns);
-                l->planned = due < l->planned ? due : l->planned;
+                while (l->planned > l->given && due(l, l->planned - 1) > now)
+                    l->planned--;
                 ending = true;
                 continue;
             }
         }
-        while (l->given < l->planned && now >= l->began + (int64_t)l->given * l->interval_ns &&
+        while (l->given < l->planned && now >= due(l, l->given) &&
                (is_late_already(l, now) || give(l)))
             ;
-        int64_t due = l->began + (int64_t)l->given * l->interval_ns;
-        int64_t until = l->given < l->planned && due < next_look ? due : next_look;
+        int64_t until = next_look;
+        if (l->given < l->planned && due(l, l->given) < until)
+            until = due(l, l->given);
         now = client_now_ns();
         /* An overdue request found no free connection: wait for one. */
         wait_for(l, until > now ? until - now : SECOND_NS / 10000);
@@ -286,30 +303,50 @@ static void tell(struct load *l)
         (double)l->longest_silence_ns / 1e6);
 }
 
+static int load_all(struct load *l, const char *address, const char *path, const char *connections)
+{
+    l->to = client_target(address);
+    l->request_len = client_request(l->request, sizeof l->request, path, &l->to);
+    l->count = (unsigned)strtoul(connections, NULL, 10);
+    if (l->planned == 0 || l->count == 0 || l->count > CONNECTIONS_MAX) {
+        fprintf(stderr, "client: some requests, 1 to %d connections\n", CONNECTIONS_MAX);
+        return 1;
+    }
+    l->latencies_us = calloc(l->planned, sizeof *l->latencies_us);
+    l->loop = epoll_create1(EPOLL_CLOEXEC);
+    if (!l->latencies_us || l->loop < 0)
+        client_die("open");
+    l->began = l->last_answer = client_now_ns();
+    run(l);
+    tell(l);
+    return 0;
+}
+
 int client_open(int argc, char **argv)
 {
     static struct load l;
-    if (argc != 6) {
+    double rate = argc == 6 ? strtod(argv[3], NULL) : 0;
+    if (rate <= 0) {
         fprintf(stderr, "usage: client open ADDRESS PATH RATE CONNECTIONS SECONDS\n");
         return 1;
     }
-    double rate = strtod(argv[3], NULL);
-    l.to = client_target(argv[1]);
-    l.request_len = client_request(l.request, sizeof l.request, argv[2], &l.to);
-    l.count = (unsigned)strtoul(argv[4], NULL, 10);
     l.planned = (uint64_t)(rate * strtod(argv[5], NULL));
-    if (rate <= 0 || l.planned == 0 || l.count == 0 || l.count > CONNECTIONS_MAX) {
-        fprintf(
-            stderr, "client open: a rate, 1 to %d connections, some seconds\n", CONNECTIONS_MAX);
+    l.interval_ns = (int64_t)(1e9 / rate);
+    return load_all(&l, argv[1], argv[2], argv[4]);
+}
+
+int client_plan(int argc, char **argv)
+{
+    static struct load l;
+    if (argc != 6) {
+        fprintf(stderr, "usage: client plan ADDRESS PATH CONNECTIONS TIMES RECORDS\n");
         return 1;
     }
-    l.interval_ns = (int64_t)(1e9 / rate);
-    l.latencies_us = calloc(l.planned, sizeof *l.latencies_us);
-    l.loop = epoll_create1(EPOLL_CLOEXEC);
-    if (!l.latencies_us || l.loop < 0)
-        client_die("open");
-    l.began = l.last_answer = client_now_ns();
-    run(&l);
-    tell(&l);
-    return 0;
+    struct plan plan = plan_read(argv[4]);
+    l.plan = &plan;
+    l.planned = plan.count;
+    int status = load_all(&l, argv[1], argv[2], argv[3]);
+    if (status == 0)
+        plan_write(&plan, argv[5]);
+    return status;
 }

@@ -1,17 +1,18 @@
 /*
- * placement.c: three steps a request, placed as forced or as `auto` finds best; one measurement of
- * one choice, for bench/pool/placement.py.
+ * placement.c: three steps a request, placed as each choice forces it and as `auto` finds best, in
+ * slices that take turns: for bench/pool/placement.py.
  *
- *     bench_pool_placement threads|processes auto|fused|fanout|inline COSTS CALLERS MS [PERIOD_MS]
+ *     bench_pool_placement threads|processes COSTS CALLERS SLICE_MS ROUNDS
  *
- * COSTS are microseconds, separated by commas, of the steps of a request; two such lists, separated
- * by a slash, take turns every PERIOD_MS. So many callers ask one after another, for MS
- * milliseconds or until each has been answered three times, after a warm-up. Prints one line of
- * JSON:
+ * COSTS are microseconds, separated by commas, of the steps of a request; of two such lists,
+ * separated by a slash, each round has the other one than the round before. Each choice has a pool
+ * of its own, of which none is used while another is measured: so all meet the same machine, and
+ * `auto` knows what it has seen itself. In a slice so many callers ask one after another. Prints a
+ * line of JSON a slice:
  *
- *     {"per_s": ..., "p50_us": ..., "p99_us": ..., "inline": ..., "fanout": ..., "fused": ...}
+ *     {"round": ..., "load": ..., "choice": ..., "per_s": ..., "p50_us": ..., "inline": ..., ...}
  *
- * `bench_pool_placement decide` prints what a decision takes: {"decision_ns": ...}.
+ * `bench_pool_placement decide ROUNDS` prints what a decision takes: {"decision_ns": ...} a round.
  */
 #include "../bench.h"
 
@@ -19,11 +20,14 @@
 #include "pool/choose.h"
 #include "world/uv/uv_world.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define STEPS_MAX   8
 #define CALLERS_MAX 1024
 #define SPANS_MAX   (1 << 22)
+#define WARM_NS     (100 * NS_PER_MS)
+#define WARM_MAX    4 /* callers */
 
 static void die(const char *what)
 {
@@ -36,105 +40,153 @@ struct work_load {
     char inputs[STEPS_MAX][32];
 };
 
-struct bench {
-    struct world *w;
-    enum conf_pool_kind kind;
-    enum pool_dispatch dispatch;
-    bool decide;
-    unsigned callers;
-    int64_t span_ns, period_ns;
-    struct work_load loads[2];
-    struct config config;
-    struct conf_pool conf;
-    struct conf_flow_node node;
-    struct conf_route route;
-    struct pools *pools;
-    struct pool *pool;
-    struct pool_desk *desk;
-    int64_t began, warm, until;
-    unsigned finished; /* callers that were answered often enough */
-    unsigned placed[PLACEMENTS];
-    double *spans;
-    unsigned count;
-};
-
-static const char *const kinds[] = {"inline", "threads", "processes"};
-static const char *const dispatches[] = {[POOL_AUTO] = "auto",
+#define CHOICES (POOL_INLINE + 1)
+static const char *const choices[CHOICES] = {[POOL_AUTO] = "auto",
     [POOL_FUSED] = "fused",
     [POOL_FANOUT] = "fanout",
     [POOL_INLINE] = "inline"};
 
-static const struct work_load *load_now(const struct bench *b, int64_t now)
-{
-    if (!b->period_ns)
-        return &b->loads[0];
-    return &b->loads[(now - b->began) / b->period_ns % 2];
-}
+struct bench {
+    struct world *w;
+    enum conf_pool_kind kind;
+    unsigned choices; /* of processes none is inline */
+    unsigned callers, rounds;
+    int64_t slice_ns;
+    bool decide;
+    struct work_load loads[2];
+    struct config config;
+    struct conf_pool confs[CHOICES];
+    struct conf_flow_node nodes[CHOICES];
+    struct conf_route routes[CHOICES];
+    struct pools *pools;
+    struct pool_desk *desk;
+    double *spans; /* microseconds */
+};
 
-static enum placement ask(struct bench *b, const struct work_load *load)
+/* ---- A slice ---- */
+
+struct slice {
+    struct bench *bench;
+    struct pool *pool;
+    enum pool_dispatch dispatch;
+    const struct work_load *load;
+    int64_t until;
+    int64_t last; /* answer in time */
+    unsigned callers, count;
+    unsigned placed[PLACEMENTS + 1];
+    struct group *group;
+};
+
+/* Or -ECANCELED, when the time is over. */
+static int ask(const struct slice *s, enum placement *placed)
 {
     struct pool_call calls[STEPS_MAX];
     struct pool_call *refs[STEPS_MAX];
-    enum placement placed = PLACE_UNDECIDED;
+    const struct work_load *load = s->load;
     for (unsigned i = 0; i < load->count; i++) {
         calls[i] = (struct pool_call){.input = span_of(load->inputs[i])};
         refs[i] = &calls[i];
     }
-    if (pool_call_all(b->desk, b->pool, refs, load->count, b->dispatch, &placed) != 0)
-        die("a call");
+    int rc = pool_call_all(s->bench->desk, s->pool, refs, load->count, s->dispatch, placed);
     for (unsigned i = 0; i < load->count; i++) {
-        if (calls[i].outcome != POOL_DONE)
+        if (rc == 0 && calls[i].outcome != POOL_DONE)
             die(calls[i].error.sentence);
         pool_call_release(&calls[i]);
     }
-    return placed;
+    return rc;
 }
 
 /* A server would read and write meanwhile: so after each answer the others have their turn. The
- * next request is there at once, and may have to wait for the loop. */
+ * next request is there at once, and may have to wait for the loop. Who has the first answer after
+ * the slice's end sends all others home. */
 static int call_on(void *arg)
 {
-    struct bench *b = arg;
+    struct slice *s = arg;
     int64_t came = bench_now_ns();
-    for (unsigned answers = 0; came < b->until || answers < 3; answers++) {
-        if (coro_yield() != 0)
-            die("a turn");
-        enum placement placed = ask(b, load_now(b, came));
+    for (;;) {
+        enum placement placed = PLACE_UNDECIDED;
+        int rc = coro_yield();
+        if (rc == 0)
+            rc = ask(s, &placed);
+        if (rc == -ECANCELED)
+            return 0;
+        if (rc)
+            die("a call");
         int64_t end = bench_now_ns();
-        if (came >= b->warm && b->count < SPANS_MAX) {
-            b->spans[b->count++] = (double)(end - came) / 1e3;
-            b->placed[placed]++;
+        if (end >= s->until && s->count >= s->callers) {
+            group_cancel(s->group);
+            return 0;
         }
-        came = end;
+        if (s->count < SPANS_MAX)
+            s->bench->spans[s->count++] = (double)(end - came) / 1e3;
+        s->placed[placed]++;
+        came = s->last = end;
     }
-    return 0;
 }
 
-static void load_pool(struct bench *b)
+/* What was begun and left at the slice's end is done before the next. */
+static void settle(struct slice *s)
+{
+    while (atomic_load(&s->pool->queue.idle_hands) < s->pool->size) {
+        CORO_DEADLINE(world_now(s->bench->w) + NS_PER_MS);
+        (void)coro_park("the slice's end");
+    }
+}
+
+/* Returns how long it took until the last answer that counts, in seconds. */
+static double run(struct slice *s, int64_t ns)
 {
     GROUP(callers, GROUP_FAIL_FAST);
-    b->began = bench_now_ns();
-    b->warm = b->began + b->span_ns / 10;
-    b->until = b->began + b->span_ns;
-    for (unsigned i = 0; i < b->callers; i++)
-        if (group_spawn(&callers, "caller", call_on, b) != 0)
+    int64_t began = bench_now_ns();
+    s->until = began + ns;
+    s->group = &callers;
+    for (unsigned i = 0; i < s->callers; i++)
+        if (group_spawn(&callers, "caller", call_on, s) != 0)
             die("a coroutine");
     if (group_wait(&callers) != 0)
         die("callers");
-    double seconds = (double)(bench_now_ns() - b->warm) / 1e9;
-    qsort(b->spans, b->count, sizeof *b->spans, bench_compare);
-    if (b->count == 0)
-        die("nothing was answered");
-    printf("{\"per_s\": %.1f, \"p50_us\": %.2f, \"p99_us\": %.2f", b->count / seconds,
-        b->spans[b->count / 2], b->spans[(size_t)b->count * 99 / 100]);
+    settle(s);
+    return (double)(s->last - began) / 1e9;
+}
+
+static struct slice slice_of(struct bench *b, unsigned choice, unsigned round, unsigned callers)
+{
+    return (struct slice){.bench = b,
+        .pool = &b->pools->all[choice],
+        .dispatch = choice,
+        .load = &b->loads[b->loads[1].count ? round % 2 : 0],
+        .callers = callers};
+}
+
+static void measure_slice(struct bench *b, unsigned choice, unsigned round)
+{
+    struct slice s = slice_of(b, choice, round, b->callers);
+    double seconds = run(&s, b->slice_ns);
+    qsort(b->spans, s.count, sizeof *b->spans, bench_compare);
+    printf("{\"round\": %u, \"load\": %d, \"choice\": \"%s\", \"per_s\": %.2f, \"p50_us\": %.2f",
+        round, (int)(s.load - b->loads), choices[choice], s.count / seconds, b->spans[s.count / 2]);
     for (unsigned i = 0; i < PLACEMENTS; i++)
-        printf(", \"%s\": %u", placement_name(i), b->placed[i]);
-    printf(", \"handover_us\": %.1f}\n", (double)handover_expected(&b->pool->handover) / 1e3);
+        printf(", \"%s\": %u", placement_name(i), s.placed[i]);
+    printf(", \"handover_us\": %.1f}\n", (double)handover_expected(&s.pool->handover) / 1e3);
+    fflush(stdout);
+}
+
+/* Each round begins with another choice. */
+static void load_pools(struct bench *b)
+{
+    for (unsigned i = 0; i < b->choices; i++) {
+        struct slice s = slice_of(b, i, 0, b->callers < WARM_MAX ? b->callers : WARM_MAX);
+        (void)run(&s, WARM_NS);
+    }
+    for (unsigned round = 0; round < b->rounds; round++)
+        for (unsigned i = 0; i < b->choices; i++)
+            measure_slice(b, (round + i) % b->choices, round);
 }
 
 static void time_decisions(struct bench *b)
 {
     enum { TIMES = 1000000 };
+    struct slice s = slice_of(b, POOL_AUTO, 0, 1);
     struct pool_call calls[3];
     struct pool_call *refs[3];
     unsigned chosen = 0;
@@ -143,32 +195,44 @@ static void time_decisions(struct bench *b)
         calls[i] = (struct pool_call){.input = span_of(b->loads[0].inputs[i])};
         refs[i] = &calls[i];
     }
-    for (int i = 0; i < 100; i++)
-        (void)ask(b, &b->loads[0]);
-    int64_t began = bench_now_ns();
-    for (int i = 0; i < TIMES; i++)
-        chosen += choose(b->desk, b->pool, refs, 3, POOL_AUTO, began, &waits);
-    int64_t ended = bench_now_ns();
-    printf("{\"decision_ns\": %.1f, \"sum\": %u}\n", (double)(ended - began) / TIMES, chosen);
+    (void)run(&s, WARM_NS);
+    for (unsigned round = 0; round < b->rounds; round++) {
+        int64_t began = bench_now_ns();
+        for (int i = 0; i < TIMES; i++)
+            chosen += choose(b->desk, s.pool, refs, 3, POOL_AUTO, began, &waits);
+        int64_t ended = bench_now_ns();
+        printf("{\"decision_ns\": %.1f, \"sum\": %u}\n", (double)(ended - began) / TIMES, chosen);
+    }
 }
 
-/* ---- The pool ---- */
+/* ---- The pools ---- */
 
-static void open_pool(struct bench *b)
+static void configure(struct bench *b, unsigned choice)
+{
+    b->confs[choice] = (struct conf_pool){.name = choices[choice],
+        .kind = b->kind,
+        .queue = 4096,
+        .start = 30 * NS_PER_S,
+        .value = 1 << 20};
+    b->nodes[choice] = (struct conf_flow_node){
+        .name = "n", .kind = CONF_NODE_STEP, .step = {.step = "burn", .pool = choices[choice]}};
+    b->routes[choice] = (struct conf_route){.name = "bench",
+        .nodes = &b->nodes[choice],
+        .node_count = 1,
+        .dispatch = choice == POOL_INLINE ? CONF_DISPATCH_INLINE : CONF_DISPATCH_AUTO};
+}
+
+static void open_pools(struct bench *b)
 {
     static const char *const worker_argv[] = {"/proc/self/exe", "worker", NULL};
     struct error e;
-    const char *kind = kinds[b->kind];
-    b->conf = (struct conf_pool){
-        .name = kind, .kind = b->kind, .queue = 4096, .start = 30 * NS_PER_S, .value = 1 << 20};
-    b->node = (struct conf_flow_node){
-        .name = "n", .kind = CONF_NODE_STEP, .step = {.step = "burn", .pool = kind}};
-    b->route = (struct conf_route){.name = "bench",
-        .nodes = &b->node,
-        .node_count = 1,
-        .dispatch = b->dispatch == POOL_INLINE ? CONF_DISPATCH_INLINE : CONF_DISPATCH_AUTO};
-    b->config =
-        (struct config){.pools = &b->conf, .pool_count = 1, .routes = &b->route, .route_count = 1};
+    b->choices = b->kind == CONF_POOL_THREADS ? CHOICES : CHOICES - 1;
+    for (unsigned i = 0; i < b->choices; i++)
+        configure(b, i);
+    b->config = (struct config){.pools = b->confs,
+        .pool_count = b->choices,
+        .routes = b->routes,
+        .route_count = b->choices};
     struct pools_options options = {.config = &b->config,
         .desks = 1,
         .cores = world_cores(b->w),
@@ -178,14 +242,13 @@ static void open_pool(struct bench *b)
         die(e.sentence);
     if (pool_desk_new(&b->desk, b->pools, 0, b->w) != 0)
         die("a desk");
-    b->pool = pools_find(b->pools, kind);
 }
 
 static int measure(void *arg)
 {
     struct bench *b = arg;
     struct error e;
-    open_pool(b);
+    open_pools(b);
     GROUP(desk, GROUP_FAIL_FAST);
     if (group_spawn(&desk, "desk", pool_desk_run, b->desk) != 0)
         die("a coroutine");
@@ -194,7 +257,7 @@ static int measure(void *arg)
     if (b->decide)
         time_decisions(b);
     else
-        load_pool(b);
+        load_pools(b);
     pool_desk_leave(b->desk);
     if (group_wait(&desk) != 0)
         die("the desk's end");
@@ -216,36 +279,20 @@ static char *read_load(struct work_load *load, char *text)
     return text;
 }
 
-static unsigned find(const char *const *names, unsigned count, const char *name)
-{
-    for (unsigned i = 0; i < count; i++)
-        if (strcmp(names[i], name) == 0)
-            return i;
-    die(name);
-    return 0;
-}
-
 static void read_arguments(struct bench *b, int argc, char **argv)
 {
-    if (argc == 2 && strcmp(argv[1], "decide") == 0) {
-        char costs[] = "100,100,100";
-        b->decide = true;
-        b->kind = CONF_POOL_THREADS;
-        read_load(&b->loads[0], costs);
-        return;
-    }
-    if (argc < 6)
-        die("threads|processes auto|fused|fanout|inline COSTS CALLERS MS [PERIOD_MS]");
-    b->kind = (enum conf_pool_kind)find(kinds, 3, argv[1]);
-    b->dispatch = (enum pool_dispatch)find(dispatches, 4, argv[2]);
-    char *rest = read_load(&b->loads[0], argv[3]);
+    char costs[] = "100,100,100";
+    b->decide = argc == 3 && strcmp(argv[1], "decide") == 0;
+    if (!b->decide && (argc != 6 || (strcmp(argv[1], "threads") && strcmp(argv[1], "processes"))))
+        die("threads|processes COSTS[/COSTS] CALLERS SLICE_MS ROUNDS");
+    b->kind = strcmp(argv[1], "processes") ? CONF_POOL_THREADS : CONF_POOL_PROCESSES;
+    char *rest = read_load(&b->loads[0], b->decide ? costs : argv[2]);
     if (*rest == '/')
         read_load(&b->loads[1], rest + 1);
-    b->callers = (unsigned)strtoul(argv[4], NULL, 10);
-    b->span_ns = (int64_t)strtoul(argv[5], NULL, 10) * NS_PER_MS;
-    if (argc > 6)
-        b->period_ns = (int64_t)strtoul(argv[6], NULL, 10) * NS_PER_MS;
-    if (b->callers == 0 || b->callers > CALLERS_MAX || (b->period_ns && b->loads[1].count == 0))
+    b->callers = b->decide ? 1 : (unsigned)strtoul(argv[3], NULL, 10);
+    b->slice_ns = b->decide ? 0 : (int64_t)strtoul(argv[4], NULL, 10) * NS_PER_MS;
+    b->rounds = (unsigned)strtoul(argv[argc - 1], NULL, 10);
+    if (b->callers == 0 || b->callers > CALLERS_MAX || b->rounds == 0)
         die("arguments");
 }
 

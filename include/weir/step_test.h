@@ -14,9 +14,9 @@
  *
  *     cc -o greetings_test greetings_test.c greetings.c $(pkg-config --cflags --libs weir-step)
  *
- * Each call is a worker's whole life: init, one task without a deadline, teardown. What steps log
- * goes to standard error. With WEIR_MEM_FAIL=N in the environment the Nth allocation that Weir
- * makes fails, so that a test can see what the step does then.
+ * Each call is a worker's whole life: init, one task (or a batch of them) without a deadline,
+ * teardown. What steps log goes to standard error. With WEIR_MEM_FAIL=N in the environment the Nth
+ * allocation that Weir makes fails, so that a test can see what the step does then.
  */
 #pragma once
 
@@ -47,6 +47,24 @@ enum weir_test_outcome weir_step_test(const struct weir_plugin *plugin, const ch
  * error is told what came instead. */
 int weir_step_expect(const struct weir_plugin *plugin, const char *step, const char *options,
     const char *input, const char *expected);
+
+/* ---- Batches ---- */
+
+struct weir_test_case {
+    const char *input;
+    const char *expected; /* as of weir_step_expect */
+};
+
+#define WEIR_TEST_BATCH_MAX 64 /* as in Weir */
+
+/* All of these at once by the step's run_batch, as Weir does where the configuration says `batch`;
+ * and then each alone by `run`, by the same worker: the answers are to be as expected both times.
+ * If all are outputs run_batch is to be called just once; only where something is wrong with some of
+ * them it may fail, and Weir then finds out which as it always does. How many things came
+ * otherwise, which standard error is told; 1 of a step without run_batch. `count` is 2 to
+ * WEIR_TEST_BATCH_MAX. */
+int weir_step_expect_batch(const struct weir_plugin *plugin, const char *step, const char *options,
+    const struct weir_test_case *cases, size_t count);
 
 #ifdef __cplusplus
 }

@@ -163,9 +163,13 @@ static const struct error *why_not(struct run *run, struct job *j)
     struct pool_call *c = j->call;
     if (!c || j->rc == -ECANCELED || j->rc == -ETIMEDOUT)
         return NULL;
-    error_prefix(&c->error, "node '%s'", j->node->conf->name);
-    if (c->outcome == POOL_OVERLOADED)
+    const struct conf_flow_node *conf = j->node->conf;
+    if (c->outcome == POOL_OVERLOADED) {
+        error_prefix(&c->error, "node '%s' in pool '%s'", conf->name, conf->step.pool);
         s->retry_after = c->retry_after > 0 ? c->retry_after : 1;
+    } else {
+        error_prefix(&c->error, "node '%s'", conf->name);
+    }
     return &c->error; /* which lives as long as the run */
 }
 

@@ -385,16 +385,22 @@ static long long seconds_up(int64_t ns)
     return ns / NS_PER_S + (ns % NS_PER_S > 0 || ns < NS_PER_S);
 }
 
+/* For want of room: when it may be worth another try. */
+static int answer_later(struct run *run, const struct error *why)
+{
+    char seconds[24];
+    struct error e;
+    int len = snprintf(seconds, sizeof seconds, "%lld", seconds_up(run->retry_after));
+    struct http_field retry = {SPAN("Retry-After"), {seconds, (size_t)len}};
+    error_set(&e, why->code, why->type, "%s; try again in %s s", why->sentence, seconds);
+    return http_reply_problem(run->request, run->refusal, &e, &retry, 1);
+}
+
 static __attribute__((noinline)) void answer_failure(struct run *run, int rc)
 {
     const struct error *e = run->failure ? run->failure : &no_memory;
-    char seconds[24];
-    struct http_field retry = {SPAN("Retry-After"), {seconds, 0}};
-    unsigned count = run->retry_after > 0;
-    if (count)
-        retry.value.len =
-            (size_t)snprintf(seconds, sizeof seconds, "%lld", seconds_up(run->retry_after));
-    rc = http_reply_problem(run->request, run->refusal, e, &retry, count);
+    rc = run->retry_after > 0 ? answer_later(run, e)
+                              : http_reply_problem(run->request, run->refusal, e, NULL, 0);
     (void)rc; /* nobody is there to hear of it */
 }
 
@@ -439,7 +445,8 @@ static int enter_route(struct run *run, struct route_local *l)
         counter_add(l->cells.refused, 1);
     run->retry_after = retry_after > 0 ? retry_after : 1;
     return refuse(run, 503, rc, "overloaded",
-        "too many requests of this route wait for their turn to be answered in time");
+        "too many requests of route '%s' wait for their turn to be answered in time",
+        run->flow->route->name);
 }
 
 static int run_in_turn(struct run *run)

@@ -74,17 +74,27 @@ int64_t admission_refuses(const struct admission_line *l, int64_t wait, int64_t 
     return again > 0 ? again : cost;
 }
 
-/* Short waits say little: a task's own cost is what they may be off by. */
+static void move(int64_t *mean, int64_t to, int parts)
+{
+    *mean += (to - *mean) / parts;
+}
+
+/* Means of both are compared, so that long waits count for more: of a short one, of which less was
+ * expected than the clock and one task's own cost are off by, the ratio says nothing. */
 void admission_learn(struct admission_line *l, int64_t expected, int64_t waited, bool served)
 {
     int64_t least = more(NS_PER_MS, l->usual);
-    int64_t slowness = more(waited, least) / (more(expected, least) / AS_EXPECTED);
-    if (!served && slowness <= l->slowness)
+    expected = more(expected, least);
+    waited = more(waited, least);
+    if (!served && waited / (expected / AS_EXPECTED) <= l->slowness)
         return;
-    if (slowness > SLOWNESS_MAX)
-        slowness = SLOWNESS_MAX;
-    int64_t part = (slowness - l->slowness) / (served ? LEARN_OF : LEARN_OF_BAD);
-    l->slowness = more(l->slowness + part, AS_EXPECTED);
+    int parts = served ? LEARN_OF : LEARN_OF_BAD;
+    move(&l->expected, expected, parts);
+    move(&l->waited, waited, parts);
+    int64_t slowness = l->waited / (l->expected / AS_EXPECTED + 1);
+    l->slowness = slowness < AS_EXPECTED    ? AS_EXPECTED
+                  : slowness > SLOWNESS_MAX ? SLOWNESS_MAX
+                                            : slowness;
 }
 
 /* Whether it has been so for the whole interval. */

@@ -33,7 +33,8 @@ struct admission_line {
     int64_t
         above_since;    /* all that was taken since then has waited beyond the target; -1: not so */
     int64_t late_since; /* and for much longer than it is allowed to */
-    int64_t slowness;   /* waits, in thousandths of what was expected; at least that */
+    int64_t expected, waited; /* by those that were served of late: means */
+    int64_t slowness;         /* waits, in thousandths of what was expected; at least that */
 };
 
 void admission_line_init(struct admission_line *l);

@@ -110,7 +110,8 @@ static void take_back(struct set *s, struct pool_call *c, int rc)
 static void put_fused(struct set *s)
 {
     int rc = queue_put(&s->pool->queue, s->home, s->desk);
-    int64_t retry_after = s->home->retry_after;
+    /* One that is in is the queue's. */
+    int64_t retry_after = rc ? s->home->retry_after : 0;
     for (unsigned i = 0; i < s->count && rc; i++) {
         struct pool_call *c = s->calls[i];
         if (!c->held)

@@ -3,28 +3,30 @@
  */
 #include "pool/choose.h"
 
-#include "base/log.h"
+#include "pool/explain.h"
+
 #include "base/mem.h"
 
 #include <errno.h>
-#include <string.h>
 
 /* How often, at most, something is placed against what is known, so that what is known stays
  * true. */
 #define PROBE_EVERY_NS (1 * NS_PER_S)
-#define SAY_EVERY_NS   (60 * NS_PER_S)
+/* Of kinds of sets, for which decisions are kept. */
+#define CHOICES_BITS   8
+
 int choices_new(struct pool_desk *d)
 {
     const struct pools *pools = d->pools;
     d->choices = mem_zalloc((pools->count + 1) * sizeof(*d->choices));
     for (unsigned i = 0; i < pools->count && d->choices; i++) {
         struct choices *c = &d->choices[i];
-        unsigned steps = pools->all[i].step_count + 1;
         future_init(&c->wanted);
-        c->before = mem_alloc(steps);
-        if (!c->before)
+        c->kinds = mem_zalloc((1U << CHOICES_BITS) * sizeof(*c->kinds));
+        if (!c->kinds)
             return -ENOMEM;
-        memset(c->before, PLACE_UNDECIDED, steps);
+        for (unsigned j = 0; j < 1U << CHOICES_BITS; j++)
+            c->kinds[j].placed = c->kinds[j].said = PLACE_UNDECIDED;
     }
     return d->choices ? 0 : -ENOMEM;
 }
@@ -32,7 +34,7 @@ int choices_new(struct pool_desk *d)
 void choices_free(struct pool_desk *d)
 {
     for (unsigned i = 0; i < d->pools->count && d->choices; i++)
-        mem_free(d->choices[i].before);
+        mem_free(d->choices[i].kinds);
     mem_free(d->choices);
 }
 
@@ -74,24 +76,6 @@ static bool is_off(struct pool *p, unsigned step, int64_t tail, int64_t now)
     return true;
 }
 
-static void say_off(struct pool_desk *d, struct pool *p, const struct pool_call *c, int64_t now)
-{
-    struct step_conduct *conduct = &p->conducts[c->step];
-    const struct config *config = d->pools->config;
-    int64_t said = get(&conduct->said_at);
-    if (said && now - said < SAY_EVERY_NS)
-        return;
-    set(&conduct->said_at, now);
-    log_warn(pool_log(p),
-        "step '%s' of route '%s' ran for %.1f ms on an I/O thread, which did nothing else "
-        "meanwhile: from now on it runs in pool '%s'",
-        p->specs[c->step].name,
-        c->route < config->route_count && config->routes[c->route].name
-            ? config->routes[c->route].name
-            : "?",
-        (double)c->wall_ns / (double)NS_PER_MS, p->conf->name);
-}
-
 void choose_ran_inline(
     struct pool_desk *d, struct pool *p, const struct pool_call *c, bool forced, int64_t now)
 {
@@ -100,7 +84,7 @@ void choose_ran_inline(
         (c->processor_ns <= CHOOSE_BLOCKS_NS && c->wall_ns <= CHOOSE_STANDS_NS))
         return;
     set(&p->conducts[c->step].off_until, now + CHOOSE_OFF_NS);
-    say_off(d, p, c, now);
+    explain_sent_off(p, c, now);
 }
 
 /* ---- What is known ---- */
@@ -141,15 +125,12 @@ static void ask_for_worker(struct pool_desk *d, struct pool *p)
 
 /* ---- Choosing ---- */
 
-static void note_change(struct pool_desk *d, struct pool *p, unsigned step,
-    const struct placement_view *v, enum placement now, const char *why)
+/* Those of one route that begin with one step are a set of one kind, if they are as many. Kinds that
+ * fall on one place only forget each other. */
+static struct choice *kind_of(struct choices *c, const struct pool_call *first, unsigned count)
 {
-    log_debug(pool_log(p),
-        "placement: pool '%s', %u x '%s' ...: %s instead of %s: %s (%.1f us, of a hand-over %.1f; "
-        "%u idle, %u queued)",
-        p->conf->name, v->count, p->specs[step].name, placement_name(now),
-        placement_name(v->before), why, (double)v->sum_ns / 1e3, (double)v->handover_ns / 1e3,
-        v->idle, v->queued);
+    uint32_t key = first->route * 0x9e3779b1U + first->step * 0x85ebca77U + count * 0xc2b2ae3dU;
+    return &c->kinds[key >> (32 - CHOICES_BITS)];
 }
 
 static bool is_time_to_probe(struct choices *c, const struct placement_view *v, int64_t now)
@@ -176,14 +157,14 @@ static enum placement by_measure(struct pool_desk *d, struct pool *p,
     struct pool_call *const *calls, unsigned count, int64_t now, bool *waits)
 {
     struct choices *choices = &d->choices[p->index];
-    uint8_t *before = &choices->before[calls[0]->step];
+    struct choice *kind = kind_of(choices, calls[0], count);
     struct placement_view v = {.count = count,
         .handover_ns = handover_expected(&p->handover),
         .may_inline = p->steps != NULL,
         .turn_ns = turn_ns(d),
         .idle = atomic_load_explicit(&p->queue.idle_hands, memory_order_relaxed),
         .queued = atomic_load_explicit(&p->queue.length, memory_order_relaxed),
-        .before = *before};
+        .before = kind->placed};
     const char *why;
     add_costs(&v, p, calls, count, now);
     enum placement chosen = placement_decide(&v, &why);
@@ -195,10 +176,8 @@ static enum placement by_measure(struct pool_desk *d, struct pool *p,
     if (is_time_to_probe(choices, &v, now))
         return probe(choices, &v, now);
     /* What a turn sends away because it is full says nothing about the steps. */
-    if (chosen != v.before && v.turn_ns == 0) {
-        *before = (uint8_t)chosen;
-        note_change(d, p, calls[0]->step, &v, chosen, why);
-    }
+    if (v.turn_ns == 0)
+        explain_choice(kind, p, calls, &v, chosen, why, now);
     *waits = placement_waits(&v);
     return chosen;
 }

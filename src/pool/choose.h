@@ -16,7 +16,7 @@ struct step_conduct {
 struct choices {
     int64_t probed_at; /* when something was last placed against what is known */
     unsigned probes;
-    uint8_t *before;      /* by step, the first of the call: enum placement */
+    struct choice *kinds; /* of sets: what was decided last */
     struct future wanted; /* an inline worker, in a pool of threads */
 };
 

@@ -119,6 +119,15 @@ void lane_remove(struct lane *l, struct lane_item *item)
     l->count--;
 }
 
+void lane_replace(struct lane *l, struct lane_item *item, struct lane_item *heir)
+{
+    struct list *earlier = item->arrived.prev;
+    lane_remove(l, item);
+    lane_add(l, heir, true);
+    list_del(&heir->arrived);
+    list_push_front(earlier, &heir->arrived);
+}
+
 int64_t lane_cost_before(const struct lane *l, int64_t key, uint64_t serial)
 {
     int64_t before = 0;

@@ -38,6 +38,8 @@ void lane_init(struct lane *l);
 /* As the one that came last; or, if it comes `again`, first. */
 void lane_add(struct lane *l, struct lane_item *item, bool again);
 void lane_remove(struct lane *l, struct lane_item *item);
+/* `heir` goes to where the item is: key and serial are the same. */
+void lane_replace(struct lane *l, struct lane_item *item, struct lane_item *heir);
 /* The costs of those that are before where an item of that key and serial would be. */
 int64_t lane_cost_before(const struct lane *l, int64_t key, uint64_t serial);
 

@@ -186,6 +186,17 @@ void order_remove(struct order *o, struct order_item *item)
         o->ranks[l->rank].owed = 0;
 }
 
+void order_reprice(struct order *o, struct order_item *item, const struct order_place *place)
+{
+    struct list *before = item->waiting.prev;
+    order_remove(o, item);
+    int rc = order_prepare(o, item, place);
+    (void)rc; /* without memory it stays where it was */
+    order_add(o, item, false);
+    list_del(&item->waiting);
+    list_push_front(before, &item->waiting);
+}
+
 /* What the long get for the short that go before them, and what they take of that. */
 static void settle_owed(struct order_rank *r, enum order_size size, int64_t cost)
 {
@@ -223,8 +234,7 @@ void order_replace(struct order *o, struct order_item *item, struct order_item *
 {
     struct order_lane *l = item->lane;
     order_inherit(heir, item, cost);
-    lane_remove(&l->lane, &item->in_lane);
-    lane_add(&l->lane, &heir->in_lane, true);
+    lane_replace(&l->lane, &item->in_lane, &heir->in_lane);
     list_push_front(&item->waiting, &heir->waiting);
     list_del(&item->waiting);
     count_cost(o, l, heir->in_lane.cost - item->in_lane.cost);

@@ -74,6 +74,8 @@ int order_prepare(struct order *o, struct order_item *item, const struct order_p
     __attribute__((warn_unused_result));
 /* An item that was prepared goes in; `again`: it was in before, and goes to where it was. */
 void order_add(struct order *o, struct order_item *item, bool again);
+/* What one that is in costs was not known when it came: it goes to where it belongs by now. */
+void order_reprice(struct order *o, struct order_item *item, const struct order_place *place);
 /* The next, or NULL. */
 struct order_item *order_first(const struct order *o, int64_t now);
 /* It, or any other that is in, leaves to be served, for which its route is charged; or without. */

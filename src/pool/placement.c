@@ -86,14 +86,9 @@ static enum placement told(enum placement placement, const char **why, const cha
     return placement;
 }
 
-enum placement placement_decide(const struct placement_view *v, const char **why)
+static enum placement handed_over(const struct placement_view *v, const char **why)
 {
-    const char *against = against_inline(v);
     int64_t handover = v->handover_ns ? v->handover_ns : HANDOVER_PRESUMED_NS;
-    if (!against)
-        return told(PLACE_INLINE, why, "handing over would make it slower");
-    if (v->count == 1)
-        return told(PLACE_FANOUT, why, against);
     if (v->queued > 0)
         return told(PLACE_FUSED, why, "others wait for a hand");
     if (v->idle < 2)
@@ -103,6 +98,17 @@ enum placement placement_decide(const struct placement_view *v, const char **why
     if (is_faster_fanned_out(v, handover, handover + v->sum_ns))
         return told(PLACE_FANOUT, why, "hands are idle, and are faster together");
     return told(PLACE_FUSED, why, "several hands are not faster than one");
+}
+
+enum placement placement_decide(const struct placement_view *v, const char **why)
+{
+    const char *against = against_inline(v);
+    if (!against)
+        return told(PLACE_INLINE, why, "handing over would make it slower");
+    if (v->count == 1)
+        return told(PLACE_FANOUT, why, against);
+    enum placement placed = handed_over(v, why);
+    return v->before == PLACE_INLINE ? told(placed, why, against) : placed;
 }
 
 const char *placement_name(enum placement placement)

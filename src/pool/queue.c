@@ -141,6 +141,16 @@ static void add(struct queue *q, struct task *t, bool again)
         order_add(&q->order, &t->place, again);
 }
 
+/* Where nobody waits, nothing stands. */
+static void settle_line(struct queue *q, const struct task *t)
+{
+    struct admission_line *line = order_line(&t->place);
+    if (order_line_oldest(&t->place))
+        return;
+    q->standing_lines -= line->state != ADMISSION_NORMAL;
+    admission_drained(line);
+}
+
 /* The entry goes out, for good, or to be served. */
 static void detach(struct queue *q, struct task *t, bool served)
 {
@@ -150,6 +160,7 @@ static void detach(struct queue *q, struct task *t, bool served)
         order_serve(&q->order, &t->place);
     else if (order_in(&t->place))
         order_remove(&q->order, &t->place);
+    settle_line(q, t);
 }
 
 /* `t`, which leads, goes out alone: the next that is fused with it leads. */
@@ -215,20 +226,39 @@ static int admit(struct queue *q, struct task *t)
     return again ? refuse(q, t, REFUSED_LATE, again) : 0;
 }
 
-static int put_new(struct queue *q, struct task *t)
+/* Whether one that was not known is known now. */
+static bool learn_costs(const struct queue *q, struct task *t)
 {
-    q->seen_at = t->put_at > q->seen_at ? t->put_at : q->seen_at;
-    t->cost = expected(q, t);
-    for (struct task *member = t->fused; member; member = member->fused)
+    bool news = false;
+    for (struct task *member = t; member; member = member->fused) {
+        if (member->cost > 0)
+            continue;
         member->cost = expected(q, member);
-    struct order_place place = {.route = t->route,
+        news |= member->cost > 0;
+    }
+    return news;
+}
+
+static struct order_place place_of(const struct task *t)
+{
+    return (struct order_place){.route = t->route,
         .priority = t->priority,
         .cost = presumed_of_all(t),
         .deadline = t->deadline,
         .came_at = t->put_at};
+}
+
+static int put_new(struct queue *q, struct task *t)
+{
+    q->seen_at = t->put_at > q->seen_at ? t->put_at : q->seen_at;
+    (void)learn_costs(q, t);
+    struct order_place place = place_of(t);
     int rc = order_prepare(&q->order, &t->place, &place);
     if (rc == 0)
         rc = admit(q, t);
+    /* Each may lead what is left of them. */
+    for (struct task *member = t->fused; member; member = member->fused)
+        member->expected_wait = t->expected_wait;
     if (rc == 0)
         add(q, t, false);
     return rc;
@@ -312,15 +342,17 @@ struct taking {
     unsigned count;
     int64_t cost;
     int64_t now;
-    bool left_over;          /* more than it took came to light */
-    struct message *expired; /* to be let go when the lock is left */
-    struct message *shed;
+    bool left_over;       /* more than it took came to light */
+    struct task *expired; /* to be let go when the lock is left */
+    struct task *shed;
 };
 
-static void set_aside(struct message **list, struct task *t)
+/* By what links those that are fused, which is the queue's alone: a message that brings a set home
+ * may be posted meanwhile, if the caller has left that task and the set's last has its result. */
+static void set_aside(struct task **list, struct task *t)
 {
-    t->done.next = *list;
-    *list = &t->done;
+    t->fused = *list;
+    *list = t;
 }
 
 static void hand_out(const struct queue *q, struct taking *k, struct task *t)
@@ -421,15 +453,6 @@ static void observe(struct queue *q, const struct task *t, int64_t now)
     q->standing_lines += (line->state != ADMISSION_NORMAL) - stood;
 }
 
-static void observe_after(struct queue *q, const struct task *t)
-{
-    struct admission_line *line = order_line(&t->place);
-    if (order_line_oldest(&t->place))
-        return;
-    q->standing_lines -= line->state != ADMISSION_NORMAL;
-    admission_drained(line);
-}
-
 /* Whether a further entry may be taken, too. */
 static bool fits(const struct queue *q, const struct taking *k, const struct task *t)
 {
@@ -453,6 +476,11 @@ static void take(struct queue *q, struct taking *k)
     unsigned entries = 0;
     while (k->count < k->max && entries < share && (first = order_first(&q->order, k->now))) {
         struct task *t = task_at(first);
+        if (learn_costs(q, t)) {
+            struct order_place place = place_of(t);
+            order_reprice(&q->order, first, &place);
+            continue;
+        }
         if (t->deadline <= k->now || is_hopeless(q, t, 0, k->now)) {
             let_expire(q, k, t);
             continue;
@@ -467,16 +495,16 @@ static void take(struct queue *q, struct taking *k)
             take_batch(q, k, t);
         else
             take_entry(q, k, t);
-        observe_after(q, t);
         if (alone && k->count > 0)
             return;
     }
 }
 
-static struct task *pop_aside(struct message **list)
+static struct task *pop_aside(struct task **list)
 {
-    struct task *t = container_of(*list, struct task, done);
-    *list = t->done.next;
+    struct task *t = *list;
+    *list = t->fused;
+    t->fused = NULL;
     return t;
 }
 

@@ -4,7 +4,6 @@
  */
 #include "weir/step_test.h"
 
-#include "base/list.h"
 #include "base/mem.h"
 #include "base/time.h"
 #include "step/internal.h"
@@ -74,8 +73,7 @@ struct tester {
 
 static int count_batch(struct weir_task *const *tasks, size_t count)
 {
-    const struct step_entry *entry = tasks[0]->worker->step;
-    struct tester *t = container_of(entry, struct tester, entry);
+    struct tester *t = tasks[0]->worker->place->log_ctx;
     int rc = t->run_batch(tasks, count);
     t->batches++;
     if (!t->refused_with)
@@ -106,6 +104,7 @@ static int tester_init(struct tester *t, const struct weir_plugin *plugin, const
         .entry = {.name = step},
         .set = {.count = 1}};
     t->place.work = &t->work;
+    t->place.log_ctx = t;
     t->set.entries = &t->entry;
     if (options)
         t->entry.options = span_of(options);

@@ -65,6 +65,57 @@ def test_many_at_once_and_timing_sums_right(start):
             assert 5 <= cpu < 100 and wait == 0 and queue >= 0
 
 
+# ---- A step whose cost jumps ----
+
+JUMP = HEAD.replace("threads: 2", "threads: 1") + """
+routes:
+  - {route: POST /burn, nodes: {out: {step: burn, input: {us: $body.us}}}, reply: $node.out.burned_ms}
+"""
+
+
+def told_at(weir, level):
+    return re.findall(r"^\S+ %s +(.*)$" % level, weir.log(), re.M)
+
+
+def placements(weir):
+    return {place: samples(weir)['weir_placement_total{pool="default",placement="%s"}' % place] for place in ["inline", "fanout"]}
+
+
+def test_a_step_that_blocks_the_loop_is_moved_and_named_with_its_stack(start):
+    weir = start("--log-level", "debug", config=JUMP)
+    # Cheap: it is learnt, and then runs where it is.
+    until(lambda: ask(weir.port, "/burn", {"us": 1})[0] == 200 and placements(weir)["inline"] > 3, 20)
+    # Of the same size, so nothing tells it before: it blocks the loop. Once.
+    assert ask(weir.port, "/burn", {"us": 200000})[0] == 200
+    before = placements(weir)
+    for us in [200000, 1, 1]:
+        assert ask(weir.port, "/burn", {"us": us})[0] == 200
+    after = placements(weir)
+    assert after["inline"] == before["inline"] and after["fanout"] == before["fanout"] + 3
+    said = told_at(weir, "warn")
+    stack = [m for m in said if re.match(r"main: a turn of over 50 ms \(\d+ ms so far\) in coroutine 'connection' at: .+ < .+ < .+", m)]
+    moved = [m for m in said if re.match(r"step 'burn' of route 'POST /burn' ran for \d{3,}\.\d ms on an I/O thread, which did nothing "
+                                         r"else meanwhile: from now on it runs in pool 'default'$", m)]
+    assert len(stack) == 1 and len(moved) == 1, said
+    assert said.index(stack[0]) < said.index(moved[0])
+
+
+def test_decisions_are_told_with_their_reasons_and_without_a_flood(start):
+    weir = start("--log-level", "debug", config=JUMP)
+    until(lambda: ask(weir.port, "/burn", {"us": 1})[0] == 200 and placements(weir)["inline"] > 3, 20)
+    began = time.monotonic()
+    for i in range(300):
+        assert ask(weir.port, "/burn", {"us": [1, 400][i % 2]})[0] == 200
+    seconds = time.monotonic() - began
+    told = [m for m in told_at(weir, "debug") if m.startswith("placement: ")]
+    pattern = (r"placement: POST /burn: step 'burn' in pool 'default': (inline|fanout)( instead of (inline|fanout)(, after \d+ changes)?)?: "
+               r"[a-z, -]+ \(cost (unknown|[0-9.]+ (us|ms)), hand-over (unknown|[0-9.]+ (us|ms)), \d+ idle, \d+ queued\)$")
+    assert told and all(re.match(pattern, m) for m in told), told
+    assert "fanout: a cost is not known yet" in told[0]
+    assert any("inline instead of fanout: handing over would make it slower" in m for m in told)
+    assert len(told) <= 2 * (seconds + 20)
+
+
 # ---- Deadlines ----
 
 GATE = HEAD + """
@@ -149,11 +200,25 @@ routes:
     refused = [r for r in replies if r[0] == 503]
     assert len(refused) >= 7 and sum(r[0] == 200 for r in replies) >= 1
     for r in refused:
-        problem(r, 503, "overloaded", "wait for their turn")
-        assert r[2]["Retry-After"] == "1" or int(r[2]["Retry-After"]) <= 2
+        comes_again(r, "too many requests of route 'GET /tight' wait for their turn to be answered in time", most=2)
     figures = samples(weir)
     assert figures['weir_route_refused_total{route="GET /tight"}'] == len(refused)
     assert figures['weir_route_in_flight{route="GET /one"}'] == 0
+
+
+# ---- Refusals: what, where, what to do ----
+
+
+def comes_again(reply, detail, most=60):
+    """A refusal for want of room: a problem whose Retry-After is in whole seconds, and is what its sentence says."""
+    seconds = reply[2]["Retry-After"]
+    problem(reply, 503, "overloaded", detail + "; try again in " + seconds + " s")
+    assert re.fullmatch(r"[1-9]\d*", seconds) and int(seconds) <= most
+
+
+def ask_at_once(weir, path, count):
+    with concurrent.futures.ThreadPoolExecutor(count) as clients:
+        return list(clients.map(lambda _: ask(weir.port, path), range(count)))
 
 
 def test_a_full_queue_says_when_to_come_again(start):
@@ -162,13 +227,28 @@ pools: {cpu: {size: 1, queue: 1}}
 routes:
   - {route: GET /work, nodes: {out: {step: burn, pool: cpu, input: {ms: 300}}}}
 """)
-    with concurrent.futures.ThreadPoolExecutor(8) as clients:
-        replies = list(clients.map(lambda _: ask(weir.port, "/work"), range(8)))
-    refused = [r for r in replies if r[0] != 200]
+    refused = [r for r in ask_at_once(weir, "/work", 8) if r[0] != 200]
     assert refused and len(refused) < 8
     for r in refused:
-        problem(r, 503, "overloaded", "node 'out'")
-        assert int(r[2]["Retry-After"]) >= 1
+        comes_again(r, "node 'out' in pool 'cpu': the pool's queue is full", most=2)
+
+
+def test_what_would_be_late_says_when_to_come_again(start):
+    weir = start(config=HEAD + """
+pools: {cpu: {size: 1}}
+routes:
+  - {route: GET /work, deadline: 1s, nodes: {out: {step: burn, pool: cpu, input: {ms: 300}}}}
+""")
+    for _ in range(3):  # its cost is learnt
+        assert ask(weir.port, "/work")[0] == 200
+    refused = [r for r in ask_at_once(weir, "/work", 40) if r[0] == 503]
+    assert len(refused) >= 30
+    for r in refused:
+        comes_again(r, "node 'out' in pool 'cpu': the (pool has too much to do to be done before the deadline"
+                       "|task cannot be done before its deadline any more)")
+    # That many seconds later there is room.
+    time.sleep(max(int(r[2]["Retry-After"]) for r in refused))
+    assert ask(weir.port, "/work")[0] == 200
 
 
 # ---- A slow upstream ----
@@ -222,7 +302,11 @@ routes:
             sockets.append(s)
         refused = answered = 0
         for s in sockets[::-1]:  # those that came last are refused at once
-            head = s.recv(200)
+            head = s.recv(2000)
+            if refused == 0 and head.startswith(b"HTTP/1.1 503 "):
+                told = re.search(rb"Retry-After: ([1-9]\d*)\r\n.*node 'a': 32 calls to http://127.0.0.1:\d+ are under way, "
+                                 rb"which is all that it bears, and too many wait; try again in (\d+) s\"", head, re.S)
+                assert told and told[1] == told[2], head
             refused += head.startswith(b"HTTP/1.1 503 ")
             answered += head.startswith(b"HTTP/1.1 504 ")
         assert refused >= 500 and answered >= 32 and refused + answered == 600

@@ -10,7 +10,8 @@ import pytest
 from weir_process import WEIR, Weir, run
 
 FLAGS = "CFLAGS=-O1 -g -Wall -Wextra -Werror " + os.environ.get("STEP_CFLAGS", "")
-MAKE = ["make", "-s", "CC=" + os.environ.get("STEP_CC", "cc"), FLAGS, "WEIR=" + WEIR]
+CC = os.environ.get("STEP_CC", "cc")
+MAKE = ["make", "-s", "CC=" + CC, FLAGS, "WEIR=" + WEIR]
 
 
 def make(project, *targets):
@@ -116,6 +117,91 @@ def test_init_step_says_what_is_missing_or_there_already(tmp_path):
     assert r.returncode == 1 and "mine/Makefile exists" in r.stderr and os.listdir(tmp_path / "mine") == ["Makefile"]
     r = run("init", "./step", cwd=tmp_path)
     assert r.returncode == 0 and (tmp_path / "step" / "weir.yaml").exists()
+
+
+# ---- A step with run_batch, and its test ----
+
+BATCH = r"""
+#include <weir/step.h>
+
+#ifndef FACTOR
+#    define FACTOR 2
+#endif
+
+static int twice(struct weir_task *t)
+{
+    if (weir_type(weir_input(t)) != WEIR_NUMBER)
+        return weir_reject(t, "no-number", "the input is no number");
+    weir_out_integer(t, 2 * weir_integer(weir_input(t), 0));
+    return 0;
+}
+
+static int twice_all(struct weir_task *const *tasks, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (weir_type(weir_input(tasks[i])) != WEIR_NUMBER)
+            return -1;
+        weir_out_integer(tasks[i], FACTOR * weir_integer(weir_input(tasks[i]), 0));
+    }
+    return FACTOR ? 0 : -3;
+}
+
+static const struct weir_step steps[] = {
+    {.name = "twice", .run = twice, .run_batch = twice_all}, {.name = "alone", .run = twice}};
+WEIR_PLUGIN("numbers", steps);
+"""
+
+BATCH_TEST = r"""
+#include <weir/step_test.h>
+
+int main(void)
+{
+    static const struct weir_test_case good[] = {{"1", "2"}, {"-7", "-14"}, {"20", "40"}};
+    static const struct weir_test_case mixed[] = {{"1", "2"}, {NULL, "no-number"}, {"3", "6"}};
+    int wrong = weir_step_expect_batch(&weir_plugin, "twice", NULL, good, 3);
+    wrong += weir_step_expect_batch(&weir_plugin, "twice", NULL, mixed, 3);
+#ifdef MISUSED
+    wrong += weir_step_expect_batch(&weir_plugin, "alone", NULL, good, 3);
+    wrong += weir_step_expect_batch(&weir_plugin, "thrice", NULL, good, 3);
+    wrong += weir_step_expect_batch(&weir_plugin, "twice", NULL, good, 1);
+#endif
+    return wrong;
+}
+"""
+
+
+def run_batch_test(folder, *flags):
+    """The test's status, which is how many things were wrong, and what it said."""
+    (folder / "numbers.c").write_text(BATCH)
+    (folder / "numbers_test.c").write_text(BATCH_TEST)
+    configured = subprocess.run(["pkg-config", "--cflags", "--libs", "weir-step"], capture_output=True, text=True, check=True)
+    build = [CC, *FLAGS.split("=", 1)[1].split(), *flags, "-o", "numbers_test", "numbers_test.c", "numbers.c"]
+    subprocess.run([*build, *configured.stdout.split()], cwd=folder, check=True, timeout=120)
+    r = subprocess.run(["./numbers_test"], cwd=folder, capture_output=True, text=True, timeout=60)
+    return r.returncode, r.stderr
+
+
+def test_a_batch_is_tested_together_and_alone(tmp_path):
+    assert run_batch_test(tmp_path) == (0, "")
+
+
+def test_a_batch_that_answers_otherwise_is_told(tmp_path):
+    wrong, said = run_batch_test(tmp_path, "-DFACTOR=3")
+    assert wrong == 3 and "twice of -7, in a batch\n    should be -14\n    but is    -21\n" in said
+    assert ", alone" not in said
+
+
+def test_a_batch_that_is_only_done_in_pieces_is_told(tmp_path):
+    """By its answers nobody would notice: `run` gives them."""
+    wrong, said = run_batch_test(tmp_path, "-DFACTOR=0")
+    assert wrong == 1 and "twice in a batch of 3, each of which can be done\n    should be one call of run_batch\n" in said
+    assert "but is    2, of which the first that failed returned -3\n" in said
+
+
+def test_what_is_no_batch_is_told(tmp_path):
+    wrong, said = run_batch_test(tmp_path, "-DMISUSED")
+    assert wrong == 3 and said.splitlines() == [
+        "alone has no run_batch", "thrice: unknown-step: the plugin has no step 'thrice'", "twice: 1 are no batch: it has 2 to 64"]
 
 
 # ---- The program ----

@@ -124,114 +124,22 @@ static struct scene *new_scene(struct sim *sim, struct crowd crowd)
     "steps:\n"                                                     \
     "  again: {step: echo, retry: true, pool: p}\n"
 
-#define WORK_NODES(pool)                                           \
+#define WORK_ROUTE(name, pool)                                     \
+    "  - route: GET /" name "/{id}\n"                              \
     "    nodes:\n"                                                 \
     "      a: {step: burn, input: {us: 2000}, pool: " pool "}\n"   \
     "      b: {step: echo, input: [$path.id], pool: " pool "}\n"   \
     "      c: {step: echo, input: '$node.b[0]', pool: " pool "}\n" \
     "    reply: {id: $node.c, took: $node.a.burned_ms}\n"
-#define WORK_ROUTES                                                                              \
-    "  - route: GET /inline/{id}\n" WORK_NODES("i") "  - route: GET /threads/{id}\n" WORK_NODES( \
-        "t") "  - route: GET /processes/{id}\n" WORK_NODES("p") "  - route: GET "                \
-                                                                "/fork/{id}\n" WORK_NODES(       \
-                                                                    "f") " "                     \
-                                                                         " "                     \
-                                                                         "-"                     \
-                                                                         " "                     \
-                                                                         "{"                     \
-                                                                         "r"                     \
-                                                                         "o"                     \
-                                                                         "u"                     \
-                                                                         "t"                     \
-                                                                         "e"                     \
-                                                                         ":"                     \
-                                                                         " "                     \
-                                                                         "P"                     \
-                                                                         "O"                     \
-                                                                         "S"                     \
-                                                                         "T"                     \
-                                                                         " "                     \
-                                                                         "/"                     \
-                                                                         "a"                     \
-                                                                         "g"                     \
-                                                                         "a"                     \
-                                                                         "i"                     \
-                                                                         "n"                     \
-                                                                         ","                     \
-                                                                         " "                     \
-                                                                         "n"                     \
-                                                                         "o"                     \
-                                                                         "d"                     \
-                                                                         "e"                     \
-                                                                         "s"                     \
-                                                                         ":"                     \
-                                                                         " "                     \
-                                                                         "{"                     \
-                                                                         "a"                     \
-                                                                         ":"                     \
-                                                                         " "                     \
-                                                                         "{"                     \
-                                                                         "s"                     \
-                                                                         "t"                     \
-                                                                         "e"                     \
-                                                                         "p"                     \
-                                                                         ":"                     \
-                                                                         " "                     \
-                                                                         "a"                     \
-                                                                         "g"                     \
-                                                                         "a"                     \
-                                                                         "i"                     \
-                                                                         "n"                     \
-                                                                         ","                     \
-                                                                         " "                     \
-                                                                         "i"                     \
-                                                                         "n"                     \
-                                                                         "p"                     \
-                                                                         "u"                     \
-                                                                         "t"                     \
-                                                                         ":"                     \
-                                                                         " "                     \
-                                                                         "$"                     \
-                                                                         "b"                     \
-                                                                         "o"                     \
-                                                                         "d"                     \
-                                                                         "y"                     \
-                                                                         "."                     \
-                                                                         "i"                     \
-                                                                         "d"                     \
-                                                                         "}"                     \
-                                                                         "}"                     \
-                                                                         ","                     \
-                                                                         "\n"                    \
-                                                                         " "                     \
-                                                                         " "                     \
-                                                                         " "                     \
-                                                                         " "                     \
-                                                                         " "                     \
-                                                                         "r"                     \
-                                                                         "e"                     \
-                                                                         "p"                     \
-                                                                         "l"                     \
-                                                                         "y"                     \
-                                                                         ":"                     \
-                                                                         " "                     \
-                                                                         "{"                     \
-                                                                         "b"                     \
-                                                                         "o"                     \
-                                                                         "d"                     \
-                                                                         "y"                     \
-                                                                         ":"                     \
-                                                                         " "                     \
-                                                                         "$"                     \
-                                                                         "n"                     \
-                                                                         "o"                     \
-                                                                         "d"                     \
-                                                                         "e"                     \
-                                                                         "."                     \
-                                                                         "a"                     \
-                                                                         "}"                     \
-                                                                         "}"                     \
-                                                                         "\n"
+#define AGAIN_ROUTE                                                                       \
+    "  - {route: POST /again, nodes: {a: {step: again, input: $body.id}}, reply: {body: " \
+    "$node.a}}\n"
+#define WORK_ROUTES              \
+    WORK_ROUTE("inline", "i")    \
+    WORK_ROUTE("threads", "t")   \
+    WORK_ROUTE("processes", "p") \
+    WORK_ROUTE("fork", "f")      \
+    AGAIN_ROUTE
 
 /* Each says which it is: `v`. */
 #define VERSION_ROUTES                                                                          \
@@ -389,7 +297,7 @@ static void set_up(struct scene *s, const struct ask *asks, size_t count)
     struct sim *sim = s->sim;
     char config[CONFIG_MAX];
     write_config(sim, config, ROUTES WORK_ROUTES);
-    weir_host_init(&s->weir, sim, config);
+    weir_host_init(&s->weir, sim, "weir", config);
     backend_init(&s->backend, sim);
     s->crowd.sim = sim;
     s->crowd.at = &s->weir.at;

@@ -31,32 +31,36 @@ struct visit {
 
 /* ---- Counting ---- */
 
-/* Its place, or the next free one. */
+/* Its place in the table, or the free one where it belongs. */
 static unsigned place_of(const struct backend *b, const char *id)
 {
-    unsigned i = 0;
-    while (i < b->id_count && strcmp(b->ids[i].id, id) != 0)
-        i++;
+    unsigned i = 2166136261u;
+    for (const char *c = id; *c; c++)
+        i = (i ^ (unsigned char)*c) * 16777619u;
+    i %= BACKEND_IDS_MAX;
+    while (b->ids[i].times > 0 && strcmp(b->ids[i].id, id) != 0)
+        i = (i + 1) % BACKEND_IDS_MAX;
     return i;
 }
 
 unsigned backend_times(const struct backend *b, const char *id)
 {
-    unsigned i = place_of(b, id);
-    return i < b->id_count ? b->ids[i].times : 0;
+    return b->ids[place_of(b, id)].times;
 }
 
 /* What changes something comes once. */
 static void count(struct backend *b, const char *id, bool changes)
 {
-    unsigned i = place_of(b, id);
-    sim_check(b->sim, i < BACKEND_IDS_MAX, "too many ids");
-    if (i == b->id_count) {
-        snprintf(b->ids[i].id, sizeof b->ids[i].id, "%s", id);
+    struct backend_id *place = &b->ids[place_of(b, id)];
+    if (place->times == 0) {
+        sim_check(b->sim, b->id_count < BACKEND_IDS_MAX / 2, "too many ids");
+        if (b->id_count == BACKEND_IDS_MAX / 2)
+            return;
+        snprintf(place->id, sizeof place->id, "%s", id);
         b->id_count++;
     }
-    b->ids[i].times++;
-    sim_check(b->sim, !changes || b->ids[i].times == 1, "%s was sent twice", id);
+    place->times++;
+    sim_check(b->sim, !changes || place->times == 1, "%s was sent twice", id);
 }
 
 /* ---- Answers ---- */
@@ -254,6 +258,7 @@ void backend_init(struct backend *b, struct sim *sim)
 {
     b->sim = sim;
     b->id_count = 0;
+    memset(b->ids, 0, sizeof b->ids);
     b->host =
         sim_host(sim, &(struct sim_host_options){.name = "backend", .boot = serve, .boot_arg = b});
     sim_check(sim, b->host, "there is no backend");

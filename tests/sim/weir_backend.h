@@ -23,7 +23,7 @@
 
 #define BACKEND_PORT    9000
 #define BACKEND_ID_MAX  32
-#define BACKEND_IDS_MAX 4096
+#define BACKEND_IDS_MAX (16 * 1024) /* half of it is used at most */
 
 struct backend {
     struct sim *sim;

@@ -57,8 +57,9 @@ static int write_request(struct client *c, const struct request *r, bool last)
     fill(path, sizeof path, r->ask->path, r->id);
     if (r->ask->body)
         fill(body, sizeof body, r->ask->body, r->id);
-    int rc = bytes_printf(&c->out, "%s %s HTTP/1.1\r\nHost: weir\r\nX-Request-Id: %s\r\n%s",
-        r->ask->method ? r->ask->method : "GET", path, r->id, last ? "Connection: close\r\n" : "");
+    int rc = bytes_printf(&c->out, "%s %s HTTP/1.1\r\nHost: weir\r\nX-Request-Id: %s\r\n%s%s",
+        r->ask->method ? r->ask->method : "GET", path, r->id, r->ask->fields ? r->ask->fields : "",
+        last ? "Connection: close\r\n" : "");
     if (rc == 0 && !r->ask->body)
         return bytes_append_span(&c->out, SPAN("\r\n"));
     if (rc == 0 && rand_ppm(&c->rand, 500000))
@@ -287,7 +288,8 @@ static int send_requests(struct client *c)
     int rc = 0;
     for (unsigned i = c->first; i < c->count && rc == 0; i++) {
         rc = write_request(c, &c->requests[i], close_after && i + 1 == c->count);
-        c->requests[i].tries++;
+        if (c->requests[i].tries++ == 0 && c->crowd->asked)
+            c->crowd->asked(c->crowd->ctx, &c->requests[i]);
         c->requests[i].began_at = sim_now(c->crowd->sim);
     }
     size_t now = rand_ppm(&c->rand, 100000) ? (size_t)rand_below(&c->rand, c->out.len) : 0;

@@ -23,7 +23,8 @@
 struct ask {
     const char *method; /* NULL: GET */
     const char *path;
-    const char *body;  /* of the request; NULL: none */
+    const char *body;   /* of the request; NULL: none */
+    const char *fields; /* more header fields, each with its line's end; NULL: none */
     int status;        /* that it must be answered with; 0: 200 */
     int or_status;     /* or with this one, and then it is a problem; 0: none */
     const char *reply; /* the answer's body; NULL: a problem that names the request */
@@ -75,6 +76,8 @@ struct crowd {
     bool (*may_lose)(void *ctx, const struct request *r, int64_t connected_at);
     /* Whether connecting may fail so. NULL: it may not. */
     bool (*may_not_connect)(void *ctx, int error);
+    /* It is sent for the first time. NULL: nobody cares. */
+    void (*asked)(void *ctx, const struct request *r);
     /* Checks status and body. NULL: as `ask` says. */
     void (*check)(void *ctx, const struct request *r, const struct answer *a, int64_t connected_at);
     /* It was answered, well. NULL: nobody cares. */

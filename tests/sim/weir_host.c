@@ -110,8 +110,8 @@ static void note_configured(void *ctx, const struct config *config)
 
 static int supervise(struct world *world, void *arg)
 {
-    static const char *const server_argv[] = {"weir", "serve", "--server", NULL};
     struct weir_host *w = arg;
+    const char *const server_argv[] = {w->name, "serve", "--server", NULL};
     struct conf_source files = {.file = read_simulated, .env = no_variable, .ctx = world};
     struct sockets sockets;
     sockets_init(&sockets, world);
@@ -135,14 +135,16 @@ void weir_host_configure(struct weir_host *w, const char *config)
     sim_check(w->sim, rc == 0, "there is no configuration: error %d", -rc);
 }
 
-void weir_host_init(struct weir_host *w, struct sim *sim, const char *config)
+void weir_host_init(
+    struct weir_host *w, struct sim *sim, const char *name, const char *config)
 {
-    *w = (struct weir_host){.sim = sim, .status = -1};
-    w->host = sim_host(sim, &(struct sim_host_options){.name = "weir"});
+    *w = (struct weir_host){.sim = sim, .name = name, .status = -1};
+    w->host = sim_host(sim, &(struct sim_host_options){.name = name});
     sim_host_address(w->host, WEIR_PORT, &w->at);
     weir_host_configure(w, config);
-    workers_init(&w->workers, sim);
-    int rc = sim_program(sim, "weir", serve, w);
+    if (strcmp(name, "weir") == 0)
+        workers_init(&w->workers, sim);
+    int rc = sim_program(sim, name, serve, w);
     sim_check(sim, rc == 0, "there is no program: error %d", -rc);
 }
 

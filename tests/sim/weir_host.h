@@ -17,6 +17,7 @@
 
 struct weir_host {
     struct sim *sim;
+    const char *name;
     struct sim_host *host;
     struct address at;
     struct sim_process *supervisor;
@@ -39,8 +40,10 @@ struct weir_host {
     bool killings;          /* somebody else kills servers, too */
 };
 
-/* `w` must live as long as the universe. */
-void weir_host_init(struct weir_host *w, struct sim *sim, const char *config);
+/* On a host of that name. `w` must live as long as the universe. Only one called "weir" may have
+ * pools of processes. */
+void weir_host_init(
+    struct weir_host *w, struct sim *sim, const char *name, const char *config);
 /* What the next start or reload reads. */
 void weir_host_configure(struct weir_host *w, const char *config);
 /* By a director: starts it and waits until it serves. */

@@ -129,6 +129,26 @@ static void short_ones_do_not_wait_behind_long_ones(void **state)
     assert_int_equal(next(), 0);
 }
 
+static void what_turns_out_to_be_long_goes_behind_the_short_ones(void **state)
+{
+    const int64_t ms = 1000000;
+    put(0, &(struct order_place){.cost = 100 * ms, .deadline = 9 * ms});
+    put(1, &(struct order_place){.cost = ms, .deadline = 10 * ms, .came_at = 1});
+    put(2, &(struct order_place){.cost = ms, .deadline = 11 * ms, .came_at = 2});
+    put(3, &(struct order_place){.cost = ms, .deadline = 12 * ms, .came_at = 3});
+    struct order_place known = {.cost = 200 * ms, .deadline = 10 * ms, .came_at = 1};
+    order_reprice(&o, &things[1].item, &known);
+    assert_int_equal(order_cost(&o), 302 * ms);
+    assert_int_equal(next(), 2);
+    assert_int_equal(next(), 3);
+    /* It has waited for as long as before. */
+    order_remove(&o, &things[0].item);
+    put(4, &(struct order_place){.cost = ms, .deadline = 13 * ms, .came_at = 4});
+    assert_ptr_equal(order_oldest(&o), &things[1].item);
+    assert_int_equal(next(), 4);
+    assert_int_equal(next(), 1);
+}
+
 static void what_costs_about_the_same_is_of_one_class(void **state)
 {
     for (unsigned i = 0; i < 10; i++)
@@ -360,6 +380,7 @@ int main(void)
         ORDER_TEST(a_higher_priority_is_before_all_else),
         ORDER_TEST(who_has_waited_a_minute_is_next_whatever_it_is),
         ORDER_TEST(short_ones_do_not_wait_behind_long_ones),
+        ORDER_TEST(what_turns_out_to_be_long_goes_behind_the_short_ones),
         ORDER_TEST(what_costs_about_the_same_is_of_one_class),
         ORDER_TEST(long_ones_are_not_starved_by_short_ones),
         ORDER_TEST(routes_are_served_fairly_by_cost),

@@ -25,11 +25,14 @@ static struct hand hands[HANDS];
 static unsigned woken[HANDS];
 static const struct pool_desk *woken_from;
 static struct task *got[TAKE_MAX];
+static struct task *posted; /* meanwhile, by another thread */
 
 static void wake(struct hand *h, struct pool_desk *from)
 {
     woken[h->index]++;
     woken_from = from;
+    if (posted)
+        posted->done.next = NULL;
 }
 
 static int setup(void **state)
@@ -533,6 +536,67 @@ static void what_runs_is_waited_for_too(void **state)
     task_free(t);
 }
 
+/* Of three tasks two were taken late for so long that the line stands. */
+static struct task *last_where_it_stands(void)
+{
+    struct task *last = task(3, 9);
+    set_cost(0, NS_PER_MS);
+    put(task(1, 7));
+    put(task(2, 8));
+    put(last);
+    for (int64_t now = 1; now <= 2; now++) {
+        assert_int_equal(queue_take(&q, &hands[0], got, 1, now * NS_PER_S), 1);
+        free_got(1);
+    }
+    assert_int_equal(atomic_load(&q.standing), 1);
+    return last;
+}
+
+static void a_line_whose_last_leaves_does_not_stand(void **state)
+{
+    struct task *last = last_where_it_stands();
+    assert_true(queue_remove(&q, last));
+    task_free(last);
+    assert_int_equal(atomic_load(&q.standing), 0);
+}
+
+static void a_line_whose_last_is_late_does_not_stand(void **state)
+{
+    struct task *last = last_where_it_stands();
+    atomic_store(&last->state, TASK_DROPPED);
+    assert_int_equal(queue_take(&q, &hands[0], got, 1, 10 * NS_PER_S), 0);
+    assert_int_equal(atomic_load(&q.standing), 0);
+}
+
+/* Between their leaving the queue and their end, what brings home the set of one of them may be
+ * posted: all the same the others are let go. */
+static void who_is_late_may_be_posted_meanwhile(void **state)
+{
+    use_batches(WAIT);
+    for (unsigned i = HANDS; i-- > 0;)
+        become_idle(i);
+    struct task *late[2] = {fuse(1, 2, 1)};
+    late[1] = late[0]->fused;
+    for (unsigned i = 0; i < 2; i++) {
+        atomic_store(&late[i]->holders, 2);
+        atomic_store(&late[i]->state, TASK_DROPPED);
+    }
+    put(late[0]);
+    put(task(3, 1000));
+    /* It is held back, so that whoever takes wakes another. */
+    put(batched(4, 2 * NS_PER_S));
+    assert_int_equal(woken[3], 0);
+    posted = late[1];
+    assert_int_equal(queue_take(&q, &hands[0], got, 1, 2 * NS_PER_S), 1);
+    posted = NULL;
+    assert_int_equal(woken[3], 1);
+    free_got(1);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(atomic_load(&late[i]->holders), 1);
+        task_free(late[i]);
+    }
+}
+
 static bool puts_a_task(void)
 {
     struct queue small;
@@ -586,6 +650,9 @@ int main(void)
         QUEUE_TEST(who_would_be_late_is_refused_at_once),
         QUEUE_TEST(where_a_hand_is_idle_nobody_is_refused),
         QUEUE_TEST(what_runs_is_waited_for_too),
+        QUEUE_TEST(a_line_whose_last_leaves_does_not_stand),
+        QUEUE_TEST(a_line_whose_last_is_late_does_not_stand),
+        QUEUE_TEST(who_is_late_may_be_posted_meanwhile),
         cmocka_unit_test(no_memory_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

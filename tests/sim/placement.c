@@ -1,0 +1,455 @@
+/*
+ * placement.c: the same work, placed by each forced choice and by `auto`, on a host with cores
+ * enough: random steps of a microsecond to a tenth of a second, random callers, hands and I/O
+ * threads, threads and processes. `auto` is never slower than the worst choice, and has nearly what
+ * the best has where costs stay as they are. Inline counts among the best only within the budget of
+ * a turn: beyond it `auto` does not run inline, however fast that would be, since others wait.
+ *
+ * Computing takes no time in the simulator unless it is told; so what matters for the comparison is
+ * told here: what a request costs its I/O thread anyhow, what a put costs it (the lock, the call of
+ * the kernel that wakes a hand, the result's way back), and how long a hand takes to wake up. The
+ * seed draws them from what machines have. All choices get the same requests.
+ */
+#include "runner.h"
+#include "workers.h"
+
+#include "base/mem.h"
+#include "base/rand.h"
+#include "coro/group.h"
+#include "pool/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define STEPS_MAX   6
+#define DESKS_MAX   2
+#define CALLERS_MAX 64
+#define PAD_MAX     4096
+#define INPUT_MAX   (PAD_MAX + 64)
+
+/* How many requests are measured: so many, or as many as are this much work. */
+#define COUNT_MAX  1000
+#define COUNT_MIN  150
+#define WORK_NS    (12 * NS_PER_S)
+/* Until costs are known and an inline worker is there. */
+#define WARM_COUNT 100
+#define WARM_NS    (50 * NS_PER_MS)
+
+#define OF_THE_BEST  0.95
+#define OF_THE_WORST 0.98 /* two choices that come to the same differ by chance */
+
+struct step_load {
+    int64_t cost_ns;
+    int64_t jumped_ns; /* after half of the requests; the same: it does not jump */
+    bool varies;       /* by half up and down */
+    bool sized;        /* in proportion to its input, up to sixteen times as much */
+};
+
+/* What came of a choice. */
+struct result {
+    int64_t from, to; /* universe time, of the requests that count */
+    double per_s;
+    unsigned placed[PLACEMENTS];
+};
+
+struct scene {
+    struct sim *sim;
+    uint64_t key; /* decides each request's costs */
+    struct step_load loads[STEPS_MAX];
+    unsigned step_count;
+    unsigned desks, hands, callers;
+    int64_t request_ns, put_ns, wake_ns, pause_ns;
+    bool stationary;
+    unsigned count;
+    /* The present choice: */
+    enum pool_dispatch dispatch;
+    int64_t began;
+    unsigned asked, warm, done;
+    struct result *result;
+    struct conf_pool conf;
+    struct conf_step steps[STEPS_MAX];
+    struct conf_flow_node nodes[STEPS_MAX];
+    struct conf_route route;
+    struct config config;
+    struct pools *pools;
+    struct pool *pool;
+    struct workers workers;
+};
+
+static struct scene *scene;
+
+/* ---- What handing over costs: the linker puts this between the pool and its parts ---- */
+
+int __real_queue_put(struct queue *q, struct task *t, struct pool_desk *from);
+int __wrap_queue_put(struct queue *q, struct task *t, struct pool_desk *from);
+int __real_companion_park(struct companion *self, int64_t until);
+int __wrap_companion_park(struct companion *self, int64_t until);
+
+int __wrap_queue_put(struct queue *q, struct task *t, struct pool_desk *from)
+{
+    CORO_SHIELD(DEADLINE_NEVER);
+    int rc = sim_block(pool_desk_world(from), scene->put_ns);
+    return rc ? rc : __real_queue_put(q, t, from);
+}
+
+int __wrap_companion_park(struct companion *self, int64_t until)
+{
+    int rc = __real_companion_park(self, until);
+    if (rc == 0)
+        companion_work(self)->burn(companion_work(self), scene->wake_ns);
+    return rc;
+}
+
+/* ---- Requests ---- */
+
+static bool has_jumped(const struct scene *s, unsigned request)
+{
+    return s->warm > 0 && request >= s->warm + s->count / 2;
+}
+
+/* The input of a request's step: the same whoever asks when. */
+static struct span make_input(const struct scene *s, unsigned request, unsigned step, char *text)
+{
+    const struct step_load *load = &s->loads[step];
+    struct rand r;
+    rand_init(&r, s->key + (uint64_t)request * STEPS_MAX + step);
+    int64_t ns = has_jumped(s, request) ? load->jumped_ns : load->cost_ns;
+    size_t pad = 0;
+    if (load->sized) {
+        pad = (size_t)rand_between(&r, 1, PAD_MAX) >> rand_below(&r, 8);
+        ns = ns / 16 + ns * (int64_t)pad / PAD_MAX;
+    }
+    if (load->varies)
+        ns = ns / 2 + (int64_t)rand_below(&r, (uint64_t)ns);
+    int len = snprintf(text, INPUT_MAX, "{\"us\":%lld.%03lld,\"pad\":\"%0*d\"}",
+        (long long)(ns / 1000), (long long)(ns % 1000), (int)pad, 0);
+    return (struct span){text, (size_t)len};
+}
+
+struct caller {
+    struct scene *scene;
+    struct pool_desk *desk;
+    char inputs[STEPS_MAX][INPUT_MAX];
+};
+
+static int ask(struct caller *c, unsigned request)
+{
+    struct scene *s = c->scene;
+    struct pool_call calls[STEPS_MAX];
+    struct pool_call *all[STEPS_MAX];
+    enum placement placed = PLACE_UNDECIDED;
+    for (unsigned i = 0; i < s->step_count; i++) {
+        calls[i] = (struct pool_call){.step = i, .input = make_input(s, request, i, c->inputs[i])};
+        all[i] = &calls[i];
+    }
+    int rc = pool_call_all(c->desk, s->pool, all, s->step_count, s->dispatch, &placed);
+    for (unsigned i = 0; i < s->step_count; i++) {
+        sim_check(s->sim, rc != 0 || calls[i].outcome == POOL_DONE, "a call was not done: %s",
+            calls[i].error.sentence);
+        pool_call_release(&calls[i]);
+    }
+    if (s->warm > 0 && s->done >= s->warm)
+        s->result->placed[placed]++;
+    return rc;
+}
+
+/* Which request is the first that counts is decided when it is warm: about so many are under way
+ * then, and are of before. */
+static void note_done(struct scene *s)
+{
+    int64_t now = sim_now(s->sim);
+    s->done++;
+    if (s->warm == 0 && s->done >= WARM_COUNT && now - s->began >= WARM_NS)
+        s->warm = s->asked + s->callers;
+    if (s->warm > 0 && s->done == s->warm)
+        s->result->from = now;
+    if (s->warm > 0 && s->done == s->warm + s->count)
+        s->result->to = now;
+}
+
+static int call_on(void *arg)
+{
+    struct caller *c = arg;
+    struct scene *s = c->scene;
+    struct world *w = pool_desk_world(c->desk);
+    int rc = 0;
+    while (rc == 0 && s->result->to == 0) {
+        unsigned request = s->asked++;
+        rc = sim_block(w, s->request_ns);
+        if (rc == 0)
+            rc = ask(c, request);
+        if (rc == 0)
+            note_done(s);
+        if (rc == 0)
+            rc = world_sleep(w, s->pause_ns);
+    }
+    return rc;
+}
+
+/* ---- I/O threads ---- */
+
+static int run_callers(struct scene *s, struct pool_desk *d, unsigned index)
+{
+    unsigned count = s->callers / s->desks + (index < s->callers % s->desks);
+    struct caller *all = mem_zalloc((count + 1) * sizeof(*all));
+    if (!all)
+        return -ENOMEM;
+    int rc = 0;
+    {
+        GROUP(callers, GROUP_FAIL_FAST);
+        for (unsigned i = 0; i < count && rc == 0; i++) {
+            all[i].scene = s;
+            all[i].desk = d;
+            rc = group_spawn(&callers, "caller", call_on, &all[i]);
+        }
+        if (rc == 0)
+            rc = group_wait(&callers);
+    }
+    mem_free(all);
+    return rc;
+}
+
+static int run_desk(struct scene *s, struct world *w, unsigned index)
+{
+    struct error e;
+    struct pool_desk *d;
+    int rc = pool_desk_new(&d, s->pools, index, w);
+    if (rc)
+        return rc;
+    {
+        GROUP(desk, GROUP_FAIL_FAST);
+        rc = group_spawn(&desk, "desk", pool_desk_run, d);
+        if (rc == 0)
+            rc = pool_desk_ready(d, &e);
+        if (rc == 0)
+            rc = run_callers(s, d, index);
+        pool_desk_leave(d);
+        if (rc == 0)
+            rc = group_wait(&desk);
+    }
+    pool_desk_free(d);
+    return rc;
+}
+
+static int run_second(struct world *w, void *arg)
+{
+    return run_desk(arg, w, 1);
+}
+
+static int serve(struct world *w, void *arg)
+{
+    struct scene *s = arg;
+    struct error e;
+    struct thread *second = NULL;
+    struct pools_options options = {.config = &s->config,
+        .desks = s->desks,
+        .cores = world_cores(w),
+        .worker_argv = workers_argv,
+        .log = world_log(w)};
+    int rc = pools_new(&s->pools, &options, &e);
+    if (rc)
+        return rc;
+    s->pool = pools_find(s->pools, "p");
+    s->began = sim_now(s->sim);
+    if (s->desks > 1)
+        rc = world_thread(w, "io 1", run_second, s, &second);
+    if (rc == 0)
+        rc = run_desk(s, w, 0);
+    int result = 0;
+    if (second && thread_wait(second, &result) == 0) {
+        thread_close(second);
+        rc = rc ? rc : result;
+    }
+    pools_free(s->pools);
+    return rc;
+}
+
+/* ---- A choice ---- */
+
+static const char *const names[] = {[POOL_AUTO] = "auto",
+    [POOL_FUSED] = "fused",
+    [POOL_FANOUT] = "fanout",
+    [POOL_INLINE] = "inline"};
+
+static void configure(struct scene *s)
+{
+    static const char *const steps[STEPS_MAX] = {"a", "b", "c", "d", "e", "f"};
+    s->conf.name = "p";
+    s->conf.size = s->hands;
+    s->conf.queue = CALLERS_MAX * STEPS_MAX;
+    s->conf.start = NS_PER_S;
+    s->conf.value = INPUT_MAX;
+    for (unsigned i = 0; i < s->step_count; i++) {
+        s->steps[i] =
+            (struct conf_step){.name = steps[i], .step = "burn", .pool = "p", .batch = {.max = 1}};
+        s->nodes[i] = (struct conf_flow_node){
+            .name = steps[i], .kind = CONF_NODE_STEP, .step = {.step = steps[i], .pool = "p"}};
+    }
+    s->route = (struct conf_route){.name = "r",
+        .nodes = s->nodes,
+        .node_count = s->step_count,
+        .dispatch = s->dispatch == POOL_INLINE ? CONF_DISPATCH_INLINE : CONF_DISPATCH_AUTO};
+    s->config = (struct config){.pools = &s->conf,
+        .pool_count = 1,
+        .steps = s->steps,
+        .step_count = s->step_count,
+        .routes = &s->route,
+        .route_count = 1};
+}
+
+static void measure(
+    struct scene *s, struct sim_host *host, enum pool_dispatch dispatch, struct result *result)
+{
+    s->dispatch = dispatch;
+    s->result = result;
+    s->asked = s->done = s->warm = 0;
+    *result = (struct result){.to = 0};
+    configure(s);
+    struct sim_process *p = sim_start(host, names[dispatch], serve, s);
+    int rc = sim_run(s->sim, sim_now(s->sim) + 100000 * NS_PER_S);
+    sim_check(s->sim, rc == 0, "the simulation ended with error %d", -rc);
+    struct sim_end end = sim_process_end(p);
+    sim_check(s->sim, end.state == SIM_EXITED && end.result == 0,
+        "%s did not end well: state %d, result %d", names[dispatch], (int)end.state, end.result);
+    sim_check(s->sim, result->to > result->from, "%s was not measured", names[dispatch]);
+    if (result->to > result->from)
+        result->per_s = s->count * 1e9 / (double)(result->to - result->from);
+    if (getenv("VERBOSE"))
+        fprintf(stderr, "  %-6s %10.1f/s  inline %u fanout %u fused %u\n", names[dispatch],
+            result->per_s, result->placed[PLACE_INLINE], result->placed[PLACE_FANOUT],
+            result->placed[PLACE_FUSED]);
+}
+
+/* ---- Scenes ---- */
+
+/* From 1 us to a tenth of a second, as many of each size. */
+static int64_t draw_cost(struct rand *r)
+{
+    int64_t ns = NS_PER_US << rand_below(r, 17);
+    ns += (int64_t)rand_below(r, (uint64_t)ns);
+    return ns < 100 * NS_PER_MS ? ns : 100 * NS_PER_MS;
+}
+
+static void draw_steps(struct scene *s)
+{
+    struct rand *r = sim_rand(s->sim);
+    s->step_count = (unsigned)rand_between(r, 1, STEPS_MAX);
+    bool alike = rand_ppm(r, 600000);
+    for (unsigned i = 0; i < s->step_count; i++) {
+        struct step_load *load = &s->loads[i];
+        load->cost_ns = load->jumped_ns = alike && i > 0 ? s->loads[0].cost_ns : draw_cost(r);
+        load->varies = rand_ppm(r, 500000);
+        load->sized = rand_ppm(r, 200000);
+        if (!s->stationary && (i == 0 || rand_ppm(r, 300000)))
+            load->jumped_ns = draw_cost(r);
+    }
+}
+
+/* Of a request. */
+static int64_t sum_of(const struct scene *s)
+{
+    int64_t sum = 0;
+    for (unsigned i = 0; i < s->step_count; i++)
+        sum += (s->loads[i].cost_ns + s->loads[i].jumped_ns) / 2;
+    return sum;
+}
+
+static void draw(struct scene *s)
+{
+    struct rand *r = sim_rand(s->sim);
+    static const unsigned callers[] = {1, 2, 3, 4, 8, 16, 32, CALLERS_MAX};
+    s->key = rand_u64(r);
+    s->desks = rand_ppm(r, 300000) ? 2 : 1;
+    s->hands = (unsigned)rand_between(r, 1, 8);
+    s->callers = callers[rand_below(r, sizeof callers / sizeof *callers)];
+    s->request_ns = rand_between(r, 3 * NS_PER_US, 30 * NS_PER_US);
+    s->put_ns = rand_between(r, NS_PER_US / 2, 4 * NS_PER_US);
+    s->wake_ns = rand_between(r, 3 * NS_PER_US, 50 * NS_PER_US);
+    s->pause_ns = rand_between(r, NS_PER_US, 50 * NS_PER_US);
+    draw_steps(s);
+    int64_t fits = WORK_NS / sum_of(s);
+    s->count = fits > COUNT_MAX ? COUNT_MAX : fits < COUNT_MIN ? COUNT_MIN : (unsigned)fits;
+}
+
+static void say(const struct scene *s)
+{
+    if (!getenv("VERBOSE"))
+        return;
+    fprintf(stderr,
+        "%s: %u callers, %u I/O threads, %u hands; request %.1f us, put %.1f, wake %.1f, pause "
+        "%.1f; %u requests of\n ",
+        s->conf.kind == CONF_POOL_THREADS ? "threads" : "processes", s->callers, s->desks, s->hands,
+        (double)s->request_ns / 1e3, (double)s->put_ns / 1e3, (double)s->wake_ns / 1e3,
+        (double)s->pause_ns / 1e3, s->count);
+    for (unsigned i = 0; i < s->step_count; i++) {
+        const struct step_load *l = &s->loads[i];
+        fprintf(stderr, " %.1f%s%s", (double)l->cost_ns / 1e3, l->varies ? "~" : "",
+            l->sized ? " by size" : "");
+        if (l->jumped_ns != l->cost_ns)
+            fprintf(stderr, " then %.1f", (double)l->jumped_ns / 1e3);
+    }
+    fprintf(stderr, " us\n");
+}
+
+static void compare(struct sim *sim, enum conf_pool_kind kind, bool stationary)
+{
+    static struct scene only; /* workers look at it until the universe is closed */
+    struct scene *s = scene = &only;
+    *s = (struct scene){.sim = sim, .conf = {.kind = kind}, .stationary = stationary};
+    draw(s);
+    say(s);
+    workers_init(&s->workers, sim);
+    struct sim_host *host =
+        sim_host(sim, &(struct sim_host_options){.name = "server", .cores = s->hands + s->desks});
+    struct result automatic, forced;
+    measure(s, host, POOL_AUTO, &automatic);
+    double best = 0;
+    double worst = 0;
+    for (enum pool_dispatch d = POOL_FUSED; d <= POOL_INLINE; d++) {
+        if (d == POOL_INLINE && kind != CONF_POOL_THREADS)
+            continue;
+        measure(s, host, d, &forced);
+        if (d != POOL_INLINE || sum_of(s) <= PLACEMENT_TURN_NS)
+            best = forced.per_s > best ? forced.per_s : best;
+        worst = worst == 0 || forced.per_s < worst ? forced.per_s : worst;
+    }
+    if (getenv("VERBOSE"))
+        fprintf(stderr, "  => %.3f of the best\n", automatic.per_s / best);
+    sim_check(sim, automatic.per_s >= OF_THE_WORST * worst,
+        "auto has %.1f requests/s, the worst choice %.1f", automatic.per_s, worst);
+    sim_check(sim, !stationary || automatic.per_s >= OF_THE_BEST * best,
+        "auto has %.1f requests/s, the best choice %.1f", automatic.per_s, best);
+}
+
+static void threads(struct sim *sim)
+{
+    compare(sim, CONF_POOL_THREADS, true);
+}
+
+static void processes(struct sim *sim)
+{
+    compare(sim, CONF_POOL_PROCESSES, true);
+}
+
+/* Costs jump in the middle. */
+static void threads_jump(struct sim *sim)
+{
+    compare(sim, CONF_POOL_THREADS, false);
+}
+
+static void processes_jump(struct sim *sim)
+{
+    compare(sim, CONF_POOL_PROCESSES, false);
+}
+
+int main(int argc, char **argv)
+{
+    const struct scenario scenarios[] = {
+        {.name = "placed_threads", .run = threads},
+        {.name = "placed_processes", .run = processes},
+        {.name = "placed_threads_jump", .run = threads_jump},
+        {.name = "placed_processes_jump", .run = processes_jump},
+    };
+    return run_scenarios(argc, argv, scenarios, sizeof scenarios / sizeof *scenarios);
+}
