@@ -9,6 +9,10 @@
 #                    ARGS='--only direct,start --rounds 3' measures less, bench/http/run.py --help says more
 #   make bench-pool  build for release, measure steps in their pools beside Python's executors, some 6 minutes;
 #                    ARGS='--only one,http --rounds 5' measures less, bench/pool/run.py --help says more
+#   make bench-placement  build for release, measure where steps are placed beside what was forced, and batches, some 9 minutes;
+#                    ARGS='--costs 10,10,10 --callers 8 --rounds 3' measures less, bench/pool/placement.py --help says more
+#   make bench-mixed build for release, measure requests that wait and work, at the limit and beyond, some 20 minutes;
+#                    ARGS=--quick only looks, ARGS='--only open,burst' measures less, bench/mixed/run.py --help says more
 #   make sim         run the simulations; SEED=7 make sim replays one, SEEDS=1000 make sim tries that many
 #   make fuzz        run every fuzz target; RUNS and SECONDS_EACH bound each
 #   make format      format the C files
@@ -51,6 +55,16 @@ bench-pool:
 	@sh tools/build release $(RELEASE)
 	@sh tools/bench-pool $(ARGS)
 
+bench-placement:
+	@sh tools/setup bench
+	@sh tools/build release $(RELEASE)
+	@sh tools/bench-placement $(ARGS)
+
+bench-mixed:
+	@sh tools/setup bench
+	@sh tools/build release $(RELEASE)
+	@sh tools/bench-mixed $(ARGS)
+
 sim: all
 	@meson test -C build/debug --no-rebuild --suite sim --verbose --num-processes 1 -t 0
 
@@ -73,4 +87,4 @@ lint:
 clean:
 	rm -rf build
 
-.PHONY: all help test install bench bench-http bench-pool sim fuzz format tidy lint clean
+.PHONY: all help test install bench bench-http bench-pool bench-placement bench-mixed sim fuzz format tidy lint clean

@@ -3,9 +3,10 @@
  * ones: a bare epoll loop with a fixed answer. No parser, no router, no limits, no time: what
  * any server adds to that is its own doing.
  *
- *     backend        says "listening on 127.0.0.1:PORT"; ends at SIGTERM
+ *     backend [MS]   says "listening on 127.0.0.1:PORT"; ends at SIGTERM
  *
- * /wait is answered after a second, so that the benchmarks' own tools can be tried on it.
+ * /wait is answered after MS, a second unless given: so the benchmarks' own tools can be tried on
+ * it, and it can be the slow service that others ask.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,7 +25,6 @@
 
 #define EVENTS_MAX 256
 #define BUFFER     4096
-#define WAIT_MS    1000
 
 struct connection {
     int fd;
@@ -38,6 +38,7 @@ static const char reply[] = "HTTP/1.1 200 OK\r\nServer: bare\r\nContent-Type: ap
                             "Content-Length: 27\r\n\r\n{\"message\":\"Hello, World!\"}";
 static struct connection *first_delayed;
 static struct connection **last_delayed = &first_delayed;
+static int64_t wait_ms = 1000;
 static volatile sig_atomic_t ended;
 
 static void on_term(int number)
@@ -92,7 +93,7 @@ static void serve(struct connection *c)
         answer(c);
         return;
     }
-    c->due_ms = now_ms() + WAIT_MS;
+    c->due_ms = now_ms() + wait_ms;
     c->later = NULL;
     *last_delayed = c;
     last_delayed = &c->later;
@@ -148,8 +149,10 @@ static int listen_somewhere(void)
     return fd;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1)
+        wait_ms = strtol(argv[1], NULL, 10);
     struct sigaction term = {.sa_handler = on_term};
     sigaction(SIGTERM, &term, NULL);
     struct rlimit limit;

@@ -29,13 +29,14 @@ def _one(machine, server, bursts):
                 crowds[dispatch].tell("go")
                 said = crowds[dispatch].hear()
                 if said["failed"]:
-                    raise SystemExit("bench-mixed: %d of %d requests at once failed\n%s" % (said["failed"], REQUESTS, server.said()))
+                    raise SystemExit("bench-mixed: %s, burst %d: %d of %d requests failed\n%s" % (
+                        dispatch, nth, said["failed"], REQUESTS, server.said()))
                 spans[dispatch].append(said["sending_ms"] + said["last_send_to_last_answer_ms"])
         for crowd in crowds.values():
             crowd.end()
         taken = others.so_far()
     later = {dispatch: spans[dispatch][WARM_UP:] for dispatch in spans}
-    return steady.Turn(taken, first={d: spans[d][0] for d in spans}, median={d: statistics.median(later[d]) for d in later},
+    return steady.Turn(taken, first=spans["auto"][0], median={d: statistics.median(later[d]) for d in later},
                        most={d: max(later[d]) for d in later},
                        ratio=statistics.median(a / f for a, f in zip(later["auto"], later["fused"])))
 
@@ -52,6 +53,6 @@ def burst(machine, report, rounds, bursts):
         bar = "burst: all answered" if dispatch == "auto" else None
         report.figure("%s: all answered after" % dispatch, [turn.median[dispatch] for turn in turns], "ms", bar)
         report.figure("%s: slowest burst of each server" % dispatch, [turn.most[dispatch] for turn in turns], "ms")
-        report.figure("%s: the first burst of each server" % dispatch, [turn.first[dispatch] for turn in turns], "ms")
+    report.figure("auto: the first of a new server, which is still accepting", [turn.first for turn in turns], "ms")
     report.figure("auto / fused, burst by burst", [turn.ratio for turn in turns], "x", "burst: auto beside fused")
     steady.tell_others(report, turns, again)

@@ -13,8 +13,8 @@ import rivers
 import steady
 from figures import Bar
 
-FACTORS = (3, 1.05)
 LIGHT_RATE, LIGHT_SECONDS = 20, 4
+WINDOW_SECONDS = 0.5
 NORMAL = 1.25  # times the light load's median before
 
 BARS = {
@@ -37,11 +37,12 @@ def _memory(server, seconds):
 
 
 def _settled(records, end):
-    """How long after the overload's end the last request was due that took longer than normal."""
+    """How long after the overload's end the last half second ended in which more than one request took longer than normal: one alone may
+    be the machine's doing."""
     usual = statistics.median(rivers.spans_ms([r for r in records if r.due < LIGHT_SECONDS]))
-    late = [r.due - end for r in records if r.due >= end
+    slow = [int((r.due - end) / WINDOW_SECONDS) for r in records if r.due >= end
             and (r.status != 200 or (r.answered - r.due) * 1e3 > NORMAL * usual)]
-    return max(late, default=0.0)
+    return max((window + 1 for window in slow if slow.count(window) > 1), default=0) * WINDOW_SECONDS
 
 
 def _one(machine, server, path, factor, seed, seconds):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Requests that wait and work, at their limit, beyond it and all at once: with every bar in one table.
 
-    run.py --weir PROGRAM --client PROGRAM [--only PART,...] [--rounds N] [--quick]
+    run.py --weir PROGRAM --client PROGRAM --backend PROGRAM [--only PART,...] [--rounds N] [--quick]
 
 Runs the parts one after another and prints medians with minimum and maximum; exit status 1 if a bar is missed. Each turn has servers of
 its own. --quick: one short round of each, to see that it works; its figures say little.
@@ -28,6 +28,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--weir", required=True, help="the program under test")
     parser.add_argument("--client", required=True, help="bench_http_client, as it was built")
+    parser.add_argument("--backend", required=True, help="bench_http_backend, as it was built")
     parser.add_argument("--only", default=",".join(PARTS), help="some of " + ",".join(PARTS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="one short round")
@@ -36,14 +37,15 @@ def arguments():
     unknown = set(given.parts) - set(PARTS)
     if unknown:
         parser.error("no such part: %s; there are %s" % (", ".join(unknown), ", ".join(PARTS)))
-    given.weir, given.client = os.path.abspath(given.weir), os.path.abspath(given.client)
+    for name in ("weir", "client", "backend"):
+        setattr(given, name, os.path.abspath(getattr(given, name)))
     return given
 
 
 def main():
     given = arguments()
     rounds = 1 if given.quick else given.rounds
-    machine = rivers.Machine(given.weir, given.client, None, 0)
+    machine = rivers.Machine(given.weir, given.client, given.backend, 0)
     report = figures.Report(BARS)
     began = time.monotonic()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench-mixed: told to end"))  # so that no server is left behind

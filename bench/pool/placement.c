@@ -26,7 +26,7 @@
 #define STEPS_MAX   8
 #define CALLERS_MAX 1024
 #define SPANS_MAX   (1 << 22)
-#define WARM_NS     (100 * NS_PER_MS)
+#define WARM_NS     (300 * NS_PER_MS)
 #define WARM_MAX    4 /* callers */
 
 static void die(const char *what)
@@ -96,16 +96,25 @@ static int ask(const struct slice *s, enum placement *placed)
     return rc;
 }
 
-/* A server would read and write meanwhile: so after each answer the others have their turn. The
- * next request is there at once, and may have to wait for the loop. Who has the first answer after
- * the slice's end sends all others home. */
+/* A server would read and write meanwhile: the next request is there at once, but is heard of in
+ * the loop's next turn. */
+static int wait_for_turn(const struct world *w)
+{
+    uint64_t turn = world_turn(w);
+    int rc = 0;
+    while (rc == 0 && world_turn(w) == turn)
+        rc = coro_yield();
+    return rc;
+}
+
+/* Who has the first answer after the slice's end sends all others home. */
 static int call_on(void *arg)
 {
     struct slice *s = arg;
     int64_t came = bench_now_ns();
     for (;;) {
         enum placement placed = PLACE_UNDECIDED;
-        int rc = coro_yield();
+        int rc = wait_for_turn(s->bench->w);
         if (rc == 0)
             rc = ask(s, &placed);
         if (rc == -ECANCELED)
@@ -212,6 +221,7 @@ static void configure(struct bench *b, unsigned choice)
     b->confs[choice] = (struct conf_pool){.name = choices[choice],
         .kind = b->kind,
         .queue = 4096,
+        .nice = 5,
         .start = 30 * NS_PER_S,
         .value = 1 << 20};
     b->nodes[choice] = (struct conf_flow_node){

@@ -59,8 +59,8 @@ struct weir_test_case {
 
 /* All of these at once by the step's run_batch, as Weir does where the configuration says `batch`;
  * and then each alone by `run`, by the same worker: the answers are to be as expected both times.
- * If all are outputs run_batch is to be called just once; only where something is wrong with some of
- * them it may fail, and Weir then finds out which as it always does. How many things came
+ * If all are outputs run_batch is to be called just once; only where something is wrong with some
+ * of them it may fail, and Weir then finds out which as it always does. How many things came
  * otherwise, which standard error is told; 1 of a step without run_batch. `count` is 2 to
  * WEIR_TEST_BATCH_MAX. */
 int weir_step_expect_batch(const struct weir_plugin *plugin, const char *step, const char *options,

@@ -193,8 +193,8 @@ const struct conf_section conf_section_pool = {"pools", "pools: where steps run"
 
 #define AT(member) .offset = offsetof(struct conf_batch, member)
 static const struct conf_key batch_keys[] = {
-    {"max", CONF_COUNT, AT(max), .least = 1, .most = CONF_BATCH_MAX, .standard = "1", .unit = "tasks",
-        .says = "As many at most. 1: each alone.", .example = "32"},
+    {"max", CONF_COUNT, AT(max), .least = 1, .most = CONF_BATCH_MAX, .standard = "1",
+        .unit = "tasks", .says = "As many at most. 1: each alone.", .example = "32"},
     {"wait", CONF_DURATION, AT(wait), .most = 1000 * MS, .standard = "0",
         .says = "How long the first waits for others, and never past a deadline. 0: those that "
                 "wait already are taken.",
@@ -334,11 +334,13 @@ static const struct conf_key route_keys[] = {
                 "(`fused`), as a task each (`fanout`), or on the I/O thread (`inline`, not where "
                 "their pool is of kind `processes` or `fork`)."},
     {"priority", CONF_SIGNED, AT(priority), .most = 2, .standard = "0",
-        .says = "Steps of routes with a higher one are run first where workers are short."},
+        .says = "Steps of routes with a higher one are run first where workers are short.",
+        .example = "-1"},
     {"max_in_flight", CONF_COUNT, AT(max_in_flight), .most = 1000000, .standard = "0",
         .unit = "requests",
         .says = "As many requests have their nodes run at once, on each I/O thread; others wait "
-                "in line. 1: strictly one after another. 0: no limit."},
+                "in line. 1: strictly one after another. 0: no limit.",
+        .example = "8"},
     {"nodes", CONF_NODES, .offset = 0, .section = &conf_section_node,
         .says = "What must be known for the reply, by name.", .example = "{pause: {sleep: 70ms}}"},
     {"reply", CONF_TEMPLATE, AT(reply), .standard_words = "the nodes' values",

@@ -444,9 +444,11 @@ static int enter_route(struct run *run, struct route_local *l)
     if (l->cells.refused)
         counter_add(l->cells.refused, 1);
     run->retry_after = retry_after > 0 ? retry_after : 1;
-    return refuse(run, 503, rc, "overloaded",
+    char sentence[ERROR_SENTENCE_MAX];
+    snprintf(sentence, sizeof sentence,
         "too many requests of route '%s' wait for their turn to be answered in time",
         run->flow->route->name);
+    return refuse(run, 503, rc, "overloaded", sentence);
 }
 
 static int run_in_turn(struct run *run)

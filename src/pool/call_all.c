@@ -233,9 +233,15 @@ static void take_all(struct set *s)
 static bool is_undisturbed(const struct set *s, bool fanout)
 {
     const struct queue *q = &s->pool->queue;
-    return s->tasks == s->count && s->desk->under_way == 0 &&
+    return s->tasks == s->count && s->desk->under_way == 0 && !s->desk->wakes &&
            atomic_load_explicit(&q->length, memory_order_relaxed) == 0 &&
            atomic_load_explicit(&q->idle_hands, memory_order_relaxed) > fanout;
+}
+
+/* Putting then is what it costs anyhow: nobody is to be woken for it. */
+static bool is_busy(const struct pool *p)
+{
+    return atomic_load_explicit(&p->queue.idle_hands, memory_order_relaxed) == 0;
 }
 
 static int hand_over(struct set *s, bool fused, int64_t now)
@@ -248,12 +254,15 @@ static int hand_over(struct set *s, bool fused, int64_t now)
     atomic_fetch_add_explicit(&home->holders, 1, memory_order_relaxed);
     bool fanout = !fused && s->count > 1;
     bool tells = is_undisturbed(s, fanout);
+    bool busy = is_busy(s->pool);
     uint64_t asked = s->desk->asked;
     s->desk->under_way++;
     if (fused)
         put_fused(s);
     else
         put_each(s);
+    if (busy)
+        estimate_note(&s->pool->handover.effort, world_now(s->desk->world) - now);
     wait_for_all(s);
     s->desk->under_way--;
     take_all(s);

@@ -9,11 +9,16 @@
 
 #include <errno.h>
 
-/* How often, at most, something is placed against what is known, so that what is known stays
- * true. */
-#define PROBE_EVERY_NS (1 * NS_PER_S)
+/* Now and then some calls are placed against what is known, so that what is known stays true: one of
+ * so many, and for so small a part of the time. */
+#define PROBE_CALLS  64
+#define PROBE_TIMES  200
+#define PROBE_BURST  8
+/* The first so many bursts come so much more often: little is known yet. */
+#define PROBE_EARLY  6
+#define PROBE_OFTEN  8
 /* Of kinds of sets, for which decisions are kept. */
-#define CHOICES_BITS   8
+#define CHOICES_BITS 8
 
 int choices_new(struct pool_desk *d)
 {
@@ -62,18 +67,16 @@ static void set(_Atomic int64_t *at, int64_t value)
     atomic_store_explicit(at, value, memory_order_relaxed);
 }
 
-/* While its tail is not far below what blocks, its time has not begun to count. */
-static bool is_off(struct pool *p, unsigned step, int64_t tail, int64_t now)
+static bool is_off(struct pool *p, unsigned step, int64_t now)
 {
     struct step_conduct *conduct = &p->conducts[step];
     int64_t until = get(&conduct->off_until);
     if (until == 0)
         return false;
-    if (tail > CHOOSE_BLOCKS_NS / 4)
-        set(&conduct->off_until, now + CHOOSE_OFF_NS);
-    else if (now >= until)
-        set(&conduct->off_until, 0);
-    return true;
+    if (now < until)
+        return true;
+    set(&conduct->off_until, 0);
+    return false;
 }
 
 void choose_ran_inline(
@@ -83,7 +86,7 @@ void choose_ran_inline(
     if (forced || !p->kind ||
         (c->processor_ns <= CHOOSE_BLOCKS_NS && c->wall_ns <= CHOOSE_STANDS_NS))
         return;
-    set(&p->conducts[c->step].off_until, now + CHOOSE_OFF_NS);
+    set(&p->conducts[c->step].off_until, now + c->wall_ns * CHOOSE_OFF_TIMES);
     explain_sent_off(p, c, now);
 }
 
@@ -103,7 +106,7 @@ static void add_costs(struct placement_view *v, struct pool *p, struct pool_call
             v->most_ns = expected;
         if (tail > v->tail_ns)
             v->tail_ns = tail;
-        if (v->may_inline && is_off(p, calls[i]->step, tail, now))
+        if (v->may_inline && is_off(p, calls[i]->step, now))
             v->may_inline = false;
     }
     if (!known)
@@ -125,30 +128,54 @@ static void ask_for_worker(struct pool_desk *d, struct pool *p)
 
 /* ---- Choosing ---- */
 
-/* Those of one route that begin with one step are a set of one kind, if they are as many. Kinds that
- * fall on one place only forget each other. */
+/* Those of one route that begin with one step are a set of one kind, if they are as many. Kinds
+ * that fall on one place only forget each other. */
 static struct choice *kind_of(struct choices *c, const struct pool_call *first, unsigned count)
 {
     uint32_t key = first->route * 0x9e3779b1U + first->step * 0x85ebca77U + count * 0xc2b2ae3dU;
     return &c->kinds[key >> (32 - CHOICES_BITS)];
 }
 
-static bool is_time_to_probe(struct choices *c, const struct placement_view *v, int64_t now)
+/* What a call may take longer if it is probed: about a hand-over, or what working at once saves. */
+static bool begins_burst(struct choice *c, const struct placement_view *v, int64_t now)
 {
-    if (c->probed_at == 0)
-        c->probed_at = now;
-    return v->idle > 0 && v->queued == 0 && v->sum_ns > 0 && now - c->probed_at > PROBE_EVERY_NS;
+    int64_t longer = v->before == PLACE_INLINE ? v->handover_ns : v->sum_ns;
+    unsigned often = c->probes < PROBE_EARLY ? PROBE_OFTEN : 1;
+    if (++c->asked < PROBE_CALLS * PROBE_BURST / often ||
+        now - c->probed_at < PROBE_TIMES * PROBE_BURST * longer / often)
+        return false;
+    c->probed_at = now;
+    c->asked = 0;
+    if (++c->probes == 0)
+        c->probes = PROBE_EARLY;
+    c->probing = PROBE_BURST;
+    return true;
+}
+
+/* Several in a row, of which the first only wakes the hands: those that have slept for long are
+ * slower than they would be if they were used. */
+static bool is_time_to_probe(
+    struct pool_desk *d, struct choice *c, const struct placement_view *v, int64_t now)
+{
+    d->wakes = false;
+    if (v->idle == 0 || v->queued > 0 || v->turn_ns > 0 || v->sum_ns == 0)
+        return false;
+    if (c->probing == 0)
+        d->wakes = begins_burst(c, v, now);
+    if (c->probing == 0)
+        return false;
+    c->probing--;
+    return true;
 }
 
 /* What was not measured for a while: handing over as one, and, where it might be faster, as
  * several. */
-static enum placement probe(struct choices *c, const struct placement_view *v, int64_t now)
+static enum placement probe(const struct choice *c, const struct placement_view *v)
 {
     struct placement_view other = *v;
-    c->probed_at = now;
     other.may_inline = false;
     other.fanout_ns = 0;
-    if (v->count > 1 && c->probes++ % 2 == 0)
+    if (v->count > 1 && c->probes % 2)
         return PLACE_FUSED;
     return placement_decide(&other, NULL);
 }
@@ -160,6 +187,7 @@ static enum placement by_measure(struct pool_desk *d, struct pool *p,
     struct choice *kind = kind_of(choices, calls[0], count);
     struct placement_view v = {.count = count,
         .handover_ns = handover_expected(&p->handover),
+        .effort_ns = estimate_mean(&p->handover.effort),
         .may_inline = p->steps != NULL,
         .turn_ns = turn_ns(d),
         .idle = atomic_load_explicit(&p->queue.idle_hands, memory_order_relaxed),
@@ -173,8 +201,8 @@ static enum placement by_measure(struct pool_desk *d, struct pool *p,
         v.may_inline = false;
         chosen = placement_decide(&v, &why);
     }
-    if (is_time_to_probe(choices, &v, now))
-        return probe(choices, &v, now);
+    if (is_time_to_probe(d, kind, &v, now))
+        return probe(kind, &v);
     /* What a turn sends away because it is full says nothing about the steps. */
     if (v.turn_ns == 0)
         explain_choice(kind, p, calls, &v, chosen, why, now);

@@ -14,8 +14,6 @@ struct step_conduct {
 
 /* A desk's, of a pool. */
 struct choices {
-    int64_t probed_at; /* when something was last placed against what is known */
-    unsigned probes;
     struct choice *kinds; /* of sets: what was decided last */
     struct future wanted; /* an inline worker, in a pool of threads */
 };
@@ -32,7 +30,8 @@ enum placement choose(struct pool_desk *d, struct pool *p, struct pool_call *con
 void choose_ran_inline(
     struct pool_desk *d, struct pool *p, const struct pool_call *c, bool forced, int64_t now);
 /* What an inline run may take at most before its step is sent off the loop: of the processor's
- * time; in all (what is less may be another process's doing); and for how long at least. */
+ * time; in all (what is less may be another process's doing); and how many times as long it stays
+ * away: a loop stands a hundredth of its time at most for such a step. */
 #define CHOOSE_BLOCKS_NS (1 * NS_PER_MS)
 #define CHOOSE_STANDS_NS (50 * NS_PER_MS)
-#define CHOOSE_OFF_NS    (10 * NS_PER_S)
+#define CHOOSE_OFF_TIMES 100

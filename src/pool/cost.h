@@ -48,6 +48,7 @@ int64_t cost_average(const struct step_cost *c, size_t input);
 
 struct handover_cost {
     struct estimate all;
+    struct estimate effort; /* of the caller's thread, where no hand is to be woken */
     struct estimate fanout[COST_SUMS];
 };
 void handover_note(struct handover_cost *h, int64_t ns);

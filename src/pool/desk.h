@@ -35,6 +35,7 @@ struct pool_desk {
     int64_t turn_ns;         /* what was computed inline */
     unsigned under_way;      /* sets of tasks that were handed over */
     uint64_t asked;          /* how often something was to be placed */
+    bool wakes;              /* what is placed now is to wake hands, and tells nothing */
 };
 
 /* A task for a call, or NULL; and one that is not used any more. */

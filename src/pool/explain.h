@@ -12,13 +12,18 @@
 
 #include "base/time.h"
 
-/* Of a kind of set: what was decided last, and what the log knows of it. */
+/* Of a kind of set: what was decided last, what the log knows of it, and when it was last placed
+ * against what was decided. */
 struct choice {
     int64_t second;  /* when the one began that `lines` counts */
     uint32_t unsaid; /* changes since the last line */
     uint8_t lines;   /* said in it */
     uint8_t placed;  /* enum placement */
     uint8_t said;    /* what the last line said */
+    uint8_t probes;  /* bursts of calls that were placed against it */
+    uint8_t probing; /* calls that are left of a burst of them */
+    uint32_t asked;  /* since then */
+    int64_t probed_at;
 };
 
 #define EXPLAIN_LINES     2

@@ -87,6 +87,19 @@ static void tell_started(const struct inline_worker *k, const struct error *refu
         log_warn(pool_log(k->pool), "its steps will not run on I/O threads: %s", refused->sentence);
 }
 
+/* Its init takes too long: nobody waits for its worker any more. Where others do its work it may
+ * well end before the desk does, which then need not say that it cannot. */
+static int give_up(struct inline_worker *k, struct companion *c, int rc, const struct error *why)
+{
+    struct pool_desk *d = k->desk;
+    tell_started(k, rc == -ECANCELED ? NULL : why);
+    if (k->told || future_wait(&d->left) != 0 || end_companion(k, c) != 0)
+        pool_desk_stuck(d); /* it still has `k`, which is never freed */
+    else
+        inline_free(k);
+    return rc;
+}
+
 static int start(void *arg)
 {
     struct inline_worker *k = arg;
@@ -102,12 +115,8 @@ static int start(void *arg)
     } else {
         int64_t until = deadline_after(world_now(d->world), p->conf->start);
         rc = worker_start_wait(&k->start, until, &refused);
-        if (end_companion(k, c) != 0) {
-            /* It still has `k`, which is never freed. */
-            pool_desk_stuck(d);
-            tell_started(k, rc == -ECANCELED ? NULL : &refused);
-            return rc;
-        }
+        if (end_companion(k, c) != 0)
+            return give_up(k, c, rc, &refused);
     }
     if (rc == 0)
         rc = send_canary(k, &refused);

@@ -13,41 +13,48 @@ static int64_t more(int64_t ns, int percent)
     return ns + ns * percent / 100;
 }
 
-/* What the steps take if several hands work at once: as measured, or else as it should be. */
-static int64_t fanned_out(const struct placement_view *v, int64_t handover)
+/* What the steps take if several hands work at once and all goes well. */
+static int64_t ideally_fanned_out(const struct placement_view *v, int64_t handover)
 {
-    if (v->fanout_ns > 0)
-        return v->fanout_ns;
     unsigned hands = v->idle < v->count ? v->idle : v->count;
-    int64_t share = v->sum_ns / hands;
+    int64_t rounds = (v->count + hands - 1) / hands;
+    int64_t share = v->sum_ns / v->count * rounds;
     return handover + (share > v->most_ns ? share : v->most_ns);
 }
 
-/* Whether they are done sooner than in `otherwise`. */
+static bool is_faster(const struct placement_view *v, int64_t fanned_out, int64_t otherwise)
+{
+    if (v->before == PLACE_FANOUT)
+        return fanned_out < more(otherwise, PLACEMENT_FASTER_PERCENT);
+    return more(fanned_out, PLACEMENT_FASTER_PERCENT) < otherwise;
+}
+
+/* Whether they are done sooner than in `otherwise`: it should be so, and was measured to be. */
 static bool is_faster_fanned_out(
     const struct placement_view *v, int64_t handover, int64_t otherwise)
 {
     if (v->count < 2 || v->idle < 2 || v->queued > 0)
         return false;
-    int margin = v->before == PLACE_FANOUT ? 0 : PLACEMENT_FASTER_PERCENT;
-    return more(fanned_out(v, handover), margin) < otherwise;
+    return is_faster(v, ideally_fanned_out(v, handover), otherwise) &&
+           (v->fanout_ns == 0 || is_faster(v, v->fanout_ns, otherwise));
 }
 
 /* ---- Inline ---- */
 
-/* A cost is below a border, with the margin in favour of what was decided before. */
-static bool is_below(const struct placement_view *v, int64_t border)
+/* A time is below a border, with the margin in favour of what was decided before. */
+static bool is_below(const struct placement_view *v, int64_t ns, int64_t border)
 {
     if (v->before == PLACE_INLINE)
-        return v->sum_ns < more(border, PLACEMENT_MARGIN_PERCENT);
+        return ns < more(border, PLACEMENT_MARGIN_PERCENT);
     if (v->before == PLACE_UNDECIDED)
-        return v->sum_ns < border;
-    return more(v->sum_ns, PLACEMENT_MARGIN_PERCENT) < border;
+        return ns < border;
+    return more(ns, PLACEMENT_MARGIN_PERCENT) < border;
 }
 
 static bool is_cheap(const struct placement_view *v)
 {
-    return is_below(v, v->handover_ns * PLACEMENT_CHEAP_HANDOVERS);
+    int64_t cheap = v->effort_ns * PLACEMENT_CHEAP_EFFORTS;
+    return is_below(v, v->sum_ns, cheap > PLACEMENT_CHEAP_NS ? cheap : PLACEMENT_CHEAP_NS);
 }
 
 bool placement_waits(const struct placement_view *v)
@@ -64,14 +71,16 @@ static const char *against_inline(const struct placement_view *v)
         return "a cost is not known yet";
     if (v->handover_ns == 0)
         return "the cost of handing over is not known yet";
-    if (!is_below(v, v->handover_ns * PLACEMENT_HANDOVERS))
+    if (!is_below(v, v->sum_ns, v->handover_ns * PLACEMENT_HANDOVERS))
         return "handing over adds little to it";
-    if (v->sum_ns > PLACEMENT_TURN_NS || v->tail_ns > PLACEMENT_TURN_NS)
+    if (!is_below(v, v->sum_ns > v->tail_ns ? v->sum_ns : v->tail_ns, PLACEMENT_ALONE_NS))
         return "it would block the loop";
     if (placement_waits(v) && !is_cheap(v))
         return "this turn of the loop has computed enough";
     if (v->turn_ns > 0 && v->idle > 0 && !is_cheap(v))
         return "there is more to do, and hands are idle";
+    if (v->queued > 0 && !is_cheap(v))
+        return "others wait for a hand";
     if (is_faster_fanned_out(v, v->handover_ns, v->sum_ns))
         return "several hands are faster";
     return NULL;

@@ -33,23 +33,29 @@ struct placement_view {
     int64_t most_ns;     /* the dearest of them */
     int64_t tail_ns;     /* of the dearest, for what blocks the loop */
     int64_t handover_ns; /* of their pool; 0: not known yet */
-    int64_t fanout_ns;   /* what such a sum takes fanned out, as measured; 0: not known */
+    int64_t
+        effort_ns; /* what putting them takes of this thread, while hands are busy; 0: not known */
+    int64_t fanout_ns; /* what such a sum takes fanned out, as measured; 0: not known */
     bool may_inline;
     int64_t turn_ns; /* what this turn has computed inline already */
     unsigned idle, queued;
     enum placement before; /* the last decision for these */
 };
 
-/* What a turn of the loop may compute inline. */
-#define PLACEMENT_TURN_NS         (200 * 1000)
+/* What a turn of the loop may compute inline; and who is the only one in his turn. */
+#define PLACEMENT_TURN_NS        (200 * 1000)
+#define PLACEMENT_ALONE_NS       (500 * 1000)
 /* What runs inline may take so many hand-overs: then these would be a tenth of it. */
-#define PLACEMENT_HANDOVERS       10
-/* What takes fewer is cheaper than handing over, of which both threads have some trouble. */
-#define PLACEMENT_CHEAP_HANDOVERS 2
+#define PLACEMENT_HANDOVERS      10
+/* What takes less than so many times what putting it takes of this thread alone is cheaper than
+ * handing over, of which both threads have some trouble; and so is what takes less than that. */
+#define PLACEMENT_CHEAP_EFFORTS  4
+#define PLACEMENT_CHEAP_NS       (6 * 1000)
 /* By so much more or less than a border a cost must be for another decision than before. */
-#define PLACEMENT_MARGIN_PERCENT  25
-/* By so much fanning out must be faster than the other way; to go on with it, by anything. */
-#define PLACEMENT_FASTER_PERCENT  10
+#define PLACEMENT_MARGIN_PERCENT 25
+/* By so much fanning out must be faster than the other way; to go on with it, slower by less. And
+ * if all went well it would have to be that much faster, whatever was measured. */
+#define PLACEMENT_FASTER_PERCENT 4
 
 /* `why`, if not NULL: a sentence without a full stop, for the log. */
 enum placement placement_decide(const struct placement_view *v, const char **why);

@@ -25,7 +25,6 @@ void worker_process_flush(struct worker_process *k)
     if (k->out.len > 0 && !k->gone)
         k->gone = k->io->write(k->io, &(struct iovec){k->out.ptr, k->out.len}, 1) != 0;
     bytes_reset(&k->out);
-    k->results_wait = false;
     if (k->out.size > KEPT_SIZE)
         bytes_release(&k->out);
 }
@@ -171,12 +170,8 @@ static int read_setup(struct worker_process *k, struct span text, struct error *
     if (rc)
         return rc;
     k->scratch = mem_alloc(WORKER_INLINE_MAX);
-    k->usual_ns = mem_alloc((k->setup.step_count + 1) * sizeof *k->usual_ns);
-    if (!k->scratch || !k->usual_ns)
-        return error_set(e, -ENOMEM, "out-of-memory", "there is no memory for a worker");
-    for (unsigned i = 0; i < k->setup.step_count; i++)
-        k->usual_ns[i] = INT64_MAX; /* nobody knows: it could be long */
-    return 0;
+    return k->scratch ? 0
+                      : error_set(e, -ENOMEM, "out-of-memory", "there is no memory for a worker");
 }
 
 int worker_process_open(
@@ -263,7 +258,6 @@ void worker_process_release(struct worker_process *k)
     step_set_free(k->set);
     worker_batch_free(k->batch);
     mem_free(k->scratch);
-    mem_free(k->usual_ns);
     bytes_release(&k->in);
     bytes_release(&k->out);
     arena_release(&k->arena);

@@ -67,12 +67,9 @@ struct worker_process {
     struct step_set *set;
     struct step_place place;
     struct step_worker *steps;
-    int64_t *usual_ns; /* of each step: the longest of its recent runs */
-    struct bytes in;   /* what came, of which `in_used` bytes are done with */
+    struct bytes in; /* what came, of which `in_used` bytes are done with */
     size_t in_used;
     struct bytes out;      /* what is to be written */
-    int64_t oldest_at;     /* when the first result was put there */
-    bool results_wait;     /* there are results in it */
     bool gone;             /* the server is: nothing can be written */
     bool lost;             /* there was no memory to tell it a result */
     char *scratch;         /* WORKER_INLINE_MAX bytes */

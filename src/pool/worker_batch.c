@@ -142,7 +142,6 @@ static void run(struct worker_process *k)
 {
     struct worker_batch *b = k->batch;
     unsigned started = 0;
-    worker_process_flush(k);
     worker_run_tell(k, b->tasks[0].id);
     int64_t now = k->io->work->now(k->io->work);
     for (unsigned i = 0; i < b->count; i++) {
@@ -151,13 +150,12 @@ static void run(struct worker_process *k)
         if (worker_run_starts(k, t->id, &t->call, now))
             b->refs[started++] = &t->call;
     }
-    if (started > 0) {
+    if (started > 0)
         step_worker_call_batch(k->steps, b->refs, started);
-        worker_run_learn(k, b->refs[0]->step, b->refs[0]->wall_ns);
-    }
     for (unsigned i = 0; i < b->count; i++)
         put_result(k, &b->tasks[i]);
     worker_run_tell(k, 0);
+    worker_process_flush(k);
     b->count = 0;
     bytes_reset(&b->inputs);
 }

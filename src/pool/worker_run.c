@@ -10,9 +10,6 @@
 #include <errno.h>
 #include <stdatomic.h>
 
-/* What one task may have another's result wait for. */
-#define PATIENCE_NS (100 * NS_PER_US)
-
 static struct worker_control *control(const struct worker_process *k)
 {
     return (struct worker_control *)(void *)k->shared;
@@ -111,9 +108,6 @@ void worker_run_put(struct worker_process *k, const struct step_call *call)
         f.result.code = span_of(call->error.type);
         f.result.output.inside = span_of(call->error.sentence);
     }
-    if (!k->results_wait)
-        k->oldest_at = k->io->work->now(k->io->work);
-    k->results_wait = true;
     int rc = worker_process_say(k, &f);
     worker_output_end(k);
     if (rc == -ENOMEM)
@@ -146,27 +140,6 @@ bool worker_run_starts(
 
 /* ---- A task ---- */
 
-static bool is_dear(const struct worker_process *k, unsigned step)
-{
-    return k->usual_ns[step] > PATIENCE_NS;
-}
-
-/* Sinks to where its runs are now in a few of them. */
-void worker_run_learn(struct worker_process *k, unsigned step, int64_t wall_ns)
-{
-    int64_t *usual = &k->usual_ns[step];
-    if (*usual == INT64_MAX || wall_ns >= *usual)
-        *usual = wall_ns;
-    else
-        *usual -= (*usual - wall_ns) / 8;
-}
-
-static void flush_before(struct worker_process *k, unsigned step, int64_t now)
-{
-    if (k->results_wait && (is_dear(k, step) || now - k->oldest_at > PATIENCE_NS))
-        worker_process_flush(k);
-}
-
 bool worker_run_call(
     struct worker_process *k, const struct worker_task *task, struct step_call *call)
 {
@@ -183,15 +156,13 @@ bool worker_process_task(struct worker_process *k, const struct worker_task *tas
         return false;
     call.cancelled = was_cancelled;
     call.cancelled_ctx = k;
-    int64_t now = k->io->work->now(k->io->work);
-    flush_before(k, task->step, now);
     worker_run_tell(k, task->id);
     call.output = worker_output_begin(k);
-    if (worker_run_starts(k, task->id, &call, now)) {
+    if (worker_run_starts(k, task->id, &call, k->io->work->now(k->io->work)))
         step_worker_call(k->steps, &call);
-        worker_run_learn(k, task->step, call.wall_ns);
-    }
     worker_run_put(k, &call);
     worker_run_tell(k, 0);
+    /* Nobody waits behind the next one, which may take longer than it ever did. */
+    worker_process_flush(k);
     return true;
 }

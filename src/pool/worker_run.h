@@ -16,8 +16,6 @@ bool worker_run_left(const struct worker_process *k, uint64_t id);
 /* Whether it is to be started, now that it was told; if not, its call is given the reason. */
 bool worker_run_starts(
     const struct worker_process *k, uint64_t id, struct step_call *call, int64_t now);
-/* A run of the step took so long. */
-void worker_run_learn(struct worker_process *k, unsigned step, int64_t wall_ns);
 /* Puts the result of task k->running to what is to be written. Its output is that of
  * worker_output_begin, and ends. */
 void worker_run_put(struct worker_process *k, const struct step_call *call);

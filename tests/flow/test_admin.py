@@ -2,6 +2,7 @@
 import http.client
 import json
 import os
+import pathlib
 import re
 import subprocess
 
@@ -86,6 +87,36 @@ def test_metrics_count_what_happened(weir):
     assert found["weir_http_request_seconds_count", (route,)] == 20
     assert found["weir_http_request_seconds_bucket", (("le", "+Inf"), route)] == 20
     assert found["weir_connections_total", ()] == 21
+
+
+EVERYTHING = """
+listen: 127.0.0.1:0
+admin: 127.0.0.1:0
+pools: {cpu: {kind: processes, size: 1}}
+steps: {all: {step: burn, pool: cpu, options: {base: 1us, item: 1us}, batch: {max: 4}}}
+routes:
+  - {route: GET /, max_in_flight: 3, nodes: {a: {step: all}, b: {http: "http://127.0.0.1:9/", optional: true}}, reply: 1}
+"""
+
+
+def test_every_metric_stands_in_the_page_of_metrics(tmp_path):
+    """And nothing else stands there; with the same types and labels."""
+    page = (pathlib.Path(os.environ.get("WEIR_TREE", ".")) / "doc" / "metrics.md").read_text()
+    rows = re.findall(r"^\| `(weir_[a-z_]+)` \| ([a-z]+) \| ([a-z, ]*?) *\|", page, re.M)
+    promised = {name: (kind, set(filter(None, labels.split(", ")))) for name, kind, labels in rows}
+    weir = Weir(tmp_path, config=EVERYTHING)
+    try:
+        assert ask(weir.port, "/")[:2] == (200, "1")
+        text = ask(admin_port(weir), "/metrics")[1]
+        weir.stop()
+    finally:
+        weir.kill()
+    found = {}
+    for name, kind in re.findall(r"^# TYPE (\S+) (\S+)$", text, re.M):
+        series = re.findall(r"^%s(?:_bucket)?(\{.*\})? \S+$" % name, text, re.M)
+        assert series, name
+        found[name] = (kind, {label for s in series for label in re.findall(r'(\w+)="', s)} - {"le"})
+    assert found == promised
 
 
 def test_a_failed_upstream_tells_no_secret(weir):

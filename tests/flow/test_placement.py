@@ -212,7 +212,8 @@ routes:
 def comes_again(reply, detail, most=60):
     """A refusal for want of room: a problem whose Retry-After is in whole seconds, and is what its sentence says."""
     seconds = reply[2]["Retry-After"]
-    problem(reply, 503, "overloaded", detail + "; try again in " + seconds + " s")
+    problem(reply, 503, "overloaded")
+    assert re.fullmatch("(?:%s); try again in %s s" % (detail, seconds), reply[1]["detail"]), reply[1]
     assert re.fullmatch(r"[1-9]\d*", seconds) and int(seconds) <= most
 
 
@@ -244,7 +245,7 @@ routes:
     refused = [r for r in ask_at_once(weir, "/work", 40) if r[0] == 503]
     assert len(refused) >= 30
     for r in refused:
-        comes_again(r, "node 'out' in pool 'cpu': the (pool has too much to do to be done before the deadline"
+        comes_again(r, "node 'out' in pool 'cpu': the (?:pool has too much to do to be done before the deadline"
                        "|task cannot be done before its deadline any more)")
     # That many seconds later there is room.
     time.sleep(max(int(r[2]["Retry-After"]) for r in refused))

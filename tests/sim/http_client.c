@@ -242,7 +242,7 @@ static int call_fn(void *arg)
         arena_reset(&arena);
         rc = call_once(s, &arena, !rand_ppm(&r, 200000));
         if (rc != -ECANCELED)
-            rc = world_sleep(s->w, rand_exponential(&r, 100 * NS_PER_MS));
+            rc = world_sleep(s->w, rand_exponential(&r, 150 * NS_PER_MS));
     }
     arena_release(&arena);
     return rc;

@@ -265,7 +265,7 @@ static struct scene *new_scene(struct sim *sim, const struct kind *kinds, unsign
     if (!s)
         abort();
     s->sim = sim;
-    s->hands = (unsigned)rand_between(sim_rand(sim), 1, 4);
+    s->hands = (unsigned)rand_between(sim_rand(sim), 1, 3);
     s->span_ns = 4 * NS_PER_S;
     s->kind_count = count;
     for (unsigned i = 0; i < count; i++)

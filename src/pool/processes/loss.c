@@ -69,7 +69,7 @@ int loss_ended(struct batch *b, struct pool_process *p, struct loss *l)
 /* Whether the worker says which of those that are not answered it is running. */
 static bool says_running(const struct batch *b, const struct pool_process *p, unsigned *place)
 {
-    uint64_t id = p->control ? atomic_load_explicit(&p->control->running, memory_order_acquire) : 0;
+    uint64_t id = p->control ? atomic_load(&p->control->running) : 0;
     uint64_t at = id - b->first_id;
     *place = b->answered;
     if (id < b->first_id || at < b->answered || at >= b->count)
@@ -124,25 +124,30 @@ static int look_at_callers(struct batch *b, struct pool_process *p, struct loss 
     return 0;
 }
 
-/* Those behind a task that takes long are better off elsewhere. If the worker still runs it after
- * it was told, it will start none of them; otherwise its answers say which it did not. */
+/* Those behind a task that takes long are better off elsewhere. A worker says what it runs before
+ * it asks what was recalled: so of what was recalled it starts nothing behind what it says then.
+ * That may be one that it had begun just before it was told, and takes long itself; so each look
+ * asks again. */
 static void recall(struct batch *b, struct pool_process *p)
 {
     unsigned running;
-    if (b->recalled || !says_running(b, p, &running))
+    if (!says_running(b, p, &running))
         return;
-    struct batch_group g = batch_group_at(b, running);
-    if (g.end == b->count)
-        return;
-    b->recalled = g.end;
-    atomic_store(&p->control->recalled, b->first_id + g.end);
-    uint64_t id = atomic_load(&p->control->running);
-    if (id < b->first_id + g.first || id >= b->first_id + g.end)
-        return;
-    for (unsigned i = g.end; i < b->count; i++) {
-        task_put_back(b->tasks[i], b->desk);
-        b->tasks[i] = NULL;
+    if (!b->recalled) {
+        struct batch_group g = batch_group_at(b, running);
+        if (g.end == b->count)
+            return;
+        b->recalled = g.end;
+        atomic_store(&p->control->recalled, b->first_id + g.end);
+        if (!says_running(b, p, &running))
+            return;
     }
+    unsigned behind = batch_group_at(b, running).end;
+    for (unsigned i = behind > b->recalled ? behind : b->recalled; i < b->count; i++)
+        if (b->tasks[i]) {
+            task_put_back(b->tasks[i], b->desk);
+            b->tasks[i] = NULL;
+        }
 }
 
 int batch_look(struct batch *b, struct pool_process *p, int64_t now, struct loss *l)

@@ -146,8 +146,8 @@ static struct sim_world *choose_active(struct sim *sim)
     return sim->active[i];
 }
 
-/* In a turn of a loop run those who are ready at its start, in any order. Who was blocked goes on in
- * the same turn: it has heard of nothing meanwhile. */
+/* In a turn of a loop those run who are ready at its start, in any order. Who was blocked goes on
+ * in the same turn: it has heard of nothing meanwhile. */
 static void take_turn(struct sim_world *w)
 {
     if (w->resumes)

@@ -89,9 +89,11 @@ void uv_companion_wake(struct companion *companion)
 
 /* ---- In the companion ---- */
 
-/* To be nicer needs no permission; nice is each thread's own. */
+/* To be nicer needs no permission; nice is each thread's own. It computes: it shall not push aside
+ * who waits, as the loop does that started it. */
 static void be_nice(int by)
 {
+    thread_slice(0, SLICE_AS_USUAL_NS);
     if (by > 0)
         setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + by);
 }

@@ -258,6 +258,12 @@ void uv_thread_close(struct thread *t);
 int thread_start(pthread_t *thread, void *(*run_it)(void *arg), void *arg)
     __attribute__((warn_unused_result));
 
+/* How long it (0: the caller) runs before others are looked at; it hands that on to threads and
+ * processes that it starts. */
+#define SLICE_OF_LOOPS_NS (100 * NS_PER_US) /* the shortest that the kernel knows */
+#define SLICE_AS_USUAL_NS 0
+void thread_slice(pid_t thread, int64_t ns);
+
 int uv_world_companion(
     struct world *w, const struct companion_options *options, struct companion **out);
 int uv_companion_wait(struct companion *c);

@@ -53,6 +53,7 @@ int uv_child_limit(
         return -ESRCH;
     if (setpriority(PRIO_PROCESS, (id_t)c->pid, limits->nice) != 0)
         return -errno;
+    thread_slice(c->pid, SLICE_AS_USUAL_NS);
     *memory = CHILD_MEMORY_FREE;
     return limits->memory ? limit_memory(c, limits->memory, memory) : 0;
 }

@@ -354,6 +354,7 @@ int uv_world_run(struct world *world, const char *name, coro_fn *fn, void *arg)
     if (rc)
         return rc;
     w->running = true;
+    thread_slice(0, SLICE_OF_LOOPS_NS);
     if (w->watchdog_ns > 0)
         w->watchdog = watchdog_start(w->name, w->watchdog_ns, world->log);
     while (!call.ended)

@@ -74,7 +74,7 @@ static void a_server_that_does_not_end_is_killed_after_the_drain_timeout(void **
     r->behaviours[0].drain_takes = NEVER;
     play(r, stop_and_look_at_the_clock);
     assert_int_equal(r->status, EXIT_STATUS_OK);
-    assert_about(r->spawned[0].ended_at, 5 * S);
+    assert_about(r->spawned[0].ended_at, 7 * S);
     assert_true(logged(r, "is killed: it has not ended in time"));
     rig_free(r);
 }
@@ -430,7 +430,7 @@ static void servers_that_drain_are_bounded_in_number_and_time(void **state)
     for (int i = 0; i < SPAWNS_MAX; i++)
         r->behaviours[i].drain_takes = NEVER;
     play(r, reload_often);
-    assert_about(r->spawned[SUPERVISOR_SERVERS_MAX].at, 1 * S + 31 * S);
+    assert_about(r->spawned[SUPERVISOR_SERVERS_MAX].at, 1 * S + 33 * S);
     assert_int_equal(r->spawn_count, SUPERVISOR_SERVERS_MAX + 1);
     rig_free(r);
 }
@@ -560,7 +560,7 @@ static void a_deaf_server_is_killed_at_the_end(void **state)
     struct rig *r = rig_new(GOOD "timeouts: {drain: 3s}\n");
     r->behaviours[0].deaf = true;
     play(r, stop_and_look_at_the_clock);
-    assert_about(r->spawned[0].ended_at, 5 * S);
+    assert_about(r->spawned[0].ended_at, 7 * S);
     rig_free(r);
 }
 

@@ -265,24 +265,24 @@ static void check_nobody_is_forgotten(void)
     assert_true(first <= gather_moment(&q.gather));
 }
 
-static void move(unsigned puts)
+static void move(uint64_t puts)
 {
-    uint64_t what = rand_below(&r, 100);
+    uint64_t what = rand_below(&r, puts + 100);
     unsigned hand = (unsigned)rand_below(&r, HANDS);
-    if (what < puts)
-        put();
-    else if (what < 36)
+    if (what < 2)
         put_canary();
-    else if (what < 45)
+    else if (what < 15)
         leave(&things[rand_below(&r, TASKS)]);
-    else if (what < 70)
+    else if (what < 50)
         take(hand);
-    else if (what < 85)
+    else if (what < 75)
         give(hand);
-    else if (what < 87)
+    else if (what < 80)
         go_away(hand);
-    else
+    else if (what < 100)
         time_passes();
+    else
+        put();
     collect();
     check_counts();
     check_nobody_is_forgotten();
@@ -300,7 +300,7 @@ static void plays(uint64_t seed)
 {
     const struct conf_batch batches[STEPS] = {
         {.max = 1}, {.max = 5, .wait = 2 * NS_PER_MS}, {.max = 8, .wait = seed % 2 * NS_PER_S}};
-    static const unsigned load[] = {5, 20, 35};
+    static const uint64_t load[] = {5, 20, 50};
     rand_init(&r, seed);
     now = (int64_t)rand_below(&r, 3) * NS_PER_S;
     closed = false;

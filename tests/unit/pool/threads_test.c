@@ -274,6 +274,39 @@ static void a_hanging_init_is_refused(void **state)
     run_in_world(a_hanging_init_is_refused_main);
 }
 
+/* Its init takes longer than `start`, and the second that it is given beyond: the pool's hand does
+ * the work, and the desk ends well since it has ended by then. */
+static int a_late_inline_worker_is_done_without_main(void *arg)
+{
+    struct conf_step conf = {
+        .name = "late", .plugin = BAD_INIT_PLUGIN, .step = "dawdle-inline", .pool = "p"};
+    struct scene s;
+    struct error e = {0};
+    scene_init(&s, CONF_POOL_THREADS, 1);
+    s.conf.start = 100 * NS_PER_MS;
+    s.steps = &conf;
+    s.step_count = 1;
+    scene_add(&s, "late");
+    check(scene_make(&s, w, &e) == 0, "%s", e.sentence);
+    GROUP(desk, GROUP_INDEPENDENT);
+    check(scene_begin(&s, &desk, &e) == 0, "%s", e.sentence);
+    struct pool_call c = call_of(&s, "late", "1");
+    struct pool_call *calls[] = {&c};
+    enum placement placed;
+    require(pool_call_all(s.desk, s.pool, calls, 1, POOL_INLINE, &placed) == 0);
+    require(c.outcome == POOL_DONE && placed == PLACE_FANOUT);
+    pool_call_release(&c);
+    require(world_sleep(w, 1200 * NS_PER_MS) == 0);
+    gives(&s, "late", "1", "null");
+    scene_end(&s, &desk);
+    return 0;
+}
+
+static void a_late_inline_worker_is_done_without(void **state)
+{
+    run_in_world(a_late_inline_worker_is_done_without_main);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -283,6 +316,7 @@ int main(void)
         cmocka_unit_test(the_end_waits_for_who_wakes),
         cmocka_unit_test(a_failing_init_is_refused),
         cmocka_unit_test(a_hanging_init_is_refused),
+        cmocka_unit_test(a_late_inline_worker_is_done_without),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
