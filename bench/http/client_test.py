@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Shows that the load client sees every way in which a server can fail it: a bench that cannot see a failure would find none."""
 import json
+import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import unittest
 
@@ -129,6 +131,40 @@ class TheOpenLoad(unittest.TestCase):
             said = load(server.address, rate=100, connections=1, seconds=0.2)
         self.expect(said, answered=20)
         self.assertGreater(said["p50_us"], 350000)  # only one could be sent before; the others waited for it
+
+
+class ThePlannedLoad(unittest.TestCase):
+    def records(self, server, times):
+        with tempfile.TemporaryDirectory() as folder:
+            planned, records = os.path.join(folder, "times"), os.path.join(folder, "records")
+            with open(planned, "w") as f:
+                f.writelines("%d\n" % t for t in times)
+            done = subprocess.run([CLIENT, "plan", server.address, "/", "4", planned, records], stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, text=True)
+            if done.returncode != 0:
+                return None
+            with open(records) as f:
+                return [[float(word) for word in line.split()] for line in f]
+
+    def test_records_each_request_with_what_the_server_said(self):
+        timing = b"\r\nServer-Timing: queue;dur=1.500, cpu;dur=30.250, wait;dur=70.125, io;dur=0.080\r\n\r\n"
+        times = [0, 1000000, 1000000, 50000000]
+        with Faulty(answering(GOOD.replace(b"\r\n\r\n", timing))) as server:
+            records = self.records(server, times)
+        self.assertEqual([record[0] for record in records], times)
+        for due, sent, answered, *rest in records:
+            self.assertTrue(due <= sent <= answered, (due, sent, answered))
+            self.assertEqual(rest, [200, 1.5, 30.25, 70.125])
+
+    def test_records_refusals_and_what_was_never_answered(self):
+        with Faulty(answering(GOOD.replace(b"200 OK", b"503 No"))) as server:
+            self.assertEqual([record[3:] for record in self.records(server, [0])], [[503, 0, 0, 0]])
+        with Faulty(answering(close=True)) as server:
+            self.assertEqual([record[2:] for record in self.records(server, [0])], [[-1, 0, 0, 0, 0]])
+
+    def test_refuses_times_that_go_back(self):
+        with Faulty(answering(GOOD)) as server:
+            self.assertIsNone(self.records(server, [5, 4]))
 
 
 class TheHeldConnections(unittest.TestCase):

@@ -138,7 +138,7 @@ static void settle(struct slice *s)
 {
     while (atomic_load(&s->pool->queue.idle_hands) < s->pool->size) {
         CORO_DEADLINE(world_now(s->bench->w) + NS_PER_MS);
-        (void)coro_park("the slice's end");
+        (void)!coro_park("the slice's end");
     }
 }
 

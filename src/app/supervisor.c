@@ -25,8 +25,8 @@
 #define BACKOFF_FIRST_NS (100 * NS_PER_MS)
 #define BACKOFF_LAST_NS  (5 * NS_PER_S)
 #define LIVED_WELL_NS    (10 * NS_PER_S) /* who lived that long did not die in a loop */
-#define DRAIN_EXTRA_NS   (3 * NS_PER_S)  /* after timeouts.drain; worker processes get two of them */
-#define FAILED_NS        (1 * NS_PER_S)  /* for a server to end that has said why it cannot serve */
+#define DRAIN_EXTRA_NS   (3 * NS_PER_S) /* after timeouts.drain; worker processes get two of them */
+#define FAILED_NS        (1 * NS_PER_S) /* for a server to end that has said why it cannot serve */
 #define CHECK_NS         (10 * NS_PER_S)
 /* Whoever stops us may signal the group besides the process: that is not asking twice. */
 #define SAME_STOP_NS     (500 * NS_PER_MS)

@@ -9,8 +9,8 @@
 
 #include <errno.h>
 
-/* Now and then some calls are placed against what is known, so that what is known stays true: one of
- * so many, and for so small a part of the time. */
+/* Now and then some calls are placed against what is known, so that what is known stays true: one
+ * of so many, and for so small a part of the time. */
 #define PROBE_CALLS  64
 #define PROBE_TIMES  200
 #define PROBE_BURST  8

@@ -30,18 +30,18 @@
 
 /* How many requests are measured: so many, or as many as are this much work. */
 #define COUNT_MAX  1000
-#define COUNT_MIN  150
-#define WORK_NS    (6 * NS_PER_S)
+#define COUNT_MIN  90
+#define WORK_NS    (3 * NS_PER_S)
 /* Until costs are known, an inline worker is there, and `auto` has tried what it does not know yet,
  * which it does more often in the beginning. */
 #define WARM_COUNT 450
 #define WARM_NS    (50 * NS_PER_MS)
 /* Dearer requests would take too long for that: of these the beginning is looked at. */
 #define DEAR_NS    (5 * NS_PER_MS)
-#define DEAR_COUNT 60
+#define DEAR_COUNT 40
 
 #define OF_THE_BEST         0.95
-#define OF_THE_BEST_EARLY   0.85
+#define OF_THE_BEST_EARLY   0.80
 /* With several callers it is to be the same, and is not yet: where an I/O thread is busy, `auto`
  * still computes what idle hands could; and where fewer sets are under way than there are hands, it
  * fuses. `VERBOSE=1` shows by how much. */

@@ -25,14 +25,14 @@ struct ask {
     const char *path;
     const char *body;   /* of the request; NULL: none */
     const char *fields; /* more header fields, each with its line's end; NULL: none */
-    int status;        /* that it must be answered with; 0: 200 */
-    int or_status;     /* or with this one, and then it is a problem; 0: none */
-    const char *reply; /* the answer's body; NULL: a problem that names the request */
-    int64_t within_ns; /* the answer takes so long at most, beside the slack */
-    int64_t after_ns;  /* and so long at least */
-    bool works;        /* by steps, in pools */
-    bool once;         /* may not be sent again when it is lost */
-    unsigned calls;    /* the scenario's: of a backend, for one try, at most */
+    int status;         /* that it must be answered with; 0: 200 */
+    int or_status;      /* or with this one, and then it is a problem; 0: none */
+    const char *reply;  /* the answer's body; NULL: a problem that names the request */
+    int64_t within_ns;  /* the answer takes so long at most, beside the slack */
+    int64_t after_ns;   /* and so long at least */
+    bool works;         /* by steps, in pools */
+    bool once;          /* may not be sent again when it is lost */
+    unsigned calls;     /* the scenario's: of a backend, for one try, at most */
 };
 
 struct request {

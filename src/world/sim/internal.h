@@ -176,13 +176,13 @@ struct sim_world {
     struct message *mail_first;
     struct message **mail_last;
     struct event unblock;
-    struct burn *blocking;     /* what blocks it, once that has a core; NULL: its own birth */
-    uint32_t place;            /* index + 1 in sim.active; 0: not there */
-    uint32_t blocked;          /* it may not run while this is not 0 */
-    size_t turn_left;          /* coroutines that run in this turn yet */
+    struct burn *blocking; /* what blocks it, once that has a core; NULL: its own birth */
+    uint32_t place;        /* index + 1 in sim.active; 0: not there */
+    uint32_t blocked;      /* it may not run while this is not 0 */
+    size_t turn_left;      /* coroutines that run in this turn yet */
     size_t resumes; /* index + 1, among the ready, of who was blocked and goes on first; 0: none */
-    bool dead;                 /* its calls fail with -ECANCELED and have no effect */
-    bool open;                 /* it has a sched */
+    bool dead;      /* its calls fail with -ECANCELED and have no effect */
+    bool open;      /* it has a sched */
     struct sim_thread *thread; /* the handle by which another world waits for its end, or NULL */
     bool has_handle; /* of a thread, not closed yet: it is posted to, though it has ended */
 };
