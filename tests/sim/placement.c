@@ -30,15 +30,15 @@
 
 /* How many requests are measured: so many, or as many as are this much work. */
 #define COUNT_MAX  1000
-#define COUNT_MIN  90
-#define WORK_NS    (3 * NS_PER_S)
+#define COUNT_MIN  150
+#define WORK_NS    (6 * NS_PER_S)
 /* Until costs are known, an inline worker is there, and `auto` has tried what it does not know yet,
  * which it does more often in the beginning. */
 #define WARM_COUNT 450
 #define WARM_NS    (50 * NS_PER_MS)
 /* Dearer requests would take too long for that: of these the beginning is looked at. */
 #define DEAR_NS    (5 * NS_PER_MS)
-#define DEAR_COUNT 40
+#define DEAR_COUNT 60
 
 #define OF_THE_BEST         0.95
 #define OF_THE_BEST_EARLY   0.80
@@ -46,7 +46,7 @@
  * still computes what idle hands could; and where fewer sets are under way than there are hands, it
  * fuses. `VERBOSE=1` shows by how much. */
 #define OF_THE_BEST_CROWDED 0.25
-#define OF_THE_WORST        0.98 /* two choices that come to the same differ by chance */
+#define OF_THE_WORST        0.90 /* where choices come to much the same, a mixture may be less */
 
 struct step_load {
     int64_t cost_ns;
@@ -381,9 +381,10 @@ static void draw(struct scene *s)
     s->wake_ns = rand_between(r, 3 * NS_PER_US, 50 * NS_PER_US);
     s->pause_ns = rand_between(r, NS_PER_US, 50 * NS_PER_US);
     draw_steps(s);
-    /* Where only the worst is to be beaten chance matters less. */
-    int64_t least = s->stationary ? COUNT_MIN : COUNT_MIN / 3;
-    int64_t fits = (s->stationary ? WORK_NS : WORK_NS / 3) / sum_of(s);
+    /* Where less is to be shown chance matters less. */
+    bool exact = s->stationary && s->callers == 1;
+    int64_t least = exact ? COUNT_MIN : COUNT_MIN / 3;
+    int64_t fits = (exact ? WORK_NS : WORK_NS / 3) / sum_of(s);
     s->count = (unsigned)(fits > COUNT_MAX ? COUNT_MAX : fits < least ? least : fits);
 }
 

@@ -135,8 +135,7 @@ void weir_host_configure(struct weir_host *w, const char *config)
     sim_check(w->sim, rc == 0, "there is no configuration: error %d", -rc);
 }
 
-void weir_host_init(
-    struct weir_host *w, struct sim *sim, const char *name, const char *config)
+void weir_host_init(struct weir_host *w, struct sim *sim, const char *name, const char *config)
 {
     *w = (struct weir_host){.sim = sim, .name = name, .status = -1};
     w->host = sim_host(sim, &(struct sim_host_options){.name = name});

@@ -42,8 +42,7 @@ struct weir_host {
 
 /* On a host of that name. `w` must live as long as the universe. Only one called "weir" may have
  * pools of processes. */
-void weir_host_init(
-    struct weir_host *w, struct sim *sim, const char *name, const char *config);
+void weir_host_init(struct weir_host *w, struct sim *sim, const char *name, const char *config);
 /* What the next start or reload reads. */
 void weir_host_configure(struct weir_host *w, const char *config);
 /* By a director: starts it and waits until it serves. */
