@@ -139,10 +139,12 @@ class ThePlannedLoad(unittest.TestCase):
             planned, records = os.path.join(folder, "times"), os.path.join(folder, "records")
             with open(planned, "w") as f:
                 f.writelines("%d\n" % t for t in times)
-            done = subprocess.run([CLIENT, "plan", server.address, "/", "4", planned, records], stdin=subprocess.PIPE,
-                                  stdout=subprocess.PIPE, text=True)
-            if done.returncode != 0:
-                return None
+            # The end of its input would end the load: it stays open until then.
+            with subprocess.Popen([CLIENT, "plan", server.address, "/", "4", planned, records], stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, text=True) as client:
+                client.stdout.read()
+                if client.wait() != 0:
+                    return None
             with open(records) as f:
                 return [[float(word) for word in line.split()] for line in f]
 
