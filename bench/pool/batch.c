@@ -93,7 +93,7 @@ static int measure(void *arg)
 {
     struct bench *b = arg;
     static const char *const worker_argv[] = {"/proc/self/exe", "worker", NULL};
-    struct conf *conf;
+    struct conf *conf = NULL;
     struct error e;
     struct pools *pools;
     struct conf_errors *errors = conf_errors_new();
