@@ -8,6 +8,7 @@
 #include "world/uv/internal.h"
 
 #include <errno.h>
+#include <signal.h>
 
 struct uv_signals {
     struct signals signals;
@@ -79,12 +80,30 @@ int uv_signals_next(struct signals *signals)
     return number;
 }
 
+/* To which nobody listens any more. It was to be heeded, and is not to end us instead: who asks a
+ * process twice to end does not mean to change how it ends. */
+static void ignore(int number)
+{
+    struct sigaction now;
+    if (sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
+        sigaction(number, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
+}
+
 void uv_signals_close(struct signals *signals)
 {
     struct uv_signals *s = of(signals);
+    sigset_t ours, before;
     kind_closed(KIND_SIGNALS, &signals->handle);
     if (s->waiter)
         coro_wake(s->waiter, -EBADF);
+    sigemptyset(&ours);
     for (int i = 0; i < s->count; i++)
+        sigaddset(&ours, s->each[i].signum);
+    pthread_sigmask(SIG_BLOCK, &ours, &before);
+    for (int i = 0; i < s->count; i++) {
+        int number = s->each[i].signum;
         handle_leave(&signals->handle, (uv_handle_t *)&s->each[i]);
+        ignore(number);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }

@@ -40,6 +40,19 @@ TEST(two_may_listen_to_one_signal)
     return 0;
 }
 
+TEST(a_signal_that_comes_too_late_does_no_harm)
+{
+    struct signals *s = listen_to((int[]){SIGUSR1, SIGTERM}, 2);
+    signals_close(s);
+    kill(getpid(), SIGTERM);
+    kill(getpid(), SIGUSR1);
+    s = listen_to((int[]){SIGUSR1}, 1);
+    kill(getpid(), SIGUSR1);
+    assert_int_equal(signals_next(s), SIGUSR1);
+    signals_close(s);
+    return 0;
+}
+
 static int next(void *arg)
 {
     return signals_next(arg);
@@ -72,6 +85,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(signals_are_waited_for),
         cmocka_unit_test(two_may_listen_to_one_signal),
+        cmocka_unit_test(a_signal_that_comes_too_late_does_no_harm),
         cmocka_unit_test(a_wait_for_a_signal_can_be_interrupted),
         cmocka_unit_test(signals_nobody_can_catch_are_refused),
     };
