@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import unittest
 
 CLIENT = sys.argv.pop(1)
@@ -116,13 +117,12 @@ class TheOpenLoad(unittest.TestCase):
             self.expect(load(server.address, connections=20), late=20)
 
     def test_latency_counts_from_when_a_request_was_due(self):
-        held = threading.Event()
-        threading.Timer(0.5, held.set).start()
-
         def serve(connection):
             with connection:
+                connection.recv(4096)
+                time.sleep(0.5)  # from when the first is there, however long the client took to start
+                connection.sendall(GOOD)
                 while connection.recv(4096):
-                    held.wait()
                     connection.sendall(GOOD)
 
         with Faulty(serve) as server:
