@@ -76,11 +76,15 @@ static int look(struct fork_hand *h, struct task *t, int64_t now)
         lose(h, t, RESTART_CANCELLED, POOL_CANCELLED, "ran a task that nobody waits for any more");
         return 1;
     }
-    if (h->fork.ended || h->fork.zygote != h->zygote->keeper.now) {
-        lose_ended(h, t); /* and what it left behind holds its channel open */
-        return 1;
+    if (!h->fork.ended && h->fork.zygote == h->zygote->keeper.now)
+        return 0;
+    /* What it wrote before is read first, though this thread had no time for it until now. */
+    if (!h->fork.heard_out) {
+        h->fork.heard_out = true;
+        return 0;
     }
-    return 0;
+    lose_ended(h, t); /* and what it left behind holds its channel open */
+    return 1;
 }
 
 static int answer(struct fork_hand *h, struct task *t, const struct worker_frame *f)
