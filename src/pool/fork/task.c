@@ -105,7 +105,7 @@ static int await(struct fork_hand *h, struct task *t)
         struct worker_frame f;
         struct error e;
         int64_t now = world_now(h->base.world);
-        int64_t until = now + LOOK_EVERY_NS;
+        int64_t until = now + (h->fork.heard_out ? PROCESS_END_NS : LOOK_EVERY_NS);
         if (limit)
             until = deadline_sooner(until, deadline_after(h->began, limit));
         int rc = frames_next(&h->frames, until, &f, &e);
