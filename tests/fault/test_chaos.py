@@ -224,6 +224,20 @@ def test_workers_are_killed_at_random(weir):
     weir.check_works()
 
 
+def test_a_server_that_stands_still_now_and_then_loses_nothing(weir):
+    """A host under pressure: the server is stopped for longer than its own looks at its workers are apart."""
+    rand = random.Random(SEED)
+    with Askers(weir.port, ["/echo"], errors=()) as askers:
+        for _ in range(60):
+            time.sleep(rand.uniform(0.0005, 0.01))
+            os.kill(weir.server, signal.SIGSTOP)
+            time.sleep(0.06)
+            os.kill(weir.server, signal.SIGCONT)
+    assert not askers.wrong, askers.wrong[:5]
+    assert askers.right > 60
+    weir.check_works()
+
+
 def test_the_calm_route_does_not_notice(weir):
     """Its p99 beside the same load, with and without deaths, in turns. What is left of one processor to both is
     noisy: the best of each counts."""

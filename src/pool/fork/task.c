@@ -76,11 +76,15 @@ static int look(struct fork_hand *h, struct task *t, int64_t now)
         lose(h, t, RESTART_CANCELLED, POOL_CANCELLED, "ran a task that nobody waits for any more");
         return 1;
     }
-    if (h->fork.ended || h->fork.zygote != h->zygote->keeper.now) {
-        lose_ended(h, t); /* and what it left behind holds its channel open */
-        return 1;
+    if (!h->fork.ended && h->fork.zygote == h->zygote->keeper.now)
+        return 0;
+    /* What it wrote before is read first, though this thread had no time for it until now. */
+    if (!h->fork.heard_out) {
+        h->fork.heard_out = true;
+        return 0;
     }
-    return 0;
+    lose_ended(h, t); /* and what it left behind holds its channel open */
+    return 1;
 }
 
 static int answer(struct fork_hand *h, struct task *t, const struct worker_frame *f)
@@ -101,7 +105,7 @@ static int await(struct fork_hand *h, struct task *t)
         struct worker_frame f;
         struct error e;
         int64_t now = world_now(h->base.world);
-        int64_t until = now + LOOK_EVERY_NS;
+        int64_t until = now + (h->fork.heard_out ? PROCESS_END_NS : LOOK_EVERY_NS);
         if (limit)
             until = deadline_sooner(until, deadline_after(h->began, limit));
         int rc = frames_next(&h->frames, until, &f, &e);

@@ -22,6 +22,7 @@ struct fork {
     bool ended;                  /* the zygote has said how: */
     int status, signal;          /* an errno in `status` if it was not forked */
     bool out_of_memory;
+    bool heard_out; /* all that it wrote before has been asked for */
 };
 
 struct fork_hand {
