@@ -225,7 +225,8 @@ def test_workers_are_killed_at_random(weir):
 
 
 def test_a_server_that_stands_still_now_and_then_loses_nothing(weir):
-    """A host under pressure: the server is stopped for longer than its own looks at its workers are apart."""
+    """A host under pressure: the server is stopped for longer than its own looks at its workers are apart. The sleeps are
+    how long it is stopped and how long it runs: the fault, not a wait for anything."""
     rand = random.Random(SEED)
     with Askers(weir.port, ["/echo"], errors=()) as askers:
         for _ in range(60):

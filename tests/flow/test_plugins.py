@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from weir_process import WEIR, Weir, run
+from weir_process import WEIR, run, weirs
 
 FLAGS = "CFLAGS=-O1 -g -Wall -Wextra -Werror " + os.environ.get("STEP_CFLAGS", "")
 CC = os.environ.get("STEP_CC", "cc")
@@ -28,20 +28,8 @@ def project(tmp_path_factory):
 
 @pytest.fixture
 def start(tmp_path):
-    started = []
-
-    def start_one(*arguments, **options):
-        started.append(Weir(tmp_path, *arguments, **options))
-        return started[-1]
-
-    yield start_one
-    try:
-        for weir in started:
-            if weir.process.returncode is None:
-                weir.stop()
-    finally:
-        for weir in started:
-            weir.kill()
+    with weirs(tmp_path) as start:
+        yield start
 
 
 def config_of(project):

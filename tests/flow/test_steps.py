@@ -11,7 +11,7 @@ import time
 import pytest
 
 from conftest import until
-from weir_process import Weir, descendants, has_ended, run
+from weir_process import descendants, has_ended, processor_ticks, run, weirs
 
 ROUTES = """
 routes:
@@ -48,21 +48,8 @@ def config(kind, head=HEAD, routes=ROUTES, **keys):
 
 @pytest.fixture
 def start(tmp_path):
-    started = []
-
-    def start(*arguments, **options):
-        weir = Weir(tmp_path, *arguments, **options)
-        started.append(weir)
-        return weir
-
-    try:
+    with weirs(tmp_path) as start:
         yield start
-        for weir in started:
-            if weir.process.returncode is None:
-                weir.stop()
-    finally:
-        for weir in started:
-            weir.kill()
 
 
 @pytest.fixture(params=KINDS)
@@ -229,9 +216,11 @@ def test_stopping_lets_steps_finish_and_leaves_nobody(weir):
     # An inline step keeps its thread from accepting: whoever waits in the kernel's queue then is turned away by a stop.
     count = 1 if "kind: inline" in weir.config.read_text() else 4
     with concurrent.futures.ThreadPoolExecutor(4) as clients:
-        replies = [clients.submit(ask, weir.port, "/burn", {"ms": 300}) for _ in range(count)]
-        until(lambda: all(r.running() for r in replies))
-        time.sleep(0.1)  # they are on their way
+        before = processor_ticks(weir.pid)
+        replies = [clients.submit(ask, weir.port, "/burn", {"ms": 1000}) for _ in range(count)]
+        if count > 1:
+            until(lambda: samples(weir)['weir_pool_queue_length{pool="cpu"}'] == count - 2)
+        until(lambda: processor_ticks(weir.pid) > before + 2)
         below = descendants(weir.pid)
         weir.send(signal.SIGTERM)
         for r in replies:
@@ -281,9 +270,9 @@ def test_a_server_without_a_supervisor_ends_whatever_its_steps_do(start, kind):
 def test_a_reload_takes_the_pools_along(weir):
     first = weir.servers()[-1]
     with concurrent.futures.ThreadPoolExecutor(2) as clients:
-        slow = clients.submit(ask, weir.port, "/burn", {"ms": 500})
-        until(slow.running)
-        time.sleep(0.1)
+        before = processor_ticks(weir.pid)
+        slow = clients.submit(ask, weir.port, "/burn", {"ms": 1000})
+        until(lambda: processor_ticks(weir.pid) > before + 2)
         weir.config.write_text(weir.config.read_text().replace("{hello: world}", "{hello: again}"))
         weir.send(signal.SIGHUP)
         weir.wait_for_server(2)

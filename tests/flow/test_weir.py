@@ -13,27 +13,13 @@ import time
 import pytest
 
 from conftest import until
-from weir_process import CONFIG, WEIR, Load, Weir, has_ended, run
+from weir_process import CONFIG, WEIR, Load, has_ended, run, weirs
 
 
 @pytest.fixture
 def start(tmp_path):
-    started = []
-
-    def start_one(*arguments, **options):
-        if "config" not in options:
-            options["config"] = CONFIG.format(version=1)
-        started.append(Weir(tmp_path, *arguments, **options))
-        return started[-1]
-
-    yield start_one
-    try:
-        for weir in started:
-            if weir.process.returncode is None:
-                weir.stop()
-    finally:
-        for weir in started:
-            weir.kill()
+    with weirs(tmp_path) as start:
+        yield lambda *arguments, config=CONFIG.format(version=1), **options: start(*arguments, config=config, **options)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 Its log goes to a file. At its end it must have said nothing of bugs and sanitizers, have ended with status 0, and have
 left no process behind.
 """
+import contextlib
 import http.client
 import os
 import pathlib
@@ -60,6 +61,18 @@ def descendants(pid):
         found.update(below)
         more = set(below)
     return found
+
+
+def processor_ticks(pid):
+    """What it and all below have computed so far, in hundredths of a second."""
+    total = 0
+    for member in [pid, *descendants(pid)]:
+        try:
+            with open("/proc/%d/stat" % member) as stat:
+                total += sum(int(ticks) for ticks in stat.read().rpartition(")")[2].split()[11:13])
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # what it computed goes with it
+    return total
 
 
 class Weir:
@@ -138,6 +151,25 @@ class Weir:
         except ProcessLookupError:
             pass
         self.process.wait()
+
+
+@contextlib.contextmanager
+def weirs(folder):
+    """What starts them; those that run yet are stopped in the end, as they should, and nothing is left of any."""
+    started = []
+
+    def start(*arguments, **options):
+        started.append(Weir(folder, *arguments, **options))
+        return started[-1]
+
+    try:
+        yield start
+        for weir in started:
+            if weir.process.returncode is None:
+                weir.stop()
+    finally:
+        for weir in started:
+            weir.kill()
 
 
 class Load:

@@ -149,7 +149,7 @@ static struct scene *new_scene(struct sim *sim, struct crowd crowd)
     "  - {route: 'POST /v', reply: {v: %u, id: $body.id}}\n"                                    \
     "  - {route: 'GET /sleep/{id}', nodes: {a: {sleep: 50ms}}, reply: {v: %u, id: $path.id}}\n" \
     "  - {route: 'GET /%s/{id}', reply: {v: %u, id: $path.id}}\n"                               \
-    "  - route: GET /work/{id}\n"                                                               \
+    "  - route: GET /task/{id}\n"                                                               \
     "    nodes: {w: {step: echo, input: $path.id, pool: %s}}\n"                                 \
     "    reply: {v: %u, id: $node.w}\n"
 #define VERSION_BAD "listen: '*:80'\nroutes:\n  - {route: GET /v/x, reply: $path.nothing}\n"
@@ -261,8 +261,8 @@ static const struct ask versioned[] = {
     {POST, .path = "/v"},
     {.path = "/even/@"},
     {.path = "/odd/@"},
-    {.path = "/work/@", .works = true},
-    {.path = "/work/@", .works = true},
+    {.path = "/task/@", .works = true},
+    {.path = "/task/@", .works = true},
     {.path = "/sleep/@", .within_ns = 50 * MS, .after_ns = 50 * MS},
 };
 
