@@ -32,7 +32,7 @@ HEAD = """
 listen: 127.0.0.1:0
 admin: 127.0.0.1:0
 threads: 2
-timeouts: {drain: 10s, linger: 100ms}
+timeouts: {drain: 60s, linger: 100ms}
 log: {access: false}
 """
 
@@ -245,7 +245,7 @@ def hang(weir):
 
 @pytest.mark.parametrize("kind", ["processes", "fork"])
 def test_a_stop_does_not_wait_for_what_nobody_waits_for(start, kind):
-    weir = start("--unsafe-steps", config=config(kind, HEAD.replace("drain: 10s", "drain: 300ms"), CRASHES))
+    weir = start("--unsafe-steps", config=config(kind, HEAD.replace("drain: 60s", "drain: 300ms"), CRASHES))
     clients = hang(weir)
     weir.stop()  # and the supervisor had not to kill the server
     for s in clients:
@@ -254,7 +254,7 @@ def test_a_stop_does_not_wait_for_what_nobody_waits_for(start, kind):
 
 @pytest.mark.parametrize("kind", ["threads", "processes", "fork"])
 def test_a_server_without_a_supervisor_ends_whatever_its_steps_do(start, kind):
-    weir = start("--unsafe-steps", config=config(kind, HEAD.replace("drain: 10s", "drain: 300ms"), CRASHES))
+    weir = start("--unsafe-steps", config=config(kind, HEAD.replace("drain: 60s", "drain: 300ms"), CRASHES))
     clients = hang(weir)
     below = descendants(weir.pid)
     os.kill(weir.pid, signal.SIGKILL)
