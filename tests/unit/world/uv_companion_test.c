@@ -163,8 +163,8 @@ static int64_t asking(struct work *work)
     return best;
 }
 
-/* Whoever else uses this machine, some of the burns are not disturbed, and none is too short. Where the clock
-   itself is dear to read, as under valgrind, nobody can tell. */
+/* Whoever else uses this machine, some of the burns are not disturbed, and none is too short. Where
+ * the clock itself is dear to read, as under valgrind, nobody can tell. */
 static void burn_some(struct companion *self, void *arg)
 {
     static const int64_t spans[] = {
