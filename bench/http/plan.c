@@ -91,3 +91,9 @@ void plan_write(const struct plan *p, const char *path)
     if (fclose(f) != 0)
         client_die(path);
 }
+
+void plan_release(struct plan *p)
+{
+    free(p->due_ns);
+    free(p->records);
+}

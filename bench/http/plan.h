@@ -20,6 +20,7 @@ struct plan {
 /* Ends the program if it cannot. */
 struct plan plan_read(const char *path);
 void plan_write(const struct plan *p, const char *path);
+void plan_release(struct plan *p);
 
 /* The nth was sent that much after it was due, and answered. */
 void plan_sent(struct plan *p, uint64_t nth, int64_t after_ns);

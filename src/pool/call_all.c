@@ -257,14 +257,17 @@ static int hand_over(struct set *s, bool fused, int64_t now)
     bool busy = is_busy(s->pool);
     uint64_t asked = s->desk->asked;
     s->desk->under_way++;
+    atomic_fetch_add_explicit(&s->pool->sets, 1, memory_order_relaxed);
     if (fused)
         put_fused(s);
     else
         put_each(s);
     if (busy)
-        estimate_note(&s->pool->handover.effort, world_now(s->desk->world) - now);
+        estimate_note(
+            &s->pool->handover.effort, (world_now(s->desk->world) - now) / (fused ? 1 : s->tasks));
     wait_for_all(s);
     s->desk->under_way--;
+    atomic_fetch_sub_explicit(&s->pool->sets, 1, memory_order_relaxed);
     take_all(s);
     task_release(home, true);
     if (tells && !s->why && asked == s->desk->asked)

@@ -11,14 +11,17 @@
 
 /* Now and then some calls are placed against what is known, so that what is known stays true: one
  * of so many, and for so small a part of the time. */
-#define PROBE_CALLS  64
-#define PROBE_TIMES  200
-#define PROBE_BURST  8
+#define PROBE_CALLS     64
+#define PROBE_TIMES     200
+#define PROBE_BURST     10
+#define PROBE_WAKES     2 /* of these, which tell nothing */
 /* The first so many bursts come so much more often: little is known yet. */
-#define PROBE_EARLY  6
-#define PROBE_OFTEN  8
+#define PROBE_EARLY     6
+#define PROBE_OFTEN     8
+/* What is so much dearer than handing it over, and fanned out, is measured by what is done. */
+#define PROBE_HANDOVERS 20
 /* Of kinds of sets, for which decisions are kept. */
-#define CHOICES_BITS 8
+#define CHOICES_BITS    8
 
 int choices_new(struct pool_desk *d)
 {
@@ -45,14 +48,27 @@ void choices_free(struct pool_desk *d)
 
 /* ---- The turn's budget ---- */
 
-static int64_t turn_ns(struct pool_desk *d)
+static void note_turn(struct pool_desk *d)
 {
     uint64_t turn = world_turn(d->world);
     if (d->turn != turn) {
+        d->last_sets = turn == d->turn + 1 ? d->turn_sets : 0;
         d->turn = turn;
         d->turn_ns = 0;
+        d->turn_sets = 0;
     }
-    return d->turn_ns;
+    d->turn_sets++;
+}
+
+/* Others that want this thread meanwhile, in halves: who came in this turn or the one before, or
+ * has just been computed for, comes again; whom hands work for may be back by then, or not. */
+static unsigned held_up(const struct pool_desk *d, const struct pool *p, int64_t now)
+{
+    unsigned others = (d->last_sets > d->turn_sets ? d->last_sets : d->turn_sets) - 1;
+    if (others == 0 && d->inline_for != coro_self() &&
+        now - d->inline_end < handover_expected(&p->handover))
+        others = 1;
+    return 2 * others + (d->under_way < p->size ? d->under_way : p->size);
 }
 
 /* ---- Steps that were sent off the loop ---- */
@@ -83,6 +99,8 @@ void choose_ran_inline(
     struct pool_desk *d, struct pool *p, const struct pool_call *c, bool forced, int64_t now)
 {
     d->turn_ns += c->wall_ns;
+    d->inline_for = coro_self();
+    d->inline_end = now;
     if (forced || !p->kind ||
         (c->processor_ns <= CHOOSE_BLOCKS_NS && c->wall_ns <= CHOOSE_STANDS_NS))
         return;
@@ -141,6 +159,8 @@ static bool begins_burst(struct choice *c, const struct placement_view *v, int64
 {
     int64_t longer = v->before == PLACE_INLINE ? v->handover_ns : v->sum_ns;
     unsigned often = c->probes < PROBE_EARLY ? PROBE_OFTEN : 1;
+    if (v->before == PLACE_FANOUT && v->sum_ns > v->handover_ns * PROBE_HANDOVERS)
+        return false;
     if (++c->asked < PROBE_CALLS * PROBE_BURST / often ||
         now - c->probed_at < PROBE_TIMES * PROBE_BURST * longer / often)
         return false;
@@ -160,10 +180,9 @@ static bool is_time_to_probe(
     d->wakes = false;
     if (v->idle == 0 || v->queued > 0 || v->turn_ns > 0 || v->sum_ns == 0)
         return false;
-    if (c->probing == 0)
-        d->wakes = begins_burst(c, v, now);
-    if (c->probing == 0)
+    if (c->probing == 0 && !begins_burst(c, v, now))
         return false;
+    d->wakes = c->probing > PROBE_BURST - PROBE_WAKES;
     c->probing--;
     return true;
 }
@@ -185,11 +204,16 @@ static enum placement by_measure(struct pool_desk *d, struct pool *p,
 {
     struct choices *choices = &d->choices[p->index];
     struct choice *kind = kind_of(choices, calls[0], count);
+    note_turn(d);
     struct placement_view v = {.count = count,
         .handover_ns = handover_expected(&p->handover),
         .effort_ns = estimate_mean(&p->handover.effort),
         .may_inline = p->steps != NULL,
-        .turn_ns = turn_ns(d),
+        .cores_left = p->pools->cores > p->size,
+        .turn_ns = d->turn_ns,
+        .hands = p->size,
+        .sets = atomic_load_explicit(&p->sets, memory_order_relaxed),
+        .held_up = held_up(d, p, now),
         .idle = atomic_load_explicit(&p->queue.idle_hands, memory_order_relaxed),
         .queued = atomic_load_explicit(&p->queue.length, memory_order_relaxed),
         .before = kind->placed};

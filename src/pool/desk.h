@@ -33,6 +33,10 @@ struct pool_desk {
     struct choices *choices; /* by pool */
     uint64_t turn;           /* of the loop, for which is told: */
     int64_t turn_ns;         /* what was computed inline */
+    unsigned turn_sets;      /* what was to be placed */
+    unsigned last_sets;      /* the same of the turn before */
+    struct coro *inline_for; /* who was computed for last */
+    int64_t inline_end;      /* when that was over */
     unsigned under_way;      /* sets of tasks that were handed over */
     uint64_t asked;          /* how often something was to be placed */
     bool wakes;              /* what is placed now is to wake hands, and tells nothing */

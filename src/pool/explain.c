@@ -65,11 +65,12 @@ static void say(const struct choice *c, const struct pool *p, struct pool_call *
     if (c->unsaid > 1)
         snprintf(unsaid, sizeof unsaid, ", after %u changes", (unsigned)c->unsaid);
     log_debug(pool_log(p),
-        "placement: %s: %s in pool '%s': %s%s%s%s: %s (cost %s, hand-over %s, %u idle, %u queued)",
+        "placement: %s: %s in pool '%s': %s%s%s%s: %s (cost %s, hand-over %s, %u idle, %u queued, "
+        "%u under way)",
         route_name(p, calls[0]), set_text(set, p, calls, v->count), p->conf->name,
         placement_name(c->placed), first ? "" : " instead of ",
         first ? "" : placement_name(c->said), unsaid, why, span_text(sum, v->sum_ns),
-        span_text(handover, v->handover_ns), v->idle, v->queued);
+        span_text(handover, v->handover_ns), v->idle, v->queued, v->sets);
 }
 
 static bool may_say(struct choice *c, int64_t now)

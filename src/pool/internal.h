@@ -301,6 +301,7 @@ struct pool {
     struct conf_batch *batches;    /* by step: max is 1 without, at most TAKE_MAX; NULL: none */
     struct step_set *steps;        /* where they run in this process: inline, threads; else NULL */
     _Atomic uint64_t next_id;
+    atomic_uint sets; /* that were handed over and are under way */
     /* For metrics and readiness; any thread. */
     atomic_uint workers; /* that are ready to take tasks */
     atomic_bool failing; /* the last start failed, and none succeeded since */

@@ -13,30 +13,87 @@ static int64_t more(int64_t ns, int percent)
     return ns + ns * percent / 100;
 }
 
-/* What the steps take if several hands work at once and all goes well. */
-static int64_t ideally_fanned_out(const struct placement_view *v, int64_t handover)
+/* ---- What each way takes: the caller's time, and that of those who are held up meanwhile ---- */
+
+/* By so much of this thread's time. */
+static int64_t held_up(const struct placement_view *v, int64_t ns)
 {
-    unsigned hands = v->idle < v->count ? v->idle : v->count;
-    int64_t rounds = (v->count + hands - 1) / hands;
-    int64_t share = v->sum_ns / v->count * rounds;
-    return handover + (share > v->most_ns ? share : v->most_ns);
+    return ns * v->held_up / 2;
 }
 
-static bool is_faster(const struct placement_view *v, int64_t fanned_out, int64_t otherwise)
+static int64_t put_ns(const struct placement_view *v)
 {
-    if (v->before == PLACE_FANOUT)
-        return fanned_out < more(otherwise, PLACEMENT_FASTER_PERCENT);
-    return more(fanned_out, PLACEMENT_FASTER_PERCENT) < otherwise;
+    return v->effort_ns > PLACEMENT_PUT_NS ? v->effort_ns : PLACEMENT_PUT_NS;
 }
 
-/* Whether they are done sooner than in `otherwise`: it should be so, and was measured to be. */
-static bool is_faster_fanned_out(
-    const struct placement_view *v, int64_t handover, int64_t otherwise)
+/* What so many tasks take of this thread: the last result brings all home. */
+static int64_t thread_ns(const struct placement_view *v, unsigned tasks)
 {
-    if (v->count < 2 || v->idle < 2 || v->queued > 0)
+    int64_t put = put_ns(v);
+    return put * tasks + (put > PLACEMENT_BACK_NS ? put : PLACEMENT_BACK_NS);
+}
+
+static int64_t inline_ns(const struct placement_view *v)
+{
+    return v->sum_ns + held_up(v, v->sum_ns);
+}
+
+static int64_t handover_ns(const struct placement_view *v)
+{
+    return v->handover_ns ? v->handover_ns : HANDOVER_PRESUMED_NS;
+}
+
+/* Each set has a hand, or its turn. */
+static int64_t fused_ns(const struct placement_view *v)
+{
+    int64_t sets = v->sets + 1;
+    int64_t share = sets > v->hands ? v->sum_ns * sets / v->hands : v->sum_ns;
+    return handover_ns(v) + share + held_up(v, thread_ns(v, 1));
+}
+
+/* Tasks that one of so many hands does one after the other. */
+static int64_t rounds(int64_t tasks, int64_t hands)
+{
+    return (tasks + hands - 1) / hands;
+}
+
+/* All hands work for all sets, as in turns; and it takes no less than was measured of one that is
+ * alone. */
+static int64_t fanout_ns(const struct placement_view *v)
+{
+    int64_t hands = v->sets ? v->hands : v->idle;
+    int64_t share = v->sum_ns / v->count * rounds(v->count * (v->sets + 1), hands);
+    int64_t ns =
+        handover_ns(v) + put_ns(v) * (v->count - 1) + (share > v->most_ns ? share : v->most_ns);
+    if (ns < v->fanout_ns)
+        ns = v->fanout_ns;
+    return ns + held_up(v, thread_ns(v, v->count));
+}
+
+static bool may_fan_out(const struct placement_view *v)
+{
+    if (v->count < 2)
         return false;
-    return is_faster(v, ideally_fanned_out(v, handover), otherwise) &&
-           (v->fanout_ns == 0 || is_faster(v, v->fanout_ns, otherwise));
+    return v->sets ? v->sets + 1 < v->hands : v->idle > 1 && v->queued == 0;
+}
+
+/* By a margin, which is in favour of what was decided before. */
+static bool is_faster(int64_t ns, int64_t otherwise, bool before)
+{
+    if (before)
+        return ns < more(otherwise, PLACEMENT_FASTER_PERCENT);
+    return more(ns, PLACEMENT_FASTER_PERCENT) < otherwise;
+}
+
+static bool is_faster_fanned_out(const struct placement_view *v, int64_t otherwise)
+{
+    return may_fan_out(v) && is_faster(fanout_ns(v), otherwise, v->before == PLACE_FANOUT);
+}
+
+static bool is_faster_fused(const struct placement_view *v, int64_t otherwise)
+{
+    bool before = v->before == PLACE_FUSED || (v->before == PLACE_FANOUT && v->count == 1);
+    return is_faster(fused_ns(v), otherwise, before);
 }
 
 /* ---- Inline ---- */
@@ -51,10 +108,19 @@ static bool is_below(const struct placement_view *v, int64_t ns, int64_t border)
     return more(ns, PLACEMENT_MARGIN_PERCENT) < border;
 }
 
+/* Whatever else is to be done: handing it over takes this thread as long. */
 static bool is_cheap(const struct placement_view *v)
 {
-    int64_t cheap = v->effort_ns * PLACEMENT_CHEAP_EFFORTS;
-    return is_below(v, v->sum_ns, cheap > PLACEMENT_CHEAP_NS ? cheap : PLACEMENT_CHEAP_NS);
+    return is_below(v, v->sum_ns, thread_ns(v, 1));
+}
+
+/* It takes no core away from hands that others wait for, or not for long; and these have enough to
+ * do until this thread can give them more. */
+static bool may_overtake(const struct placement_view *v)
+{
+    if (!v->cores_left && !is_below(v, v->sum_ns, PLACEMENT_SHORT_NS))
+        return false;
+    return v->queued * v->sum_ns >= v->hands * (v->turn_ns + v->sum_ns);
 }
 
 bool placement_waits(const struct placement_view *v)
@@ -75,14 +141,16 @@ static const char *against_inline(const struct placement_view *v)
         return "handing over adds little to it";
     if (!is_below(v, v->sum_ns > v->tail_ns ? v->sum_ns : v->tail_ns, PLACEMENT_ALONE_NS))
         return "it would block the loop";
-    if (placement_waits(v) && !is_cheap(v))
+    if (is_cheap(v))
+        return NULL;
+    if (placement_waits(v))
         return "this turn of the loop has computed enough";
-    if (v->turn_ns > 0 && v->idle > 0 && !is_cheap(v))
-        return "there is more to do, and hands are idle";
-    if (v->queued > 0 && !is_cheap(v))
+    if (v->queued > 0 && !may_overtake(v))
         return "others wait for a hand";
-    if (is_faster_fanned_out(v, v->handover_ns, v->sum_ns))
+    if (is_faster_fanned_out(v, inline_ns(v)))
         return "several hands are faster";
+    if (is_faster_fused(v, inline_ns(v)))
+        return "others would wait for it";
     return NULL;
 }
 
@@ -97,15 +165,14 @@ static enum placement told(enum placement placement, const char **why, const cha
 
 static enum placement handed_over(const struct placement_view *v, const char **why)
 {
-    int64_t handover = v->handover_ns ? v->handover_ns : HANDOVER_PRESUMED_NS;
+    if (v->sum_ns == 0 && v->queued == 0 && v->idle > 1)
+        return told(PLACE_FANOUT, why, "a cost is not known yet, and hands are idle");
+    if (v->sum_ns > 0 && is_faster_fanned_out(v, fused_ns(v)))
+        return told(PLACE_FANOUT, why, "hands are idle, and are faster together");
     if (v->queued > 0)
         return told(PLACE_FUSED, why, "others wait for a hand");
     if (v->idle < 2)
         return told(PLACE_FUSED, why, "no two hands are idle");
-    if (v->sum_ns == 0)
-        return told(PLACE_FANOUT, why, "a cost is not known yet, and hands are idle");
-    if (is_faster_fanned_out(v, handover, handover + v->sum_ns))
-        return told(PLACE_FANOUT, why, "hands are idle, and are faster together");
     return told(PLACE_FUSED, why, "several hands are not faster than one");
 }
 

@@ -1,16 +1,18 @@
 /*
  * placement.h: where the steps of a request that are ready together are to run. Pure.
  *
- * The rule, in this order:
+ * For each way it is reckoned how long the request takes, and how long others are held up who want
+ * the same I/O thread meanwhile: inline that is all of the steps' time, else what putting tasks and
+ * taking results takes. The rule, in this order:
  *  1. What is forced is done. (That is the caller's.)
- *  2. Inline, if handing over would make it slower by more than a tenth, and it is within what
- *     this turn of the loop may still compute. What is not clearly cheaper than being handed over
- *     only if it is the turn's first, or no hand is idle: else there is more to do than one thread
- *     should do alone. What is cheaper, but not within this turn, waits for the next one.
+ *  2. Inline, if that is best, and handing over would make it slower by more than a tenth, and it
+ *     is within what this turn of the loop may still compute. What is cheaper than handing it over
+ *     is best inline always, and waits for the loop's next turn if it must. Else it overtakes
+ *     those that wait for a hand only if the hands do not suffer.
  *     (Where the steps' code is in this process: never for processes and forks. And never what was
  *     not measured yet.)
- *  3. Several hands idle, nothing queued, and by working at once they are done sooner: fan out, for
- *     latency. What is not known yet is taken to be dear.
+ *  3. Fewer requests under way than hands, and together these are done sooner: fan out. What is not
+ *     known yet is taken to be dear.
  *  4. Else fused, one task: handing over costs throughput.
  * Near a border the last decision stays until the other is clearly better: it does not oscillate.
  */
@@ -33,12 +35,14 @@ struct placement_view {
     int64_t most_ns;     /* the dearest of them */
     int64_t tail_ns;     /* of the dearest, for what blocks the loop */
     int64_t handover_ns; /* of their pool; 0: not known yet */
-    int64_t
-        effort_ns; /* what putting them takes of this thread, while hands are busy; 0: not known */
-    int64_t fanout_ns; /* what such a sum takes fanned out, as measured; 0: not known */
+    int64_t effort_ns;   /* of putting a task while hands are busy, for this thread; 0: not known */
+    int64_t fanout_ns;   /* what such a sum takes fanned out, as measured; 0: not known */
     bool may_inline;
+    bool cores_left; /* besides the hands' */
     int64_t turn_ns; /* what this turn has computed inline already */
-    unsigned idle, queued;
+    unsigned hands, idle, queued;
+    unsigned sets;         /* others that were handed over and are under way, by any I/O thread */
+    unsigned held_up;      /* halves of others that want this thread meanwhile: some may not */
     enum placement before; /* the last decision for these */
 };
 
@@ -47,14 +51,15 @@ struct placement_view {
 #define PLACEMENT_ALONE_NS       (500 * 1000)
 /* What runs inline may take so many hand-overs: then these would be a tenth of it. */
 #define PLACEMENT_HANDOVERS      10
-/* What takes less than so many times what putting it takes of this thread alone is cheaper than
- * handing over, of which both threads have some trouble; and so is what takes less than that. */
-#define PLACEMENT_CHEAP_EFFORTS  4
-#define PLACEMENT_CHEAP_NS       (6 * 1000)
+/* What putting a task takes of this thread, at least. */
+#define PLACEMENT_PUT_NS         1000
+/* What a result's way back takes of this thread, at least: it is woken up for it. */
+#define PLACEMENT_BACK_NS        (5 * 1000)
+/* What may overtake those that wait for a hand, where that takes a core away from the hands. */
+#define PLACEMENT_SHORT_NS       (50 * 1000)
 /* By so much more or less than a border a cost must be for another decision than before. */
 #define PLACEMENT_MARGIN_PERCENT 25
-/* By so much fanning out must be faster than the other way; to go on with it, slower by less. And
- * if all went well it would have to be that much faster, whatever was measured. */
+/* By so much another way must be faster; what was decided before stays if it is slower by less. */
 #define PLACEMENT_FASTER_PERCENT 4
 
 /* `why`, if not NULL: a sentence without a full stop, for the log. */

@@ -41,12 +41,12 @@
 #define DEAR_COUNT 60
 
 #define OF_THE_BEST         0.95
-#define OF_THE_BEST_EARLY   0.80
-/* With several callers it is to be the same, and is not yet: where an I/O thread is busy, `auto`
- * still computes what idle hands could; and where fewer sets are under way than there are hands, it
- * fuses. `VERBOSE=1` shows by how much. */
-#define OF_THE_BEST_CROWDED 0.25
-#define OF_THE_WORST        0.90 /* where choices come to much the same, a mixture may be less */
+/* With several callers it is the same but for one seed in thirty: where the I/O thread has more to
+ * do than it knows of, since callers keep it busy with something else; or where as many callers as
+ * there are hands seldom ask at the same time. `VERBOSE=1` shows by how much. */
+#define OF_THE_BEST_CROWDED 0.60
+/* Where choices come to much the same, and the first of them meets a universe that is new. */
+#define OF_THE_WORST        0.88
 
 struct step_load {
     int64_t cost_ns;
@@ -68,7 +68,7 @@ struct scene {
     struct step_load loads[STEPS_MAX];
     unsigned step_count;
     unsigned desks, hands, callers;
-    int64_t request_ns, put_ns, wake_ns, pause_ns;
+    int64_t request_ns, put_ns, back_ns, wake_ns, pause_ns;
     bool stationary;
     unsigned count;
     /* The present choice: */
@@ -165,6 +165,8 @@ static int ask(struct caller *c, unsigned request)
         all[i] = &calls[i];
     }
     int rc = pool_call_all(c->desk, s->pool, all, s->step_count, s->dispatch, &placed);
+    if (rc == 0 && placed != PLACE_INLINE)
+        rc = sim_block(pool_desk_world(c->desk), s->back_ns);
     for (unsigned i = 0; i < s->step_count; i++) {
         sim_check(s->sim, rc != 0 || calls[i].outcome == POOL_DONE, "a call was not done: %s",
             calls[i].error.sentence);
@@ -378,6 +380,7 @@ static void draw(struct scene *s)
     s->callers = callers[rand_below(r, sizeof callers / sizeof *callers)];
     s->request_ns = rand_between(r, 3 * NS_PER_US, 30 * NS_PER_US);
     s->put_ns = rand_between(r, NS_PER_US / 2, 4 * NS_PER_US);
+    s->back_ns = rand_between(r, 4 * NS_PER_US, 12 * NS_PER_US);
     s->wake_ns = rand_between(r, 3 * NS_PER_US, 50 * NS_PER_US);
     s->pause_ns = rand_between(r, NS_PER_US, 50 * NS_PER_US);
     draw_steps(s);
@@ -393,11 +396,12 @@ static void say(const struct scene *s)
     if (!getenv("VERBOSE"))
         return;
     fprintf(stderr,
-        "%s: %u callers, %u I/O threads, %u hands; request %.1f us, put %.1f, wake %.1f, pause "
+        "%s: %u callers, %u I/O threads, %u hands; request %.1f us, put %.1f, back %.1f, wake "
+        "%.1f, pause "
         "%.1f; %u requests of\n ",
         s->conf.kind == CONF_POOL_THREADS ? "threads" : "processes", s->callers, s->desks, s->hands,
-        (double)s->request_ns / 1e3, (double)s->put_ns / 1e3, (double)s->wake_ns / 1e3,
-        (double)s->pause_ns / 1e3, s->count);
+        (double)s->request_ns / 1e3, (double)s->put_ns / 1e3, (double)s->back_ns / 1e3,
+        (double)s->wake_ns / 1e3, (double)s->pause_ns / 1e3, s->count);
     for (unsigned i = 0; i < s->step_count; i++) {
         const struct step_load *l = &s->loads[i];
         fprintf(stderr, " %.1f%s%s", (double)l->cost_ns / 1e3, l->varies ? "~" : "",
@@ -434,9 +438,7 @@ static void compare(struct sim *sim, enum conf_pool_kind kind, bool stationary)
         fprintf(stderr, "  => %.3f of the best\n", automatic.per_s / best);
     sim_check(sim, automatic.per_s >= OF_THE_WORST * worst,
         "auto has %.1f requests/s, the worst choice %.1f", automatic.per_s, worst);
-    double least = s->callers > 1        ? OF_THE_BEST_CROWDED
-                   : sum_of(s) > DEAR_NS ? OF_THE_BEST_EARLY
-                                         : OF_THE_BEST;
+    double least = s->callers > 1 ? OF_THE_BEST_CROWDED : OF_THE_BEST;
     sim_check(sim, !stationary || automatic.per_s >= least * best,
         "auto has %.1f requests/s, the best choice %.1f", automatic.per_s, best);
 }

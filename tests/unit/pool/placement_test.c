@@ -17,9 +17,10 @@ static const struct placement_view usual = {.count = 3,
     .most_ns = 10 * US,
     .tail_ns = 12 * US,
     .handover_ns = 20 * US,
-    .effort_ns = 10 * US,
+    .effort_ns = 2 * US,
     .fanout_ns = 60 * US,
     .may_inline = true,
+    .hands = 2,
     .idle = 2,
     .before = PLACE_UNDECIDED};
 
@@ -72,27 +73,56 @@ static void inline_or_not(void **state)
 static void a_turn_has_a_budget(void **state)
 {
     int64_t left = PLACEMENT_TURN_NS - 30 * US;
-    decides(WITH(v->turn_ns = left; v->idle = 0), PLACE_INLINE, "slower");
-    decides(WITH(v->turn_ns = left + 1; v->idle = 0; v->count = 1; v->effort_ns /= 2), PLACE_FANOUT,
-        "enough");
-    /* What is cheap waits for the next one. */
-    decides(WITH(v->turn_ns = left + 1), PLACE_INLINE, "slower");
+    decides(WITH(v->turn_ns = left), PLACE_INLINE, "slower");
+    decides(WITH(v->turn_ns = left + 1; v->count = 1), PLACE_FANOUT, "enough");
     assert_true(waits(WITH(v->turn_ns = left + 1)));
     assert_false(waits(WITH(v->turn_ns = left)));
     assert_false(waits(WITH(v->sum_ns = PLACEMENT_TURN_NS + 1)));
-    /* There is more to do: hands that are idle do what is dearer than handing it over. */
-    decides(WITH(v->turn_ns = 1; v->count = 1; v->effort_ns /= 2), PLACE_FANOUT, "more to do");
-    decides(WITH(v->turn_ns = 1; v->idle = 0; v->queued = 1), PLACE_INLINE, "slower");
-    decides(WITH(v->turn_ns = 1; v->sum_ns = 39999; v->fanout_ns *= 9), PLACE_INLINE, "slower");
-    decides(WITH(v->turn_ns = 1; v->sum_ns = 40000; v->count = 1), PLACE_FANOUT, "more to do");
-    /* Nor does it overtake those that wait for a hand, but if it is cheap. */
-    decides(WITH(v->idle = 0; v->queued = 1), PLACE_INLINE, "slower");
-    decides(WITH(v->idle = 0; v->queued = 1; v->sum_ns = 40000), PLACE_FUSED, "others wait");
-    /* What is very cheap is so whatever was measured. */
-    decides(WITH(v->effort_ns = 0; v->turn_ns = 1; v->sum_ns = PLACEMENT_CHEAP_NS - 1),
+    /* What is cheap waits for the next one. */
+    decides(WITH(v->turn_ns = PLACEMENT_TURN_NS; v->sum_ns = 6999), PLACE_INLINE, "slower");
+    decides(WITH(v->turn_ns = PLACEMENT_TURN_NS; v->sum_ns = 7000), PLACE_FUSED, "not faster");
+}
+
+/* Others want this thread, too. */
+static void those_that_are_held_up_count(void **state)
+{
+    /* 30 us each, beside a hand-over of 20 and 7 of this thread. */
+    decides(WITH(v->held_up = 1; v->count = 1), PLACE_INLINE, "slower");
+    decides(WITH(v->held_up = 2; v->count = 1), PLACE_FANOUT, "others would wait");
+    decides(WITH(v->held_up = 2; v->count = 1; v->handover_ns = 24 * US), PLACE_INLINE, "slower");
+    decides(WITH(v->held_up = 2), PLACE_FUSED, "not faster");
+    /* Nobody is held up by what takes this thread as long to hand over. */
+    decides(WITH(v->held_up = 99; v->sum_ns = 6999), PLACE_INLINE, "slower");
+    decides(WITH(v->held_up = 99; v->sum_ns = 9000), PLACE_FUSED, "not");
+    decides(WITH(v->held_up = 99; v->sum_ns = PLACEMENT_PUT_NS + PLACEMENT_BACK_NS - 1;
+                 v->effort_ns = 0),
         PLACE_INLINE, "slower");
-    decides(WITH(v->effort_ns = 0; v->turn_ns = 1; v->sum_ns = PLACEMENT_CHEAP_NS; v->count = 1),
-        PLACE_FANOUT, "more to do");
+    decides(WITH(v->held_up = 99; v->sum_ns = PLACEMENT_PUT_NS + PLACEMENT_BACK_NS + 3000;
+                 v->effort_ns = 0; v->count = 1),
+        PLACE_FANOUT, "others would wait");
+    /* Who is handed over has to wait for a hand, too: of four sets, two at a time. */
+    decides(WITH(v->held_up = 2; v->sets = 3; v->idle = 0), PLACE_INLINE, "slower");
+}
+
+static void who_waits_for_a_hand_is_overtaken_without_harm(void **state)
+{
+    /* Until this thread is back the hands have enough to do. */
+    decides(WITH(v->idle = 0; v->sets = 4; v->queued = 2), PLACE_INLINE, "slower");
+    decides(WITH(v->idle = 0; v->sets = 4; v->queued = 1), PLACE_FUSED, "others wait");
+    decides(WITH(v->idle = 0; v->sets = 4; v->queued = 2; v->turn_ns = 1), PLACE_FUSED, "wait");
+    decides(WITH(v->idle = 0; v->sets = 6; v->queued = 4; v->turn_ns = 30 * US), PLACE_INLINE, "s");
+    /* But for what is short this takes a core away from them, if all are theirs. */
+    struct placement_view many = usual;
+    many.idle = 0;
+    many.sets = many.queued = 9;
+    many.sum_ns = PLACEMENT_SHORT_NS - 1;
+    decides(many, PLACE_INLINE, "slower");
+    many.sum_ns = PLACEMENT_SHORT_NS;
+    decides(many, PLACE_FUSED, "others wait");
+    many.cores_left = true;
+    decides(many, PLACE_INLINE, "slower");
+    /* What is cheap may, always. */
+    decides(WITH(v->idle = 0; v->queued = 1; v->sum_ns = 6999), PLACE_INLINE, "slower");
 }
 
 /* Three of 10 ms. */
@@ -112,10 +142,20 @@ static void fanned_out_or_fused(void **state)
     decides(v, PLACE_FUSED, "others wait");
     v.queued = 0;
     /* As measured. */
-    v.fanout_ns = 28800 * US;
+    v.fanout_ns = 28820 * US;
     decides(v, PLACE_FANOUT, "faster together");
-    v.fanout_ns = 28900 * US;
+    v.fanout_ns = 28890 * US;
     decides(v, PLACE_FUSED, "not faster");
+    /* Of many hands, with others under way: these have their turn, too. */
+    v = dear();
+    v.hands = 4;
+    v.sets = 2;
+    v.idle = 0;
+    v.queued = 3;
+    v.count = 4;
+    decides(v, PLACE_FANOUT, "faster together");
+    v.sets = 3;
+    decides(v, PLACE_FUSED, "others wait");
     /* One that is dear among cheap ones wins nothing, two do. */
     v = dear();
     v.sum_ns = 20010 * US;
@@ -223,6 +263,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(inline_or_not),
         cmocka_unit_test(a_turn_has_a_budget),
+        cmocka_unit_test(those_that_are_held_up_count),
+        cmocka_unit_test(who_waits_for_a_hand_is_overtaken_without_harm),
         cmocka_unit_test(fanned_out_or_fused),
         cmocka_unit_test(decisions_stay_near_a_border),
         cmocka_unit_test(it_does_not_oscillate),
