@@ -8,6 +8,11 @@
 /* A hand-over that was never measured is taken to be as dear as on a slow machine. */
 #define HANDOVER_PRESUMED_NS (100 * 1000)
 
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
 static int64_t more(int64_t ns, int percent)
 {
     return ns + ns * percent / 100;
@@ -23,14 +28,14 @@ static int64_t held_up(const struct placement_view *v, int64_t ns)
 
 static int64_t put_ns(const struct placement_view *v)
 {
-    return v->effort_ns > PLACEMENT_PUT_NS ? v->effort_ns : PLACEMENT_PUT_NS;
+    return larger(v->effort_ns, PLACEMENT_PUT_NS);
 }
 
 /* What so many tasks take of this thread: the last result brings all home. */
 static int64_t thread_ns(const struct placement_view *v, unsigned tasks)
 {
     int64_t put = put_ns(v);
-    return put * tasks + (put > PLACEMENT_BACK_NS ? put : PLACEMENT_BACK_NS);
+    return put * tasks + larger(put, PLACEMENT_BACK_NS);
 }
 
 static int64_t inline_ns(const struct placement_view *v)
@@ -57,17 +62,16 @@ static int64_t rounds(int64_t tasks, int64_t hands)
     return (tasks + hands - 1) / hands;
 }
 
-/* All hands work for all sets, as in turns; and it takes no less than was measured of one that is
- * alone. */
+/* All hands work for all sets, as in turns. Of one that is alone it is what was measured, but for
+ * what cannot be; the others take no less. */
 static int64_t fanout_ns(const struct placement_view *v)
 {
     int64_t hands = v->sets ? v->hands : v->idle;
     int64_t share = v->sum_ns / v->count * rounds(v->count * (v->sets + 1), hands);
-    int64_t ns =
-        handover_ns(v) + put_ns(v) * (v->count - 1) + (share > v->most_ns ? share : v->most_ns);
-    if (ns < v->fanout_ns)
-        ns = v->fanout_ns;
-    return ns + held_up(v, thread_ns(v, v->count));
+    int64_t ns = larger(share, v->most_ns);
+    if (v->sets || !v->fanout_ns)
+        ns += handover_ns(v) + put_ns(v) * (v->count - 1);
+    return larger(ns, v->fanout_ns) + held_up(v, thread_ns(v, v->count));
 }
 
 static bool may_fan_out(const struct placement_view *v)
@@ -139,7 +143,7 @@ static const char *against_inline(const struct placement_view *v)
         return "the cost of handing over is not known yet";
     if (!is_below(v, v->sum_ns, v->handover_ns * PLACEMENT_HANDOVERS))
         return "handing over adds little to it";
-    if (!is_below(v, v->sum_ns > v->tail_ns ? v->sum_ns : v->tail_ns, PLACEMENT_ALONE_NS))
+    if (!is_below(v, larger(v->sum_ns, v->tail_ns), PLACEMENT_ALONE_NS))
         return "it would block the loop";
     if (is_cheap(v))
         return NULL;
