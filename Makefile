@@ -9,7 +9,7 @@
 #                    ARGS='--only direct,start --rounds 3' measures less, bench/http/run.py --help says more
 #   make bench-pool  build for release, measure steps in their pools beside Python's executors, some 6 minutes;
 #                    ARGS='--only one,http --rounds 5' measures less, bench/pool/run.py --help says more
-#   make bench-placement  build for release, measure where steps are placed beside what was forced, and batches, some 9 minutes;
+#   make bench-placement  build for release, measure where steps are placed beside what was forced, and batches, some 12 minutes;
 #                    ARGS='--costs 10,10,10 --callers 8 --rounds 3' measures less, bench/pool/placement.py --help says more
 #   make bench-mixed build for release, measure requests that wait and work, at the limit and beyond, some 20 minutes;
 #                    ARGS=--quick only looks, ARGS='--only open,burst' measures less, bench/mixed/run.py --help says more
