@@ -274,7 +274,7 @@ static const struct conf_key http_keys[] = {
 };
 #undef AT
 const struct conf_section conf_section_http = {"http", "http: a call to another server",
-    "The node's value is `{status, body}` of the reply.",
+    "The node's value is `{status, headers, body}` of the reply.",
     "the URL alone: `http: \"http://127.0.0.1:9001/users\"`", KEYS(http_keys)};
 
 #define AT(member) .offset = offsetof(struct conf_flow_node, member)

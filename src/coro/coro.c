@@ -175,11 +175,33 @@ static void check_stack(const struct coro *c)
 static void leave(struct sched *s, struct coro *self)
 {
     check_stack(self);
+    check(!s->is_deep, "coroutine '%s' waits within coro_call_deep", self->name);
     struct context *next = next_context(s);
     if (next == &self->context)
         return;
     switch_to(&self->context, next);
     bury(s);
+}
+
+void coro_call_deep(void (*fn)(void *arg), void *arg)
+{
+    struct coro *self = coro_self();
+    struct sched *s = self->sched;
+    check_stack(self);
+    s->deep = fn;
+    s->deep_arg = arg;
+    switch_to(&self->context, &s->thread);
+}
+
+/* On the thread's own stack, for the running coroutine, until that goes on. */
+static void call_deep(struct sched *s)
+{
+    void (*fn)(void *arg) = s->deep;
+    s->deep = NULL;
+    s->is_deep = true;
+    fn(s->deep_arg);
+    s->is_deep = false;
+    switch_to(&s->thread, &s->running->context);
 }
 
 static size_t run_ready(struct sched *s, size_t most)
@@ -202,6 +224,10 @@ static size_t run_ready(struct sched *s, size_t most)
     s->budget = before;
     switch_to(&s->thread, next_context(s));
     bury(s);
+    while (s->deep) {
+        call_deep(s);
+        bury(s);
+    }
     here = NULL;
     return before;
 }

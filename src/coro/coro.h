@@ -123,6 +123,9 @@ int coro_park(const char *why) __attribute__((warn_unused_result));
 int coro_sleep(const char *why, int64_t when) __attribute__((warn_unused_result));
 /* Lets the others that are ready go first. 0, -ETIMEDOUT or -ECANCELED. */
 int coro_yield(void) __attribute__((warn_unused_result));
+/* Calls fn(arg) on the thread's own stack, which is as deep as its creator made it; it must not
+ * wait. */
+void coro_call_deep(void (*fn)(void *arg), void *arg);
 /* What a wait would say without waiting: 0, or -ECANCELED, or -ETIMEDOUT. */
 int coro_poll(void) __attribute__((warn_unused_result));
 

@@ -56,6 +56,9 @@ struct sched {
     struct context thread; /* the place sched_run was called from */
     struct coro
         *dead; /* has left its stack for the last time; its stack is given back by who comes next */
+    void (*deep)(void *arg); /* what the running coroutine has done on the thread's own stack */
+    void *deep_arg;
+    bool is_deep;  /* which is under way: it must not wait */
     size_t budget; /* how many more may start before sched_run returns */
     size_t yields; /* of those who ran in the latest sched_run */
 

@@ -21,6 +21,11 @@ unsigned limit_now(const struct limit *l)
     return l->estimate < 1 ? 1 : (unsigned)l->estimate;
 }
 
+int64_t limit_usual(const struct limit *l)
+{
+    return (int64_t)l->usual_ns;
+}
+
 static void follow(struct limit *l, double mean)
 {
     if (l->usual_ns <= 0)

@@ -8,7 +8,7 @@
  * would only make it slower, and the rest waits here, where it can be counted and refused. (The
  * gradient of Netflix's concurrency-limits, there called gradient2.)
  *
- * What is usual follows the better at once, and the worse within some hundred windows: an upstream
+ * What is usual follows the better within ten windows, the worse within some hundred: an upstream
  * that has become slower for good is not held back for ever.
  */
 #pragma once
@@ -35,5 +35,7 @@ struct limit {
 void limit_init(struct limit *l, unsigned most);
 /* At least one. */
 unsigned limit_now(const struct limit *l);
+/* What a call usually takes; 0: not known. */
+int64_t limit_usual(const struct limit *l);
 /* A call has ended, after so long; with it so many were under way. */
 void limit_note(struct limit *l, int64_t now, int64_t latency_ns, unsigned under_way);

@@ -57,7 +57,8 @@ void line_leave(struct line *l, unsigned limit, int64_t stayed_ns)
     struct list *link;
     check(l->inside > 0, "one leaves a line more than came in");
     l->inside--;
-    l->stay_ns = l->stay_ns ? l->stay_ns + (stayed_ns - l->stay_ns) / STAY_WEIGHT : stayed_ns;
+    if (stayed_ns > 0)
+        l->stay_ns = l->stay_ns ? l->stay_ns + (stayed_ns - l->stay_ns) / STAY_WEIGHT : stayed_ns;
     while (l->inside < limit && (link = list_pop_front(&l->waiters)))
         if (coro_wake(container_of(link, struct waiter, link)->coro, 0))
             l->inside++;

@@ -25,5 +25,5 @@ void line_init(struct line *l);
  * `*retry_after` says when it may be worth another try. -ETIMEDOUT, -ECANCELED. */
 int line_enter(struct line *l, unsigned limit, unsigned waiting_max, int64_t now,
     int64_t *retry_after) __attribute__((warn_unused_result));
-/* After so long inside. Lets in who waits, up to `limit`. */
+/* After so long inside; 0: that tells nothing of others. Lets in who waits, up to `limit`. */
 void line_leave(struct line *l, unsigned limit, int64_t stayed_ns);

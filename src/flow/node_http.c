@@ -305,13 +305,12 @@ static int enter(struct run *run, const struct flow_node *n, struct calls_local 
         n->conf->name, l->line.inside, SPAN_ARG(n->http.origin));
 }
 
-/* A quick failure says nothing of how much the upstream bears; one that was waited for does. */
 static void leave(struct run *run, struct calls_local *l, int64_t began, bool tells)
 {
     int64_t now = world_now(run->context->world);
     if (tells)
         limit_note(&l->limit, now, now - began, l->line.inside);
-    line_leave(&l->line, limit_now(&l->limit), now - began);
+    line_leave(&l->line, limit_now(&l->limit), tells ? now - began : 0);
     line_show(&l->line, &l->cells);
     if (l->cells.limit)
         gauge_set(l->cells.limit, limit_now(&l->limit));
@@ -327,6 +326,16 @@ static void say_deadline(struct run *run, const struct http_ask *ask, char text[
     last->value = deadline_write(text, until == DEADLINE_NEVER ? until : until - now);
 }
 
+/* A quick failure says nothing of how much the upstream bears; one that was waited for does, if for
+ * as long as it usually takes. */
+static bool tells_latency(const struct run *run, const struct calls_local *l, int64_t began, int rc,
+    const struct http_answer *answer)
+{
+    if (rc == -ETIMEDOUT)
+        return world_now(run->context->world) - began >= limit_usual(&l->limit);
+    return rc == 0 && answer->head->status < 500;
+}
+
 static __attribute__((noinline)) int call_upstream(struct run *run, const struct flow_node *n,
     const struct http_ask *ask, struct http_answer *answer, struct error *e)
 {
@@ -337,7 +346,7 @@ static __attribute__((noinline)) int call_upstream(struct run *run, const struct
     int64_t began = l ? world_now(run->context->world) : 0;
     int rc = http_call(run->context->client, ask, run->data.arena, answer, e);
     if (l)
-        leave(run, l, began, rc == -ETIMEDOUT || (rc == 0 && answer->head->status < 500));
+        leave(run, l, began, tells_latency(run, l, began, rc, answer));
     return rc;
 }
 

@@ -44,8 +44,9 @@ static int run_all_here(struct pool_desk *d, struct pool *p, struct pool_call *c
     unsigned count, bool forced, bool waits)
 {
     int rc = 0;
-    if (waits)
-        (void)!coro_yield();
+    uint64_t turn = world_turn(d->world);
+    while (waits && world_turn(d->world) == turn && coro_yield() == 0)
+        continue;
     for (unsigned i = 0; i < count; i++) {
         int failed = run_here(d, p, calls[i], forced);
         rc = rc ? rc : failed;

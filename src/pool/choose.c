@@ -48,16 +48,15 @@ void choices_free(struct pool_desk *d)
 
 /* ---- The turn's budget ---- */
 
-static void note_turn(struct pool_desk *d)
+static void look_at_turn(struct pool_desk *d)
 {
     uint64_t turn = world_turn(d->world);
-    if (d->turn != turn) {
-        d->last_sets = turn == d->turn + 1 ? d->turn_sets : 0;
-        d->turn = turn;
-        d->turn_ns = 0;
-        d->turn_sets = 0;
-    }
-    d->turn_sets++;
+    if (d->turn == turn)
+        return;
+    d->last_sets = turn == d->turn + 1 ? d->turn_sets : 0;
+    d->turn = turn;
+    d->turn_ns = 0;
+    d->turn_sets = 0;
 }
 
 /* Others that want this thread meanwhile, in halves: who came in this turn or the one before, or
@@ -87,17 +86,13 @@ static bool is_off(struct pool *p, unsigned step, int64_t now)
 {
     struct step_conduct *conduct = &p->conducts[step];
     int64_t until = get(&conduct->off_until);
-    if (until == 0)
-        return false;
-    if (now < until)
-        return true;
-    set(&conduct->off_until, 0);
-    return false;
+    return until != 0 && now < until;
 }
 
 void choose_ran_inline(
     struct pool_desk *d, struct pool *p, const struct pool_call *c, bool forced, int64_t now)
 {
+    look_at_turn(d);
     d->turn_ns += c->wall_ns;
     d->inline_for = coro_self();
     d->inline_end = now;
@@ -204,7 +199,8 @@ static enum placement by_measure(struct pool_desk *d, struct pool *p,
 {
     struct choices *choices = &d->choices[p->index];
     struct choice *kind = kind_of(choices, calls[0], count);
-    note_turn(d);
+    look_at_turn(d);
+    d->turn_sets++;
     struct placement_view v = {.count = count,
         .handover_ns = handover_expected(&p->handover),
         .effort_ns = estimate_mean(&p->handover.effort),

@@ -173,6 +173,17 @@ int inline_start_wanted(struct pool *p, struct pool_desk *d, struct group *group
     return spawn(p, d, group, start_wanted, true);
 }
 
+struct running {
+    struct step_worker *worker;
+    struct step_call *call;
+};
+
+static void call_step(void *arg)
+{
+    const struct running *r = arg;
+    step_worker_call(r->worker, r->call);
+}
+
 void inline_run(struct pool_desk *d, struct task *t)
 {
     struct inline_worker *k = d->inline_workers[t->pool->index];
@@ -189,6 +200,8 @@ void inline_run(struct pool_desk *d, struct task *t)
         .cancelled = task_cancelled,
         .cancelled_ctx = t,
         .output = &t->output};
-    step_worker_call(k->start.worker, &call);
+    /* A step may use as much stack as in a thread of the pool's. */
+    struct running running = {k->start.worker, &call};
+    world_call_deep(d->world, call_step, &running);
     task_called(t, &call, d);
 }

@@ -226,6 +226,8 @@ void task_fail(struct task *t, enum pool_outcome outcome, struct pool_desk *from
 bool task_cancelled(void *task);
 /* The outcome of a step that was called in this process. */
 void task_called(struct task *t, struct step_call *call, struct pool_desk *from);
+/* What its step took is known from now on, if it ran. */
+void task_note_cost(const struct task *t, bool done);
 /* It had been taken, but not started: puts it back where it was, past the queue's limit if need
  * be. */
 void task_put_back(struct task *t, struct pool_desk *from);

@@ -142,10 +142,10 @@ static void add(struct queue *q, struct task *t, bool again)
 }
 
 /* Where nobody waits, nothing stands. */
-static void settle_line(struct queue *q, const struct task *t)
+static void settle_line(struct queue *q, const struct order_item *item)
 {
-    struct admission_line *line = order_line(&t->place);
-    if (order_line_oldest(&t->place))
+    struct admission_line *line = order_line(item);
+    if (order_line_oldest(item))
         return;
     q->standing_lines -= line->state != ADMISSION_NORMAL;
     admission_drained(line);
@@ -160,7 +160,7 @@ static void detach(struct queue *q, struct task *t, bool served)
         order_serve(&q->order, &t->place);
     else if (order_in(&t->place))
         order_remove(&q->order, &t->place);
-    settle_line(q, t);
+    settle_line(q, &t->place);
 }
 
 /* `t`, which leads, goes out alone: the next that is fused with it leads. */
@@ -477,8 +477,10 @@ static void take(struct queue *q, struct taking *k)
     while (k->count < k->max && entries < share && (first = order_first(&q->order, k->now))) {
         struct task *t = task_at(first);
         if (learn_costs(q, t)) {
-            struct order_place place = place_of(t);
+            const struct order_place place = place_of(t);
+            const struct order_item before = *first;
             order_reprice(&q->order, first, &place);
+            settle_line(q, &before);
             continue;
         }
         if (t->deadline <= k->now || is_hopeless(q, t, 0, k->now)) {

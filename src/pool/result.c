@@ -47,7 +47,7 @@ void result_settle(
     struct task *t, const struct worker_result *r, struct span output, struct pool_desk *from)
 {
     take_times(t, r, from);
-    cost_note(&t->pool->costs[t->step], t->input.len, t->wall_ns);
+    task_note_cost(t, r->outcome == WORKER_DONE);
     switch (r->outcome) {
     case WORKER_DONE:
         take_output(t, output, from);

@@ -299,12 +299,18 @@ static enum pool_outcome outcome_of(const struct task *t, const struct step_call
     bug("a step has no outcome");
 }
 
+void task_note_cost(const struct task *t, bool done)
+{
+    if (done || t->wall_ns > 0)
+        cost_note(&t->pool->costs[t->step], t->input.len, t->wall_ns);
+}
+
 void task_called(struct task *t, struct step_call *call, struct pool_desk *from)
 {
     t->wall_ns = call->wall_ns;
     t->processor_ns = call->processor_ns;
-    cost_note(&t->pool->costs[t->step], t->input.len, call->wall_ns);
     enum pool_outcome outcome = outcome_of(t, call);
+    task_note_cost(t, outcome == POOL_DONE);
     if (outcome == POOL_OUT_OF_MEMORY)
         fail(t, outcome, from, call->error.sentence);
     else {

@@ -80,6 +80,7 @@ static void begin_again(struct weir_task *t)
 static void refuse_left(const char *step, struct step_call *c)
 {
     c->output->len = 0;
+    c->wall_ns = c->processor_ns = 0;
     step_task_refuse(c, STEP_FAILED, "cancelled",
         "step '%s': nobody waits any more by the time that its batch comes to it", step);
 }

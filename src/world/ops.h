@@ -90,6 +90,8 @@ struct world_ops {
     int (*companion_park)(struct companion *self, int64_t until);
     void (*companion_wake)(struct companion *c);
 
+    void (*call_deep)(struct world *w, void (*fn)(void *arg), void *arg);
+
     void (*post)(struct world *w, struct message *m);
 
     int (*watch)(struct world *w, int fd, struct watch **out);

@@ -46,6 +46,11 @@ uint64_t world_turn(const struct world *w)
     return w->turn;
 }
 
+void world_call_deep(struct world *w, void (*fn)(void *arg), void *arg)
+{
+    w->ops->call_deep(w, fn, arg);
+}
+
 struct sched *world_sched(struct world *w)
 {
     return w->sched;

@@ -47,6 +47,10 @@ void world_random(struct world *w, void *buffer, size_t size);
 /* Counts the turns of the loop: while it is the same, nothing from outside has been heard of. */
 uint64_t world_turn(const struct world *w);
 
+/* Has a coroutine compute upon a stack that is deeper than its own, as deep as a thread's. It must
+ * not wait meanwhile. */
+void world_call_deep(struct world *w, void (*fn)(void *arg), void *arg);
+
 struct sched *world_sched(struct world *w);
 struct log *world_log(struct world *w);
 /* How many of the host's cores this process may use at once, by its affinity and by its cgroups'

@@ -192,6 +192,58 @@ def test_what_is_no_batch_is_told(tmp_path):
         "alone has no run_batch", "thrice: unknown-step: the plugin has no step 'thrice'", "twice: 1 are no batch: it has 2 to 64"]
 
 
+# ---- Where it runs ----
+
+DEEP = r"""
+#include <weir/step.h>
+
+/* Far more than a coroutine's stack has. */
+static int deep(struct weir_task *t)
+{
+    volatile char stack[4 * 1024 * 1024];
+    long sum = 0;
+    for (size_t i = 0; i < sizeof stack; i += 1024)
+        stack[i] = 1;
+    for (size_t i = 0; i < sizeof stack; i += 1024)
+        sum += stack[i];
+    weir_out_integer(t, sum);
+    return 0;
+}
+
+static const struct weir_step steps[] = {{.name = "deep", .run = deep}};
+WEIR_PLUGIN("depths", steps);
+"""
+
+DEEP_CONFIG = """
+listen: 127.0.0.1:0
+admin: off
+pools:
+  here: {kind: inline}
+  threads: {kind: threads, size: 1}
+  processes: {kind: processes, size: 1}
+steps:
+  in-here: {plugin: %(so)s, step: deep, pool: here}
+  in-threads: {plugin: %(so)s, step: deep, pool: threads}
+  in-processes: {plugin: %(so)s, step: deep, pool: processes}
+routes:
+  - {route: POST /here, nodes: {out: {step: in-here}}, reply: $node.out}
+  - {route: POST /forced, dispatch: inline, nodes: {out: {step: in-threads}}, reply: $node.out}
+  - {route: POST /threads, dispatch: fanout, nodes: {out: {step: in-threads}}, reply: $node.out}
+  - {route: POST /processes, nodes: {out: {step: in-processes}}, reply: $node.out}
+"""
+
+
+def test_it_has_a_threads_stack_wherever_it_runs(start, tmp_path):
+    (tmp_path / "deep.c").write_text(DEEP)
+    configured = subprocess.run(["pkg-config", "--cflags", "weir-step"], capture_output=True, text=True, check=True)
+    build = [CC, *FLAGS.split("=", 1)[1].split(), "-shared", "-fPIC", "-o", "deep.so", "deep.c", *configured.stdout.split()]
+    subprocess.run(build, cwd=tmp_path, check=True, timeout=120)
+    weir = start(config=DEEP_CONFIG % {"so": tmp_path / "deep.so"})
+    for where in ("here", "forced", "threads", "processes"):
+        for _ in range(3):
+            assert post(weir, "/" + where, None) == (200, 4096), where
+
+
 # ---- The program ----
 
 

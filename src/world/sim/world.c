@@ -202,11 +202,18 @@ static void on_mail(struct sim *sim, struct event *e)
 
 /* ---- Its beginning ---- */
 
+/* Here computing takes simulated time, which is a wait. */
+static void op_call_deep(struct world *w, void (*fn)(void *arg), void *arg)
+{
+    fn(arg);
+}
+
 const struct world_ops sim_world_ops = {
     .now = op_now,
     .wall = op_wall,
     .random = op_random,
     .cores = op_cores,
+    .call_deep = op_call_deep,
     .listen = sim_op_listen,
     .accept = sim_op_accept,
     .try_accept = sim_op_try_accept,

@@ -189,11 +189,17 @@ static void op_random(struct world *w, void *buffer, size_t size)
     }
 }
 
+static void call_deep(struct world *w, void (*fn)(void *arg), void *arg)
+{
+    coro_call_deep(fn, arg);
+}
+
 static const struct world_ops ops = {
     .now = op_now,
     .wall = op_wall,
     .random = op_random,
     .cores = uv_world_cores,
+    .call_deep = call_deep,
     .listen = uv_world_listen,
     .accept = uv_listener_accept,
     .try_accept = uv_listener_try_accept,

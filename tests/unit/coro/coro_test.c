@@ -416,6 +416,48 @@ static int nothing(void *arg)
     return 0;
 }
 
+/* ---- The thread's own stack ---- */
+
+#define DEEP (1024 * 1024) /* a coroutine has 64 KiB */
+
+static void fill_stack(void *arg)
+{
+    volatile char deep[DEEP];
+    for (size_t i = 0; i < sizeof deep; i += 512)
+        deep[i] = (char)i;
+    *(int *)arg += 1 + deep[DEEP - 512] - (char)(DEEP - 512);
+}
+
+static int call_deep_and_yield(void *arg)
+{
+    struct writer *w = arg;
+    int calls = 0;
+    for (int i = 0; i < w->times; i++) {
+        coro_call_deep(fill_stack, &calls);
+        assert_int_equal(calls, i + 1);
+        assert_int_equal(coro_name(coro_self())[0], w->letter);
+        note(w->to, w->letter);
+        assert_int_equal(coro_yield(), 0);
+    }
+    return 0;
+}
+
+static void deep_calls_have_the_threads_stack(void **state)
+{
+    struct fixture f;
+    fixture_open(&f);
+    struct note n = {0};
+    struct writer a = {&n, 'a', 3};
+    struct writer b = {&n, 'b', 2};
+    assert_int_equal(sched_spawn(f.sched, "a", call_deep_and_yield, &a), 0);
+    assert_int_equal(sched_spawn(f.sched, "b", call_deep_and_yield, &b), 0);
+    assert_true(sched_run_one(f.sched));
+    assert_string_equal(n.text, "a");
+    fixture_drain(&f);
+    assert_string_equal(n.text, "ababa");
+    fixture_close(&f);
+}
+
 static void running_out_of_memory_is_an_answer(void **state)
 {
     for (uint64_t nth = 1;; nth++) {
@@ -460,6 +502,7 @@ int main(void)
         cmocka_unit_test(a_defer_that_finds_no_memory_has_run),
         cmocka_unit_test(rounding_modes_do_not_leak_between_coroutines),
         cmocka_unit_test(stacks_are_aligned),
+        cmocka_unit_test(deep_calls_have_the_threads_stack),
         cmocka_unit_test(running_out_of_memory_is_an_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
