@@ -6,7 +6,6 @@ left no process behind.
 import contextlib
 import http.client
 import os
-import pathlib
 import re
 import signal
 import socket
@@ -36,25 +35,28 @@ def run(*arguments, program=WEIR, **options):
     return subprocess.run([program, *arguments], capture_output=True, text=True, **options)
 
 
-def has_ended(pid):
-    """Whether it is gone, or is a zombie that nobody here reaps."""
+def stat_of(pid):
+    """The fields of /proc/PID/stat behind its name; None: it is gone, be it while it was looked at."""
     try:
         with open("/proc/%d/stat" % pid) as stat:
-            return stat.read().rpartition(")")[2].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):  # it went before the file was opened, or before it was read
-        return True
+            return stat.read().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def has_ended(pid):
+    """Whether it is gone, or is a zombie that nobody here reaps."""
+    fields = stat_of(pid)
+    return not fields or fields[0] == "Z"
 
 
 def descendants(pid):
     """Every process below, of whatever generation: {pid: parent}."""
     parents = {}
-    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if fields[0] != "Z":
-            parents[int(path.parent.name)] = int(fields[1])
+    for name in os.listdir("/proc"):
+        fields = stat_of(int(name)) if name.isdigit() else None
+        if fields and fields[0] != "Z":
+            parents[int(name)] = int(fields[1])
     found, more = {}, {pid}
     while more:
         below = {child: parent for child, parent in parents.items() if parent in more}
@@ -67,11 +69,7 @@ def processor_ticks(pid):
     """What it and all below have computed so far, in hundredths of a second."""
     total = 0
     for member in [pid, *descendants(pid)]:
-        try:
-            with open("/proc/%d/stat" % member) as stat:
-                total += sum(int(ticks) for ticks in stat.read().rpartition(")")[2].split()[11:13])
-        except (FileNotFoundError, ProcessLookupError):
-            pass  # what it computed goes with it
+        total += sum(int(ticks) for ticks in (stat_of(member) or [])[11:13])  # what it computed goes with it
     return total
 
 
