@@ -152,25 +152,13 @@ static int64_t off_by(int64_t used, int64_t ns)
     return used > ns ? used - ns : ns - used;
 }
 
-/* What a burn of nothing takes. */
-static int64_t asking(struct work *work)
-{
-    int64_t best = INT64_MAX;
-    for (int again = 0; again < 50; again++) {
-        int64_t used = burn_and_ask(work, 0);
-        best = used < best ? used : best;
-    }
-    return best;
-}
-
-/* Whoever else uses this machine, some of the burns are not disturbed, and none is too short. Where
- * the clock itself is dear to read, as under valgrind, nobody can tell. */
+/* Whoever else uses this machine, some of the burns are not disturbed, and none is too short. Under
+ * valgrind an instruction takes many: there it cannot be told how exact they are. */
 static void burn_some(struct companion *self, void *arg)
 {
     static const int64_t spans[] = {
         NS_PER_US, 3 * NS_PER_US, 5 * NS_PER_US, 20 * NS_PER_US, 200 * NS_PER_US, 5 * NS_PER_MS};
     struct work *work = companion_work(self);
-    bool can_tell = asking(work) < NS_PER_US;
     for (size_t i = 0; i < sizeof(spans) / sizeof(spans[0]); i++) {
         int64_t allowed = 2 * NS_PER_US + spans[i] / 50;
         int64_t best = INT64_MAX;
@@ -179,7 +167,7 @@ static void burn_some(struct companion *self, void *arg)
             must(spans[i] < 10 * NS_PER_US || used > spans[i] - 3 * NS_PER_US);
             best = off_by(used, spans[i]) < best ? off_by(used, spans[i]) : best;
         }
-        check(!can_tell || best <= allowed, "a burn of %d ns was off by %d ns at best",
+        check(RUNNING_ON_VALGRIND || best <= allowed, "a burn of %d ns was off by %d ns at best",
             (int)spans[i], (int)best);
     }
 }

@@ -27,6 +27,11 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#ifdef WEIR_HAVE_VALGRIND
+#    include <valgrind/valgrind.h>
+#else
+#    define RUNNING_ON_VALGRIND 0
+#endif
 
 /* The world of the test that runs. */
 static struct world *w __attribute__((unused));

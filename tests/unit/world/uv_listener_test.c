@@ -5,11 +5,6 @@
 #include "uv_fixture.h"
 
 #include <netinet/tcp.h>
-#ifdef WEIR_HAVE_VALGRIND
-#    include <valgrind/valgrind.h>
-#else
-#    define RUNNING_ON_VALGRIND 0
-#endif
 #include <sys/resource.h>
 #include <time.h>
 
