@@ -130,13 +130,16 @@ static const struct conf_key client_keys[] = {
         .says = "The largest reply body that is read."},
     {"adaptive", CONF_BOOL, AT(adaptive), .standard = "true",
         .says = "Whether as many calls of a node are under way, on each I/O thread, as its "
-                "upstream answers without becoming slower; others wait."},
+                "upstream answers without becoming slower; others wait.",
+        .example = "false"},
     {"waiting", CONF_COUNT, AT(waiting), .most = 1000000, .standard = "1024", .unit = "calls",
         .says = "How many of a node's calls may wait for that, on each I/O thread. Beyond it: "
-                "503."},
+                "503.",
+        .example = "64"},
     {"send_deadline", CONF_BOOL, AT(send_deadline), .standard = "false",
         .says = "Whether calls say in a Weir-Deadline field how long their answer is waited for; "
-                "for upstreams that are weirs."},
+                "for upstreams that are weirs.",
+        .example = "true"},
 };
 #undef AT
 const struct conf_section conf_section_client = {"client",
@@ -332,7 +335,8 @@ static const struct conf_key route_keys[] = {
     {"dispatch", CONF_CHOICE, AT(dispatch), .standard = "auto", .choices = dispatches,
         .says = "How steps that are ready together are run: as `auto` finds best, as one task "
                 "(`fused`), as a task each (`fanout`), or on the I/O thread (`inline`, not where "
-                "their pool is of kind `processes` or `fork`)."},
+                "their pool is of kind `processes` or `fork`).",
+        .example = "fused"},
     {"priority", CONF_SIGNED, AT(priority), .most = 2, .standard = "0",
         .says = "Steps of routes with a higher one are run first where workers are short.",
         .example = "-1"},

@@ -99,8 +99,9 @@ void choose_ran_inline(
     if (forced || !p->kind ||
         (c->processor_ns <= CHOOSE_BLOCKS_NS && c->wall_ns <= CHOOSE_STANDS_NS))
         return;
-    set(&p->conducts[c->step].off_until, now + c->wall_ns * CHOOSE_OFF_TIMES);
-    explain_sent_off(p, c, now);
+    int64_t off_ns = c->wall_ns * CHOOSE_OFF_TIMES;
+    set(&p->conducts[c->step].off_until, now + off_ns);
+    explain_sent_off(p, c, off_ns, now);
 }
 
 /* ---- What is known ---- */

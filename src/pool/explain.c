@@ -95,7 +95,7 @@ void explain_choice(struct choice *c, const struct pool *p, struct pool_call *co
     c->lines++;
 }
 
-void explain_sent_off(struct pool *p, const struct pool_call *c, int64_t now)
+void explain_sent_off(struct pool *p, const struct pool_call *c, int64_t off_ns, int64_t now)
 {
     _Atomic int64_t *said_at = &p->conducts[c->step].said_at;
     int64_t said = atomic_load_explicit(said_at, memory_order_relaxed);
@@ -104,7 +104,7 @@ void explain_sent_off(struct pool *p, const struct pool_call *c, int64_t now)
     atomic_store_explicit(said_at, now, memory_order_relaxed);
     log_warn(pool_log(p),
         "step '%s' of route '%s' ran for %.1f ms on an I/O thread, which did nothing else "
-        "meanwhile: from now on it runs in pool '%s'",
+        "meanwhile: for %.1f s it runs in pool '%s'",
         p->specs[c->step].name, route_name(p, c), (double)c->wall_ns / (double)NS_PER_MS,
-        p->conf->name);
+        (double)off_ns / (double)NS_PER_S, p->conf->name);
 }

@@ -34,4 +34,4 @@ void explain_choice(struct choice *c, const struct pool *p, struct pool_call *co
     const struct placement_view *v, enum placement placed, const char *why, int64_t now);
 
 /* A step ran for too long on an I/O thread: a warning, once a minute for each step. */
-void explain_sent_off(struct pool *p, const struct pool_call *c, int64_t now);
+void explain_sent_off(struct pool *p, const struct pool_call *c, int64_t off_ns, int64_t now);

@@ -147,7 +147,8 @@ static int register_families(struct families *f, struct meter *m)
             "What waits in the queue, by what it is expected to cost, by hands."},
         {&f->standing, METER_GAUGE, "weir_pool_overloaded",
             "Lines (a route's tasks of one priority and size) that stand."},
-        {&f->refused, METER_COUNTER, "weir_pool_refused_total", "Tasks that were refused, by why."},
+        {&f->refused, METER_COUNTER, "weir_pool_refused_total",
+            "Tasks that were refused, by reason."},
         {&f->workers, METER_GAUGE, "weir_pool_workers", "Workers that are ready to take tasks."},
         {&f->restarts, METER_COUNTER, "weir_pool_restarts_total",
             "Workers that ended and were to be replaced."},
@@ -172,18 +173,18 @@ static int register_families(struct families *f, struct meter *m)
 static int register_queue(const struct families *families, struct pool *p)
 {
     static const struct {
-        const char *why;
+        const char *reason;
         double (*read)(void *arg);
     } refusals[] = {
         {"full", read_refused_full}, {"late", read_refused_late}, {"shed", read_refused_shed}};
-    struct meter_label labels[2] = {{"pool", span_of(p->conf->name)}, {"why", {NULL, 0}}};
+    struct meter_label labels[2] = {{"pool", span_of(p->conf->name)}, {"reason", {NULL, 0}}};
     int rc = meter_series_read(families->length, labels, 1, read_length, p);
     if (rc == 0)
         rc = meter_series_read(families->expected, labels, 1, read_expected, p);
     if (rc == 0)
         rc = meter_series_read(families->standing, labels, 1, read_standing, p);
     for (unsigned i = 0; i < QUEUE_REFUSALS && rc == 0; i++) {
-        labels[1].value = span_of(refusals[i].why);
+        labels[1].value = span_of(refusals[i].reason);
         rc = meter_series_read(families->refused, labels, 2, refusals[i].read, p);
     }
     return rc;

@@ -206,20 +206,18 @@ static void settle_owed(struct order_rank *r, enum order_size size, int64_t cost
         r->owed += cost / (LONG_SHARE - 1);
 }
 
-void order_serve(struct order *o, struct order_item *item)
+void order_charge(struct order *o, const struct order_item *item, int64_t cost)
 {
     struct order_lane *l = item->lane;
     struct order_class *c = class_of(o, l);
-    int64_t cost = item->in_lane.cost;
     settle_owed(&o->ranks[l->rank], l->size, cost);
     if (c->served < l->served)
         c->served = l->served;
     l->served += cost;
-    if (l->lane.count > 1) {
+    if (heap_linked(&l->active)) {
         heap_remove(&c->lanes, &l->active);
         activate(c, l);
     }
-    order_remove(o, item);
 }
 
 void order_inherit(struct order_item *heir, const struct order_item *item, int64_t cost)

@@ -72,15 +72,17 @@ void order_release(struct order *o);
 /* Finds the item's place: 0 or -ENOMEM. */
 int order_prepare(struct order *o, struct order_item *item, const struct order_place *place)
     __attribute__((warn_unused_result));
-/* An item that was prepared goes in; `again`: it was in before, and goes to where it was. */
+/* An item that was prepared goes in; `again`: it was in before, goes to where it was, and its route
+ * gets back what it was charged for it. */
 void order_add(struct order *o, struct order_item *item, bool again);
 /* What one that is in costs was not known when it came: it goes to where it belongs by now. */
 void order_reprice(struct order *o, struct order_item *item, const struct order_place *place);
 /* The next, or NULL. */
 struct order_item *order_first(const struct order *o, int64_t now);
-/* It, or any other that is in, leaves to be served, for which its route is charged; or without. */
-void order_serve(struct order *o, struct order_item *item);
+/* It, or any other that is in, leaves. */
 void order_remove(struct order *o, struct order_item *item);
+/* The route of an item that has a place is served something that costs as much. */
+void order_charge(struct order *o, const struct order_item *item, int64_t cost);
 /* The one that has waited longest; there is one. */
 struct order_item *order_oldest(const struct order *o);
 /* An item's place is that of another that was in, at a cost of its own. */

@@ -151,14 +151,12 @@ static void settle_line(struct queue *q, const struct order_item *item)
     admission_drained(line);
 }
 
-/* The entry goes out, for good, or to be served. */
-static void detach(struct queue *q, struct task *t, bool served)
+/* The entry goes out. */
+static void detach(struct queue *q, struct task *t)
 {
     if (t->mates.in)
         gather_remove(&q->gather, &t->mates, t->step);
-    if (order_in(&t->place) && served)
-        order_serve(&q->order, &t->place);
-    else if (order_in(&t->place))
+    if (order_in(&t->place))
         order_remove(&q->order, &t->place);
     settle_line(q, &t->place);
 }
@@ -170,7 +168,7 @@ static void pop_leader(struct queue *q, struct task *t)
     if (heir)
         order_replace(&q->order, &t->place, &heir->place, presumed_of_all(heir));
     else
-        detach(q, t, false);
+        detach(q, t);
     for (struct task *member = heir; member; member = member->fused)
         member->leader = heir;
     t->fused = t->leader = NULL;
@@ -371,10 +369,14 @@ static void take_entry(struct queue *q, struct taking *k, struct task *t)
     for (; last->fused && members < room; members++)
         last = last->fused;
     struct task *rest = last->fused;
-    if (rest)
+    int64_t cost = presumed_of_all(t);
+    if (rest) {
+        cost -= presumed_of_all(rest);
         order_replace(&q->order, &t->place, &rest->place, presumed_of_all(rest));
-    else
-        detach(q, t, true);
+    } else {
+        detach(q, t);
+    }
+    order_charge(&q->order, &t->place, cost);
     k->left_over |= rest != NULL;
     for (struct task *member = rest; member; member = member->fused)
         member->leader = rest;

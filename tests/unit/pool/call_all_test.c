@@ -300,7 +300,7 @@ static void what_blocks_the_loop_is_sent_off_in_pool(struct scene *s)
     must(!was_said("on an I/O thread"));
     must(place(s, "burn", "{\"ms\": 2}", 1) == PLACE_INLINE);
     must(was_said("step 'burn' of route '?' ran for 2.0 ms on an I/O thread"));
-    must(was_said("now on it runs in pool 'p'"));
+    must(was_said("for 0.2 s it runs in pool 'p'"));
     /* At once, and for a hundred times as long, though it is cheap again. */
     for (unsigned i = 0; i < 100; i++)
         must(place(s, "burn", "{\"us\": 5}", 1) == PLACE_FANOUT);

@@ -121,7 +121,8 @@ static void serve(unsigned id)
         m.class_served[class_of(t->lane)] = m.served[t->lane];
     m.served[t->lane] += t->cost;
     take_out(id);
-    order_serve(&o, &t->item);
+    order_remove(&o, &t->item);
+    order_charge(&o, &t->item, t->cost);
 }
 
 static void leave(unsigned id)

@@ -2,92 +2,7 @@
  * The queue alone: what comes in which order, how many at once, who is woken, and who is refused.
  * What order.c, gather.c and admission.c decide has tests of its own.
  */
-#include "../check.h"
-
-#include "base/mem.h"
-#include "pool/internal.h"
-
-#include <errno.h>
-
-#define HANDS 4
-
-static struct step_cost costs[3];
-
-/* 0: as if it had never run. */
-static void set_cost(unsigned step, int64_t ns)
-{
-    memset(&costs[step], 0, sizeof(costs[step]));
-    if (ns > 0)
-        cost_note(&costs[step], 0, ns);
-}
-static struct queue q;
-static struct hand hands[HANDS];
-static unsigned woken[HANDS];
-static const struct pool_desk *woken_from;
-static struct task *got[TAKE_MAX];
-static struct task *posted; /* meanwhile, by another thread */
-
-static void wake(struct hand *h, struct pool_desk *from)
-{
-    woken[h->index]++;
-    woken_from = from;
-    if (posted)
-        posted->done.next = NULL;
-}
-
-static int setup(void **state)
-{
-    for (unsigned i = 0; i < 3; i++)
-        set_cost(i, 0);
-    for (unsigned i = 0; i < HANDS; i++) {
-        hands[i] = (struct hand){.index = i, .wake = wake};
-        list_init(&hands[i].idle);
-        woken[i] = 0;
-    }
-    return queue_init(&q, 128, HANDS, costs);
-}
-
-static int teardown(void **state)
-{
-    queue_release(&q);
-    return 0;
-}
-
-/* With one holder: the queue. */
-static struct task *task(uint64_t id, int64_t deadline_s)
-{
-    struct task *t = mem_zalloc(sizeof(*t));
-    assert_non_null(t);
-    t->id = id;
-    t->deadline = deadline_s == DEADLINE_NEVER ? DEADLINE_NEVER : deadline_s * NS_PER_S;
-    atomic_store(&t->holders, 1);
-    t->output.base = t->small;
-    t->batch = 1;
-    return t;
-}
-
-static void put(struct task *t)
-{
-    assert_int_equal(queue_put(&q, t, NULL), 0);
-}
-
-/* What comes next, one at a time; 0: nothing. */
-static uint64_t next(void)
-{
-    if (queue_take(&q, &hands[0], got, 1, 0) == 0)
-        return 0;
-    uint64_t id = got[0]->id;
-    task_free(got[0]);
-    return id;
-}
-
-static unsigned take(unsigned max)
-{
-    unsigned count = queue_take(&q, &hands[0], got, max, 0);
-    for (unsigned i = 0; i < count; i++)
-        task_free(got[i]);
-    return count;
-}
+#include "queue_fixture.h"
 
 static void tasks_come_in_the_order_of_their_deadlines(void **state)
 {
@@ -159,11 +74,6 @@ static void putting_back_needs_no_memory(void **state)
 }
 
 /* ---- Hands ---- */
-
-static void become_idle(unsigned i)
-{
-    assert_int_equal(queue_take(&q, &hands[i], got, 1, 0), 0);
-}
 
 static void a_put_wakes_the_hand_that_became_idle_last(void **state)
 {
@@ -240,15 +150,6 @@ static void closing_wakes_everybody_and_gives_nothing_more(void **state)
 
 /* ---- How many at once ---- */
 
-static void put_many(unsigned count, unsigned step)
-{
-    for (unsigned i = 0; i < count; i++) {
-        struct task *t = task(i + 1, 1000);
-        t->step = step;
-        put(t);
-    }
-}
-
 static void what_was_never_measured_goes_alone(void **state)
 {
     put_many(100, 0);
@@ -289,185 +190,6 @@ static void a_dear_task_does_not_go_behind_a_cheap_one(void **state)
     assert_int_equal(take(TAKE_MAX), 2);
     assert_int_equal(take(TAKE_MAX), 1);
     assert_int_equal(take(TAKE_MAX), 2);
-}
-
-/* ---- Several as one ---- */
-
-static struct task *fuse(uint64_t first, unsigned count, int64_t deadline_s)
-{
-    struct task *head = NULL;
-    for (unsigned i = count; i-- > 0;) {
-        struct task *t = task(first + i, deadline_s);
-        t->fused = head;
-        head = t;
-    }
-    return head;
-}
-
-static void expect(unsigned count, const uint64_t *ids)
-{
-    for (unsigned i = 0; i < count; i++) {
-        assert_int_equal(got[i]->id, ids[i]);
-        assert_null(got[i]->fused);
-        assert_null(got[i]->leader);
-    }
-}
-
-static void free_got(unsigned count)
-{
-    for (unsigned i = 0; i < count; i++)
-        task_free(got[i]);
-}
-
-static void fused_tasks_go_to_one_hand_in_their_order(void **state)
-{
-    set_cost(0, 10 * TAKE_BUDGET_NS);
-    become_idle(1);
-    become_idle(2);
-    put(task(1, 50));
-    put(fuse(10, 3, 20));
-    assert_int_equal(woken[1] + woken[2], 2);
-    assert_int_equal(atomic_load(&q.length), 4);
-    assert_int_equal(queue_take(&q, &hands[0], got, TAKE_MAX, 0), 3);
-    expect(3, (const uint64_t[]){10, 11, 12});
-    /* Each comes back for itself, to where they were. */
-    assert_int_equal(queue_put_back(&q, got[2], NULL), 0);
-    assert_int_equal(queue_put_back(&q, got[1], NULL), 0);
-    task_free(got[0]);
-    assert_int_equal(take(TAKE_MAX), 1);
-    assert_int_equal(take(TAKE_MAX), 1);
-    assert_int_equal(next(), 1);
-}
-
-static void of_fused_tasks_each_may_leave(void **state)
-{
-    struct task *all = fuse(10, 4, 20);
-    struct task *second = all->fused;
-    struct task *third = second->fused;
-    put(all);
-    assert_true(queue_remove(&q, third));
-    assert_true(queue_remove(&q, all));
-    assert_false(queue_remove(&q, all));
-    assert_int_equal(atomic_load(&q.length), 2);
-    assert_int_equal(queue_take(&q, &hands[0], got, TAKE_MAX, 0), 2);
-    expect(2, (const uint64_t[]){11, 13});
-    free_got(2);
-    task_free(all);
-    task_free(third);
-    assert_int_equal(next(), 0);
-}
-
-static void a_hand_that_takes_one_takes_the_first_of_them(void **state)
-{
-    become_idle(1);
-    become_idle(2);
-    put(fuse(10, 3, 20));
-    assert_int_equal(woken[2], 1);
-    assert_int_equal(next(), 10);
-    /* The rest is for others. */
-    assert_int_equal(woken[1], 1);
-    assert_int_equal(next(), 11);
-    assert_int_equal(next(), 12);
-    assert_int_equal(next(), 0);
-}
-
-static void fused_tasks_that_do_not_fit_are_all_refused(void **state)
-{
-    put_many(126, 0);
-    struct task *all = fuse(500, 3, 1000);
-    assert_int_equal(queue_put(&q, all, NULL), -ENOBUFS);
-    assert_int_equal(atomic_load(&q.length), 126);
-    while (all) {
-        struct task *t = all;
-        all = t->fused;
-        task_free(t);
-    }
-}
-
-#define WAIT (2 * NS_PER_MS)
-
-static struct task *batched(uint64_t id, int64_t put_at)
-{
-    struct task *t = task(id, DEADLINE_NEVER);
-    t->step = 2;
-    t->batch = 4;
-    t->put_at = put_at;
-    return t;
-}
-
-static void use_batches(int64_t wait)
-{
-    const struct conf_batch batches[] = {{.max = 1}, {.max = 1}, {.max = 4, .wait = wait}};
-    assert_int_equal(queue_batches(&q, batches, 3), 0);
-}
-
-static void tasks_of_a_step_go_together_whatever_they_cost(void **state)
-{
-    use_batches(0);
-    set_cost(2, 10 * TAKE_BUDGET_NS);
-    put(batched(1, 0));
-    put(task(20, 30));
-    for (uint64_t i = 2; i <= 6; i++)
-        put(batched(i, 0));
-    assert_int_equal(next(), 20);
-    assert_int_equal(queue_take(&q, &hands[0], got, TAKE_MAX, 0), 4);
-    expect(4, (const uint64_t[]){1, 2, 3, 4});
-    free_got(4);
-    assert_int_equal(take(TAKE_MAX), 2);
-    assert_int_equal(take(TAKE_MAX), 0);
-}
-
-static void a_hand_comes_again_for_what_is_held_back(void **state)
-{
-    use_batches(WAIT);
-    become_idle(0);
-    assert_int_equal(hands[0].until, DEADLINE_NEVER);
-    become_idle(1);
-    put(batched(1, 100));
-    /* One looks, and knows when. */
-    assert_int_equal(woken[1], 1);
-    assert_int_equal(queue_take(&q, &hands[1], got, TAKE_MAX, 100), 0);
-    assert_true(hands[1].waits);
-    assert_int_equal(hands[1].until, 100 + WAIT);
-    put(batched(2, 200));
-    assert_int_equal(woken[0] + woken[1], 1);
-    /* It is needed for something else: another knows. */
-    put(task(30, 1000));
-    assert_int_equal(woken[1], 2);
-    assert_int_equal(queue_take(&q, &hands[1], got, TAKE_MAX, 300), 1);
-    expect(1, (const uint64_t[]){30});
-    free_got(1);
-    assert_int_equal(woken[0], 1);
-    assert_int_equal(queue_take(&q, &hands[0], got, TAKE_MAX, 400), 0);
-    assert_int_equal(hands[0].until, 100 + WAIT);
-    assert_int_equal(queue_take(&q, &hands[0], got, TAKE_MAX, 100 + WAIT), 2);
-    expect(2, (const uint64_t[]){1, 2});
-    free_got(2);
-}
-
-static void a_full_batch_goes_at_once(void **state)
-{
-    use_batches(WAIT);
-    for (uint64_t i = 1; i <= 3; i++)
-        put(batched(i, 0));
-    become_idle(1);
-    assert_int_equal(hands[1].until, WAIT);
-    put(batched(4, 0));
-    assert_int_equal(woken[1], 1);
-    assert_int_equal(take(TAKE_MAX), 4);
-}
-
-static void what_is_held_back_may_leave(void **state)
-{
-    use_batches(WAIT);
-    struct task *t = batched(1, 0);
-    put(t);
-    put(batched(2, 0));
-    assert_true(queue_remove(&q, t));
-    task_free(t);
-    become_idle(0);
-    assert_int_equal(hands[0].until, WAIT);
-    /* The other is let go with the queue. */
 }
 
 /* ---- Who is refused ---- */
@@ -639,14 +361,6 @@ int main(void)
         QUEUE_TEST(cheap_tasks_go_together_up_to_a_fair_share),
         QUEUE_TEST(no_more_than_a_budget_goes_together),
         QUEUE_TEST(a_dear_task_does_not_go_behind_a_cheap_one),
-        QUEUE_TEST(fused_tasks_go_to_one_hand_in_their_order),
-        QUEUE_TEST(of_fused_tasks_each_may_leave),
-        QUEUE_TEST(a_hand_that_takes_one_takes_the_first_of_them),
-        QUEUE_TEST(fused_tasks_that_do_not_fit_are_all_refused),
-        QUEUE_TEST(tasks_of_a_step_go_together_whatever_they_cost),
-        QUEUE_TEST(a_hand_comes_again_for_what_is_held_back),
-        QUEUE_TEST(a_full_batch_goes_at_once),
-        QUEUE_TEST(what_is_held_back_may_leave),
         QUEUE_TEST(who_would_be_late_is_refused_at_once),
         QUEUE_TEST(where_a_hand_is_idle_nobody_is_refused),
         QUEUE_TEST(what_runs_is_waited_for_too),
