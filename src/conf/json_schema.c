@@ -64,11 +64,6 @@ static int put_scalar_type(struct bytes *out, const struct conf_key *key)
     case CONF_COUNT:
     case CONF_SEED:
         return put_integer(out, key, "");
-    case CONF_SIGNED:
-        return bytes_printf(out,
-            "\"anyOf\":[{\"type\":\"integer\",\"minimum\":-%" PRIu64 ",\"maximum\":%" PRIu64
-            "}," OUTSIDE "]",
-            key->most, key->most);
     case CONF_THREADS:
         return bytes_printf(out,
             "\"anyOf\":[{\"const\":\"auto\"},{\"type\":\"integer\",\"minimum\":1,"
@@ -101,6 +96,11 @@ static int put_scalar_type(struct bytes *out, const struct conf_key *key)
     case CONF_STATUS:
         return put(out, "\"anyOf\":[{\"type\":\"integer\",\"minimum\":200,\"maximum\":599},"
                         "{\"type\":\"string\",\"pattern\":\"\\\\$\"}]");
+    case CONF_PRIORITY:
+        return bytes_printf(out,
+            "\"anyOf\":[{\"type\":\"integer\",\"minimum\":-%" PRIu64 ",\"maximum\":%" PRIu64
+            "},{\"type\":\"string\",\"pattern\":\"\\\\$\"}]",
+            key->most, key->most);
     default: /* a template or a literal: anything */
         return 0;
     }

@@ -120,7 +120,7 @@ static int read_default(struct conf_reader *r, const struct conf_key *key,
         return conf_read_section(r, key->section, NULL, where, at);
     if (!key->standard)
         return 0;
-    if (key->type == CONF_STATUS || key->type == CONF_STATUSES) {
+    if (key->type == CONF_STATUS || key->type == CONF_STATUSES || key->type == CONF_PRIORITY) {
         struct conf_node *kept = conf_new_scalar(r->arena, key->standard, map);
         return kept ? conf_read_value(r, key, kept, where, at) : -ENOMEM;
     }

@@ -59,7 +59,6 @@ static const char *type_words(const struct conf_key *key)
     case CONF_COUNT:
         return key->unit ? key->unit : "number";
     case CONF_SEED:
-    case CONF_SIGNED:
         return "number";
     case CONF_BOOL:
         return "boolean";
@@ -79,6 +78,8 @@ static const char *type_words(const struct conf_key *key)
         return "map of templates";
     case CONF_STATUS:
         return "status or template";
+    case CONF_PRIORITY:
+        return "number or template";
     case CONF_STATUSES:
         return "statuses";
     case CONF_URL:
@@ -126,7 +127,7 @@ static int write_bounds(struct bytes *out, const struct conf_key *key)
     case CONF_THREADS:
         return bytes_printf(out, ", %" PRIu64 " to %" PRIu64,
             key->type == CONF_THREADS ? UINT64_C(1) : key->least, key->most);
-    case CONF_SIGNED:
+    case CONF_PRIORITY:
         return bytes_printf(out, ", -%" PRIu64 " to %" PRIu64, key->most, key->most);
     case CONF_DURATION:
         return bytes_printf(out, ", %s to %s", conf_duration_text((int64_t)key->least, least),

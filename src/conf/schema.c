@@ -337,8 +337,9 @@ static const struct conf_key route_keys[] = {
                 "(`fused`), as a task each (`fanout`), or on the I/O thread (`inline`, not where "
                 "their pool is of kind `processes` or `fork`).",
         .example = "fused"},
-    {"priority", CONF_SIGNED, AT(priority), .most = 2, .standard = "0",
-        .says = "Steps of routes with a higher one are run first where workers are short.",
+    {"priority", CONF_PRIORITY, AT(priority), .most = 2, .standard = "0",
+        .says = "Steps of requests with a higher one are run first where workers are short. A "
+                "reference to the request's head makes it each request's own.",
         .example = "-1"},
     {"max_in_flight", CONF_COUNT, AT(max_in_flight), .most = 1000000, .standard = "0",
         .unit = "requests",

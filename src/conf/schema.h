@@ -16,7 +16,6 @@ enum conf_type {
     CONF_DURATION, /* [int64_t] ns, from least to most */
     CONF_SIZE,     /* [uint64_t] bytes */
     CONF_COUNT,    /* [unsigned] */
-    CONF_SIGNED,   /* [int] from -most to most */
     CONF_SEED,     /* [uint64_t] */
     CONF_BOOL,     /* [bool] */
     CONF_CHOICE,   /* [an enum] index in `choices` */
@@ -32,6 +31,7 @@ enum conf_type {
     CONF_TEMPLATE,
     CONF_FIELDS,   /* a map of templates by header field */
     CONF_STATUS,   /* a number or a template */
+    CONF_PRIORITY, /* a number from -most to most, or a template */
     CONF_STATUSES, /* a number, a range, or a list of them */
     CONF_URL,
     CONF_METHOD,

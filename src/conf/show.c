@@ -72,13 +72,6 @@ static struct conf_node *number_node(struct show *s, uint64_t value)
     return text_node(s, text, false);
 }
 
-static struct conf_node *signed_node(struct show *s, int value)
-{
-    char text[CONF_AMOUNT_MAX];
-    snprintf(text, sizeof text, "%d", value);
-    return text_node(s, text, false);
-}
-
 static struct conf_node *duration_node(struct show *s, int64_t ns)
 {
     char text[CONF_AMOUNT_MAX];
@@ -209,8 +202,6 @@ static struct conf_node *show_scalar(struct show *s, const struct conf_key *key,
         return size_node(s, *(const uint64_t *)at);
     case CONF_COUNT:
         return number_node(s, *(const unsigned *)at);
-    case CONF_SIGNED:
-        return signed_node(s, *(const int *)at);
     case CONF_SEED:
         return number_node(s, *(const uint64_t *)at);
     case CONF_THREADS:

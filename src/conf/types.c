@@ -66,28 +66,6 @@ static void read_count(struct conf_reader *r, const struct conf_key *key, struct
     conf_tell(r, n, where, expected, in_quotes(n));
 }
 
-static bool signed_of(struct conf_node *n, int64_t most, int *out)
-{
-    int64_t i;
-    if (n->kind != CONF_SCALAR || scalar_of(n, NULL, &i) != CONF_IS_INTEGER || i < -most ||
-        i > most)
-        return false;
-    *out = (int)i;
-    take_plain(n);
-    return true;
-}
-
-static void read_signed(struct conf_reader *r, const struct conf_key *key, struct conf_node *n,
-    const struct conf_where *where, int *at)
-{
-    char expected[EXPECTED_MAX];
-    if (signed_of(n, (int64_t)key->most, at))
-        return;
-    snprintf(expected, sizeof expected, "a whole number from -%" PRIu64 " to %" PRIu64, key->most,
-        key->most);
-    conf_tell(r, n, where, expected, in_quotes(n));
-}
-
 static void read_threads(struct conf_reader *r, const struct conf_key *key, struct conf_node *n,
     const struct conf_where *where, unsigned *at)
 {
@@ -455,15 +433,47 @@ static void read_fields(struct conf_reader *r, struct conf_node *n, const struct
     *at = n;
 }
 
+static bool has_dollar(const struct conf_node *n)
+{
+    return is_text(n) && memchr(n->text.ptr, '$', n->text.len);
+}
+
 static void read_status(struct conf_reader *r, struct conf_node *n, const struct conf_where *where,
     const struct conf_node **at)
 {
     uint64_t value;
     bool number = integer_of(n, 200, 599, &value);
-    bool reference = is_text(n) && memchr(n->text.ptr, '$', n->text.len);
-    if (!number && !reference) {
+    if (!number && !has_dollar(n)) {
         conf_tell(r, n, where, "a number from 200 to 599 or a reference such as $node.x.status",
             in_quotes(n));
+        return;
+    }
+    make_template(n);
+    if (number)
+        n->quoted = false; /* also one from a variable */
+    *at = n;
+}
+
+static bool is_signed(struct conf_node *n, int64_t most)
+{
+    int64_t i;
+    return n->kind == CONF_SCALAR && scalar_of(n, NULL, &i) == CONF_IS_INTEGER && i >= -most &&
+           i <= most;
+}
+
+static void read_priority(struct conf_reader *r, const struct conf_key *key, struct conf_node *n,
+    const struct conf_where *where, const struct conf_node **at)
+{
+    char expected[EXPECTED_MAX];
+    bool number = is_signed(n, (int64_t)key->most);
+    if (number) {
+        take_plain(n);
+    } else if (!has_dollar(n)) {
+        snprintf(expected, sizeof expected,
+            "a whole number from -%" PRIu64 " to %" PRIu64
+            " or a reference such as $header.weir-priority",
+            key->most, key->most);
+        conf_tell(r, n, where, expected, in_quotes(n));
         return;
     }
     make_template(n);
@@ -500,9 +510,6 @@ int conf_read_scalar(struct conf_reader *r, const struct conf_key *key, struct c
     case CONF_SEED:
         read_count(r, key, n, where, at);
         return 0;
-    case CONF_SIGNED:
-        read_signed(r, key, n, where, at);
-        return 0;
     case CONF_THREADS:
         read_threads(r, key, n, where, at);
         return 0;
@@ -521,6 +528,9 @@ int conf_read_scalar(struct conf_reader *r, const struct conf_key *key, struct c
         return 0;
     case CONF_STATUS:
         read_status(r, n, where, at);
+        return 0;
+    case CONF_PRIORITY:
+        read_priority(r, key, n, where, at);
         return 0;
     case CONF_URL:
     case CONF_METHOD:

@@ -188,26 +188,33 @@ static int check_order(struct compiler *c)
     return 0;
 }
 
-/* ---- The reply ---- */
+/* ---- The reply and the priority ---- */
 
-static int compile_status(struct compiler *c, const struct conf_node *node)
+/* A number goes to `*number`, a reference to one into `t`; `is` says what is expected. */
+static int compile_number(struct compiler *c, const struct conf_node *node, int64_t least,
+    int64_t most, int *number, struct template *t, const char *is)
 {
-    struct template *t = &c->flow->status_template;
-    int64_t status;
+    int64_t found;
     bool scalar = node->kind == CONF_SCALAR;
-    if (scalar && conf_scalar(node, NULL, &status, NULL) == CONF_IS_INTEGER && status >= 200 &&
-        status <= 599) {
-        c->flow->status = (int)status;
+    if (scalar && conf_scalar(node, NULL, &found, NULL) == CONF_IS_INTEGER && found >= least &&
+        found <= most) {
+        *number = (int)found;
         return 0;
     }
-    c->flow->status = 0;
     if (scalar && node->text.len > 0 && memchr(node->text.ptr, '$', node->text.len)) {
         int rc = template_compile(t, node, TEMPLATE_JSON, &c->site);
         if (rc || template_whole(t))
             return rc;
     }
-    compiler_error(c, &node->mark, "a status is a number from 200 to 599, or a reference to one");
+    compiler_error(c, &node->mark, "%s, or a reference to one", is);
     return 0;
+}
+
+static int compile_status(struct compiler *c, const struct conf_node *node)
+{
+    c->flow->status = 0;
+    return compile_number(c, node, 200, 599, &c->flow->status, &c->flow->status_template,
+        "a status is a number from 200 to 599");
 }
 
 /* Neither nodes, nor a reply, status or headers: most likely something was forgotten. A status that
@@ -238,6 +245,25 @@ static int compile_reply(struct compiler *c)
     int rc = template_of_nodes(&all, &c->site);
     return rc ? rc
               : content_compile_json(&f->reply, route->headers, &all, reserved_in_reply, &c->site);
+}
+
+static bool is_of_head(const struct reference *r)
+{
+    return r->root == REFERENCE_PATH || r->root == REFERENCE_QUERY || r->root == REFERENCE_HEADER;
+}
+
+/* It is known before anything is read or run. */
+static int compile_priority(struct compiler *c)
+{
+    struct flow *f = c->flow;
+    const struct conf_node *node = f->route->priority;
+    struct template *t = &f->priority_template;
+    int rc = compile_number(c, node, -2, 2, &f->priority, t, "a priority is a number from -2 to 2");
+    if (rc == 0 && t->first && template_whole(t) && !is_of_head(template_whole(t)))
+        compiler_error(c, &node->mark,
+            "a priority is known before anything is read or run: it can refer to $path, $query "
+            "and $header, and to nothing else");
+    return rc;
 }
 
 /* What is the same for each request is made now. A text of another type than JSON is sent as it
@@ -347,6 +373,7 @@ static int compile_all(struct compiler *c)
         return rc;
     compile_nodes(c);
     compiler_note(c, compile_reply(c));
+    compiler_note(c, compile_priority(c));
     if (f->route->sequential)
         chain_nodes(f);
     if (c->rc != -ENOMEM) /* what is wrong besides is no reason to keep a cycle for later */

@@ -70,6 +70,8 @@ struct flow {
     bool body_entered;
     int status; /* 0: `status_template` */
     struct template status_template;
+    int priority; /* where `priority_template` has none */
+    struct template priority_template;
     struct content reply;
     /* The same for each request: */
     bool is_static;

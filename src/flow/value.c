@@ -360,6 +360,9 @@ bool value_is_text(const struct value *v)
 
 static bool read_integer(struct span digits, int64_t *out)
 {
+    bool negative = digits.len > 0 && digits.ptr[0] == '-';
+    if (negative)
+        digits = (struct span){digits.ptr + 1, digits.len - 1};
     *out = 0;
     if (digits.len == 0 || digits.len > 18)
         return false;
@@ -368,6 +371,7 @@ static bool read_integer(struct span digits, int64_t *out)
             return false;
         *out = *out * 10 + (digits.ptr[i] - '0');
     }
+    *out = negative ? -*out : *out;
     return true;
 }
 

@@ -207,6 +207,35 @@ routes:
     assert figures['weir_route_in_flight{route="GET /one"}'] == 0
 
 
+def test_a_header_says_whose_request_is_first(start):
+    weir = start(config=HEAD.replace("threads: 2", "threads: 1").replace("access: false", "access: true") + """
+pools: {cpu: {size: 1}}
+routes:
+  - route: GET /work
+    priority: $header.weir-priority
+    nodes: {out: {step: burn, pool: cpu, input: {ms: 20}}}
+  - {route: GET /hold, nodes: {out: {step: burn, pool: cpu, input: {ms: 1500}}}}
+""")
+    # Below, usual or not to be understood, above or far above.
+    ranks = {"-2": 0, "-1": 1, None: 2, "soon": 2, "1.5": 2, "1": 3, "99999999999": 4}
+
+    def one(priority):
+        fields = {} if priority is None else {"Weir-Priority": priority}
+        return ask(weir.port, "/work", **{"X-Request-Id": "rank-%d" % ranks[priority]}, **fields)[0]
+
+    def told():
+        return [int(rank) for rank in re.findall(r"rank-(\d)", weir.log())]
+
+    with concurrent.futures.ThreadPoolExecutor(2 * len(ranks) + 2) as clients:
+        waits = [clients.submit(ask, weir.port, "/hold") for _ in range(2)]
+        until(lambda: samples(weir)['weir_pool_queue_length{pool="cpu"}'] == 1)  # the other is held
+        works = [clients.submit(one, priority) for priority in list(ranks) * 2]
+        until(lambda: samples(weir)['weir_pool_queue_length{pool="cpu"}'] == 1 + len(works))
+        assert [wait.result()[0] for wait in waits] == [200, 200] and {work.result() for work in works} == {200}
+    until(lambda: len(told()) == len(works))
+    assert told() == sorted(told(), reverse=True)
+
+
 # ---- Refusals: what, where, what to do ----
 
 

@@ -17,7 +17,8 @@ static const char example[] =
     "cpu}}}\n"
     "- {route: /b, dispatch: inline, priority: 2, nodes: {a: {step: top}, b: {step: tag, pool: "
     "here}, c: {http: 'http://a/'}, d: {http: {url: 'http://a/', send_deadline: false}}}}\n"
-    "- {route: /c, dispatch: fanout, nodes: {a: {step: tag, pool: cpu}}}\n"
+    "- {route: /c, dispatch: fanout, priority: $header.weir-priority, nodes: {a: {step: tag, pool: "
+    "cpu}}}\n"
     "- {route: /d}\n";
 
 static void check_example(const struct config *g)
@@ -31,15 +32,16 @@ static void check_example(const struct config *g)
     assert_int_equal(g->steps[1].batch.wait, 0);
     const struct conf_route *r = g->routes;
     assert_int_equal(r[0].dispatch, CONF_DISPATCH_FUSED);
-    assert_int_equal(r[0].priority, -2);
+    assert_true(span_equal(r[0].priority->text, SPAN("-2")));
     assert_int_equal(r[0].max_in_flight, 1);
     assert_int_equal(r[1].dispatch, CONF_DISPATCH_INLINE);
-    assert_int_equal(r[1].priority, 2);
+    assert_true(span_equal(r[1].priority->text, SPAN("2")));
     assert_true(r[1].nodes[2].http.send_deadline);
     assert_false(r[1].nodes[3].http.send_deadline);
     assert_int_equal(r[2].dispatch, CONF_DISPATCH_FANOUT);
     assert_int_equal(r[3].dispatch, CONF_DISPATCH_AUTO);
-    assert_int_equal(r[3].priority, 0);
+    assert_true(span_equal(r[2].priority->text, SPAN("$header.weir-priority")));
+    assert_true(span_equal(r[3].priority->text, SPAN("0")));
     assert_int_equal(r[3].max_in_flight, 0);
     for (unsigned i = 0; i < g->route_count; i++)
         assert_int_equal(r[i].index, i);
@@ -99,16 +101,20 @@ static const struct {
      "- {route: /d, priority: 1.0}",
         "weir.yaml:2:25: routes[0].dispatch: found 'fusd', expected auto, fused, fanout or "
         "inline; did you mean 'fused'?\n"
-        "weir.yaml:2:41: routes[0].priority: found '3', expected a whole number from -2 to 2\n"
+        "weir.yaml:2:41: routes[0].priority: found '3', expected a whole number from -2 to 2 or a "
+        "reference such as $header.weir-priority\n"
         "weir.yaml:2:59: routes[0].max_in_flight: found '-1', expected a whole number from 0 to "
         "1000000\n"
         "weir.yaml:3:25: routes[1].dispatch: found '1', expected auto, fused, fanout or inline\n"
-        "weir.yaml:3:38: routes[1].priority: found '-3', expected a whole number from -2 to 2\n"
+        "weir.yaml:3:38: routes[1].priority: found '-3', expected a whole number from -2 to 2 or a "
+        "reference such as $header.weir-priority\n"
         "weir.yaml:3:57: routes[1].max_in_flight: found 'many', expected a whole number from 0 to "
         "1000000\n"
-        "weir.yaml:4:25: routes[2].priority: found '1', expected a whole number from -2 to 2; "
+        "weir.yaml:4:25: routes[2].priority: found '1', expected a whole number from -2 to 2 or a "
+        "reference such as $header.weir-priority; "
         "without the quotes it is one\n"
-        "weir.yaml:5:25: routes[3].priority: found '1.0', expected a whole number from -2 to 2\n"},
+        "weir.yaml:5:25: routes[3].priority: found '1.0', expected a whole number from -2 to 2 or "
+        "a reference such as $header.weir-priority\n"},
     {"steps:\n"
      "  a: {step: burn, batch: {max: 0, wait: 2}}\n"
      "  b: {step: burn, batch: 5}\n"

@@ -60,7 +60,7 @@ GOOD = [
     "client: {adaptive: false, waiting: 0, send_deadline: true}\nsteps: {a: {step: burn, batch: {max: 64, wait: 1s}}, "
     "b: {step: burn, batch: }, c: {step: burn, batch: {wait: 0}}}\n"
     "routes: [{route: /x, dispatch: fanout, priority: -2, max_in_flight: 1, nodes: {a: {http: {url: 'http://x', send_deadline: true}}}}, "
-    "{route: /y, dispatch: '${X:-fused}', priority: '${X:-2}', max_in_flight: 0}]",
+    "{route: /y, dispatch: '${X:-fused}', priority: '${X:-2}', max_in_flight: 0}, {route: /z, priority: $query.p}]",
     "limits: {fields: '${X:-5}', body: '${X:-1MiB}'}\nlog: {level: '${X:-info}', access: '${X:-true}'}",
 ]
 
@@ -81,7 +81,7 @@ BAD = [
     "steps: {a: {step: burn, batch: {max: 65}}}",
     "steps: {a: {step: burn, batch: {max: 0}}}", "steps: {a: {step: burn, batch: {wait: 5}}}", "steps: {a: {step: burn, batch: {size: 5}}}",
     "routes: [{route: /x, dispatch: fuse}]", "routes: [{route: /x, priority: 3}]", "routes: [{route: /x, priority: -3}]",
-    "routes: [{route: /x, priority: 1.5}]", "routes: [{route: /x, priority: '1'}]", "routes: [{route: /x, max_in_flight: -1}]",
+    "routes: [{route: /x, priority: 1.5}]", "routes: [{route: /x, priority: '1'}]", "routes: [{route: /x, priority: [1]}]", "routes: [{route: /x, max_in_flight: -1}]",
     "routes: [{route: /x, nodes: {a: {http: {url: 'http://x', send_deadline: 1}}}}]",
     "lisen: 1", "[]", "5", "listen: []", "listen: localhost:80", "listen: 70000", "listen: {backlog: 5}",
     "listen: {address: 1, x: 2}", "listen: {address: 1, backlog: 0}", "listen: true", "admin: no", "admin: false",

@@ -66,6 +66,17 @@ static const struct row table[] = {
     {"nodes: {s: {step: echo, input: {a: $path.x}}}",
         AT(3, 40) "$path.x: the route's path has no parameter 'x'\n"},
     {"nodes: {s: {step: echo, input: $node.s}}", AT(3, 13) "node 's' needs its own value\n"},
+    /* Priorities. */
+    {"reply: 1\n    priority: $hedder.x",
+        AT(4, 15) "$hedder.x: nothing is called 'hedder'; did you mean 'header'?\n"},
+    {"reply: 1\n    priority: $(query.p)$(query.q)",
+        AT(4, 15) "a priority is a number from -2 to 2, or a reference to one\n"},
+    {"nodes: {s: {sleep: 1ms}}\n    priority: $node.s",
+        AT(4, 15) "a priority is known before anything is read or run: it can refer to $path, "
+                  "$query and $header, and to nothing else\n"},
+    {"reply: 1\n    priority: $body.urgency",
+        AT(4, 15) "a priority is known before anything is read or run: it can refer to $path, "
+                  "$query and $header, and to nothing else\n"},
     {"name: silent", AT(2, 5) "the route says nothing: give it 'nodes' or a 'reply'; for an empty "
                               "one say 'status: 204'\n"},
     /* Order. */
