@@ -87,8 +87,7 @@ class Weir(servers.Server):
         for dispatch in DISPATCHES:
             if dispatch != "inline" or self.kind == "threads":
                 conf += DISPATCHED % {"dispatch": dispatch, "nodes": nodes}
-        # More than REQUESTS of burst.py times STEPS: that nobody is refused for want of room is not what is measured.
-        conf += "pools: {default: {kind: %s, size: %d, queue: 4096}}\n" % (self.kind, WORKERS)
+        conf += "pools: {default: {kind: %s, size: %d}}\n" % (self.kind, WORKERS)
         path = os.path.join(self.folder, "weir.yaml")
         with open(path, "w") as f:
             f.write(conf)

@@ -83,7 +83,7 @@ struct conf_pool { /* pools: {cpu: {kind: processes, size: auto, memory: 1GiB}} 
     const char *name;
     enum conf_pool_kind kind;
     unsigned size;         /* workers; 0: auto, as many as there are cores for this process */
-    unsigned queue;        /* 1024: tasks that may wait */
+    unsigned queue;        /* 4096: tasks that may wait */
     int64_t start;         /* 30s: until a worker must be ready */
     unsigned nice;         /* 5: how much workers yield the processor to I/O threads; 0 to 19 */
     unsigned step_threads; /* that a step may use of its own; 0: auto, cores / size */

@@ -160,7 +160,7 @@ static const struct conf_key pool_keys[] = {
                 "worker processes, or a process forked anew for each task."},
     {"size", CONF_THREADS, AT(size), .most = 1024, .standard = "auto", .pools = QUEUED,
         .says = "Workers; `auto` is as many as the processors that Weir may use."},
-    {"queue", CONF_COUNT, AT(queue), .least = 1, .most = 1000000, .standard = "1024",
+    {"queue", CONF_COUNT, AT(queue), .least = 1, .most = 1000000, .standard = "4096",
         .pools = QUEUED, .unit = "tasks",
         .says = "How many may wait for a worker. Beyond it: 503."},
     {"start", CONF_DURATION, AT(start), .least = MS, .most = LONG, .standard = "30s",

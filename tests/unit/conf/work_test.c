@@ -60,7 +60,7 @@ static void pools_are_read(void **state)
         p = &g->pools[i];
         assert_int_equal(p->kind, CONF_POOL_THREADS);
         assert_int_equal(p->size, 0);
-        assert_int_equal(p->queue, 1024);
+        assert_int_equal(p->queue, 4096);
         assert_int_equal(p->start, 30 * NS_PER_S);
         assert_int_equal(p->nice, 5);
         assert_int_equal(p->step_threads, 0);
@@ -253,7 +253,7 @@ static void it_is_printed_and_loads_again(void **state)
                                      "  new:\n"
                                      "    kind: fork\n"
                                      "    size: auto\n"
-                                     "    queue: 1024\n"
+                                     "    queue: 4096\n"
                                      "    start: 30s\n"
                                      "    nice: 5\n"
                                      "    step_threads: auto\n"
