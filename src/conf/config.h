@@ -177,7 +177,7 @@ struct conf_route {
         CONF_DISPATCH_FANOUT,
         CONF_DISPATCH_INLINE
     } dispatch;                       /* auto: how steps that are ready together are run */
-    const struct conf_node *priority; /* 0; -2 to 2, or a template: higher is served first */
+    const struct conf_node *priority; /* 0; -2 to 2, or a reference: higher is first */
     unsigned max_in_flight; /* requests of this route at once, on each I/O thread; 0: no limit */
     struct conf_flow_node *nodes;
     unsigned node_count;

@@ -79,7 +79,7 @@ static const char *type_words(const struct conf_key *key)
     case CONF_STATUS:
         return "status or template";
     case CONF_PRIORITY:
-        return "number or template";
+        return "number or reference";
     case CONF_STATUSES:
         return "statuses";
     case CONF_URL:

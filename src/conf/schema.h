@@ -31,7 +31,7 @@ enum conf_type {
     CONF_TEMPLATE,
     CONF_FIELDS,   /* a map of templates by header field */
     CONF_STATUS,   /* a number or a template */
-    CONF_PRIORITY, /* a number from -most to most, or a template */
+    CONF_PRIORITY, /* a number from -most to most, or a reference */
     CONF_STATUSES, /* a number, a range, or a list of them */
     CONF_URL,
     CONF_METHOD,

@@ -301,8 +301,7 @@ static int enter(struct run *run, const struct flow_node *n, struct calls_local 
     s->status = 503;
     s->retry_after = retry_after > 0 ? retry_after : 1;
     return error_set(e, rc, "overloaded",
-        "node '%s': %u calls to %.*s are under way, which is all that it bears, and %u wait "
-        "already",
+        "node '%s': %u calls to %.*s are under way and %u wait, which is all that it bears",
         n->conf->name, l->line.inside, SPAN_ARG(n->http.origin), l->line.waiting);
 }
 

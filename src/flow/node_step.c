@@ -10,7 +10,6 @@
 #include "step/step.h"
 
 #include <errno.h>
-#include <limits.h>
 
 /* ---- Compiling ---- */
 
@@ -124,20 +123,6 @@ static const enum pool_dispatch dispatches[] = {
     [CONF_DISPATCH_INLINE] = POOL_INLINE,
 };
 
-static int priority_of(const struct run *run)
-{
-    const struct template *t = &run->flow->priority_template;
-    struct value v;
-    struct error e;
-    int64_t number;
-    if (!t->first)
-        return run->flow->priority;
-    if (value_of(&v, template_whole(t), &run->data, &e) != 0 || !value_integer(&v, &number))
-        return 0;
-    /* The pool takes one beyond its bounds as those. */
-    return number > INT_MAX ? INT_MAX : number < -INT_MAX ? -INT_MAX : (int)number;
-}
-
 /* Not zeroed: most of it is room for a sentence, and what is told is for the pool to fill in. */
 static struct pool_call *new_call(struct run *run, const struct flow_node *n, int64_t now)
 {
@@ -153,7 +138,7 @@ static struct pool_call *new_call(struct run *run, const struct flow_node *n, in
     c->name = run->data.id;
     c->deadline = n->conf->deadline > 0 ? deadline_after(now, n->conf->deadline) : DEADLINE_NEVER;
     c->route = route->index;
-    c->priority = priority_of(run);
+    c->priority = run->priority;
     c->outcome = POOL_CANCELLED;
     c->output = (struct span){NULL, 0};
     c->queue_ns = c->wall_ns = c->processor_ns = c->retry_after = 0;

@@ -13,6 +13,7 @@
 #include "wire/deadline.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -406,6 +407,20 @@ static __attribute__((noinline)) void answer_failure(struct run *run, int rc)
 
 /* ---- The whole ---- */
 
+static __attribute__((noinline)) int priority_of(const struct run *run)
+{
+    const struct template *t = &run->flow->priority_template;
+    struct value v;
+    struct error e;
+    int64_t number;
+    if (!t->first)
+        return run->flow->priority;
+    if (value_of(&v, template_whole(t), &run->data, &e) != 0 || !value_integer(&v, &number))
+        return 0;
+    /* The pool takes one beyond its bounds as those. */
+    return number > INT_MAX ? INT_MAX : number < -INT_MAX ? -INT_MAX : (int)number;
+}
+
 static struct run *new_run(const struct flow *f, const struct flow_context *context,
     struct http_request *r, const struct flow_param *params, unsigned param_count)
 {
@@ -425,6 +440,7 @@ static struct run *new_run(const struct flow *f, const struct flow_context *cont
         .nodes = (struct value *)(void *)(run + 1),
     };
     run->nodes = (struct node_state *)(void *)(run->data.nodes + f->node_count);
+    run->priority = priority_of(run);
     return run;
 }
 

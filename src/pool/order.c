@@ -206,15 +206,23 @@ static void settle_owed(struct order_rank *r, enum order_size size, int64_t cost
         r->owed += cost / (LONG_SHARE - 1);
 }
 
+/* Whoever is served out of turn does not move the class's clock beyond those that wait; and one of
+ * whose route nothing was in (it was held back) has no credit, as if it had come just now. */
 void order_charge(struct order *o, const struct order_item *item, int64_t cost)
 {
     struct order_lane *l = item->lane;
     struct order_class *c = class_of(o, l);
+    bool active = heap_linked(&l->active);
     settle_owed(&o->ranks[l->rank], l->size, cost);
-    if (c->served < l->served)
-        c->served = l->served;
+    int64_t furthest_behind = l->served;
+    if (heap_first(&c->lanes) && heap_first_key(&c->lanes) < furthest_behind)
+        furthest_behind = heap_first_key(&c->lanes);
+    if (c->served < furthest_behind)
+        c->served = furthest_behind;
+    if (!active && l->served < c->served)
+        l->served = c->served;
     l->served += cost;
-    if (heap_linked(&l->active)) {
+    if (active) {
         heap_remove(&c->lanes, &l->active);
         activate(c, l);
     }

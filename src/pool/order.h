@@ -81,7 +81,8 @@ void order_reprice(struct order *o, struct order_item *item, const struct order_
 struct order_item *order_first(const struct order *o, int64_t now);
 /* It, or any other that is in, leaves. */
 void order_remove(struct order *o, struct order_item *item);
-/* The route of an item that has a place is served something that costs as much. */
+/* The route of an item that has a place, and is in no more, is served something that costs so
+ * much. */
 void order_charge(struct order *o, const struct order_item *item, int64_t cost);
 /* The one that has waited longest; there is one. */
 struct order_item *order_oldest(const struct order *o);

@@ -369,14 +369,11 @@ static void take_entry(struct queue *q, struct taking *k, struct task *t)
     for (; last->fused && members < room; members++)
         last = last->fused;
     struct task *rest = last->fused;
-    int64_t cost = presumed_of_all(t);
-    if (rest) {
-        cost -= presumed_of_all(rest);
+    int64_t cost = 0;
+    if (rest)
         order_replace(&q->order, &t->place, &rest->place, presumed_of_all(rest));
-    } else {
+    else
         detach(q, t);
-    }
-    order_charge(&q->order, &t->place, cost);
     k->left_over |= rest != NULL;
     for (struct task *member = rest; member; member = member->fused)
         member->leader = rest;
@@ -386,12 +383,15 @@ static void take_entry(struct queue *q, struct taking *k, struct task *t)
         /* Each may have to come back, and alone. */
         order_inherit(&t->place, &first->place, presumed(t));
         t->fused = t->leader = NULL;
-        if (t->deadline <= k->now)
+        if (t->deadline <= k->now) {
             set_aside(&k->expired, t);
-        else
+        } else {
+            cost += presumed(t);
             hand_out(q, k, t);
+        }
         t = next;
     }
+    order_charge(&q->order, &first->place, cost);
 }
 
 static void take_batch(struct queue *q, struct taking *k, struct task *first)

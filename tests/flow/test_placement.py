@@ -335,8 +335,8 @@ routes:
         for s in sockets[::-1]:  # those that came last are refused at once
             head = s.recv(2000)
             if refused == 0 and head.startswith(b"HTTP/1.1 503 "):
-                told = re.search(rb"Retry-After: ([1-9]\d*)\r\n.*node 'a': 32 calls to http://127.0.0.1:\d+ are under way, "
-                                 rb"which is all that it bears, and \d+ wait already; try again in (\d+) s\"", head, re.S)
+                told = re.search(rb"Retry-After: ([1-9]\d*)\r\n.*node 'a': 32 calls to http://127.0.0.1:\d+ are under way "
+                                 rb"and \d+ wait, which is all that it bears; try again in (\d+) s\"", head, re.S)
                 assert told and told[1] == told[2], head
             refused += head.startswith(b"HTTP/1.1 503 ")
             answered += head.startswith(b"HTTP/1.1 504 ")

@@ -117,11 +117,20 @@ static void come_back(unsigned id)
 static void serve(unsigned id)
 {
     struct thing *t = &m.things[id];
-    if (m.class_served[class_of(t->lane)] < m.served[t->lane])
-        m.class_served[class_of(t->lane)] = m.served[t->lane];
-    m.served[t->lane] += t->cost;
+    unsigned class = class_of(t->lane);
+    int64_t behind = m.served[t->lane];
     take_out(id);
     order_remove(&o, &t->item);
+    for (unsigned i = 0; i < m.count; i++) {
+        unsigned lane = m.things[m.waiting[i]].lane;
+        if (class_of(lane) == class && m.served[lane] < behind)
+            behind = m.served[lane];
+    }
+    if (m.class_served[class] < behind)
+        m.class_served[class] = behind;
+    if (waiting_in(t->lane) == 0 && m.served[t->lane] < m.class_served[class])
+        m.served[t->lane] = m.class_served[class];
+    m.served[t->lane] += t->cost;
     order_charge(&o, &t->item, t->cost);
 }
 

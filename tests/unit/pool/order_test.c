@@ -233,6 +233,21 @@ static void what_comes_back_is_where_it_was_and_is_not_charged_twice(void **stat
     assert_true((order[2] == 1 && order[3] == 3) || (order[2] == 3 && order[3] == 1));
 }
 
+/* Mates of a batch are served with the first, whoever's turn it is. */
+static void who_is_served_out_of_turn_does_not_put_off_who_comes_new(void **state)
+{
+    for (unsigned i = 0; i < 10; i++)
+        put(i, &(struct order_place){.route = i % 2, .cost = 1, .deadline = 1});
+    for (unsigned i = 1; i < 8; i += 2)
+        serve(&things[i].item);
+    put(10, &(struct order_place){.route = 2, .cost = 1, .deadline = 1});
+    unsigned first = next();
+    unsigned second = next();
+    assert_true(first == 10 || second == 10);
+    while (next() != ITEMS)
+        continue;
+}
+
 /* ---- What is ahead ---- */
 
 static int64_t ahead(const struct order_place *place)
@@ -392,6 +407,7 @@ int main(void)
         ORDER_TEST(routes_are_served_fairly_by_cost),
         ORDER_TEST(a_route_that_was_away_has_saved_nothing),
         ORDER_TEST(what_comes_back_is_where_it_was_and_is_not_charged_twice),
+        ORDER_TEST(who_is_served_out_of_turn_does_not_put_off_who_comes_new),
         ORDER_TEST(what_is_due_sooner_is_ahead),
         ORDER_TEST(of_long_ones_a_third_is_ahead_of_short_ones),
         ORDER_TEST(it_is_as_a_list_that_is_looked_through),

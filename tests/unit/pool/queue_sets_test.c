@@ -152,6 +152,15 @@ static void what_is_held_back_may_leave(void **state)
 
 /* ---- Who pays ---- */
 
+static void put_singles(uint64_t first, unsigned route, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct task *t = task(first + i, 1000);
+        t->route = route;
+        put(t);
+    }
+}
+
 #define ENOUGH 40
 
 /* Of so many tasks that go out, two at a time, those of route 0. */
@@ -169,36 +178,52 @@ static unsigned share_of_first_route(unsigned count)
     return share;
 }
 
-static void put_singles_of_another_route(void)
-{
-    for (unsigned i = 0; i < ENOUGH; i++) {
-        struct task *t = task(1000 + i, 1000);
-        t->route = 1;
-        put(t);
-    }
-}
-
 static void a_route_pays_for_fused_tasks_that_are_taken_in_parts(void **state)
 {
     set_cost(0, TAKE_BUDGET_NS);
     for (unsigned i = 0; i < ENOUGH / 4; i++)
         put(fuse(i * 4, 4, 1000));
-    put_singles_of_another_route();
+    put_singles(1000, 1, ENOUGH);
     assert_in_range(share_of_first_route(ENOUGH), ENOUGH / 2 - 4, ENOUGH / 2 + 4);
     while (take(TAKE_MAX) > 0)
         continue;
 }
 
-static void a_route_pays_for_what_was_held_back(void **state)
+static void mates_are_paid_for_by_their_own_route(void **state)
 {
-    use_batches(WAIT);
+    use_batches(0);
     set_cost(0, TAKE_BUDGET_NS);
     set_cost(2, TAKE_BUDGET_NS);
-    for (unsigned i = 0; i < ENOUGH; i++)
-        put(batched(i, 0));
-    put_singles_of_another_route();
-    assert_in_range(share_of_first_route(ENOUGH), ENOUGH / 2 - 4, ENOUGH / 2 + 4);
-    while (take(TAKE_MAX) > 0)
+    for (uint64_t i = 1; i <= 4; i++) {
+        struct task *t = batched(i, 0);
+        t->route = i > 1;
+        put(t);
+    }
+    assert_int_equal(queue_take(&q, &hands[0], got, TAKE_MAX, 0), 4);
+    free_got(4);
+    put_singles(100, 1, 3);
+    put_singles(200, 0, 3);
+    assert_int_equal(next(), 200);
+    while (take(1) > 0)
+        continue;
+}
+
+static void a_route_does_not_pay_for_what_is_late(void **state)
+{
+    set_cost(0, TAKE_BUDGET_NS);
+    struct task *set = fuse(10, 4, 1000);
+    for (struct task *t = set->fused; t; t = t->fused) {
+        t->deadline = NS_PER_MS;
+        atomic_store(&t->state, TASK_DROPPED);
+    }
+    put(set);
+    assert_int_equal(queue_take(&q, &hands[0], got, TAKE_MAX, NS_PER_S), 1);
+    free_got(1);
+    put_singles(100, 0, 3);
+    put_singles(200, 1, 3);
+    assert_int_equal(next(), 200);
+    assert_int_equal(next(), 100);
+    while (take(1) > 0)
         continue;
 }
 
@@ -215,7 +240,8 @@ int main(void)
         QUEUE_TEST(a_full_batch_goes_at_once),
         QUEUE_TEST(what_is_held_back_may_leave),
         QUEUE_TEST(a_route_pays_for_fused_tasks_that_are_taken_in_parts),
-        QUEUE_TEST(a_route_pays_for_what_was_held_back),
+        QUEUE_TEST(mates_are_paid_for_by_their_own_route),
+        QUEUE_TEST(a_route_does_not_pay_for_what_is_late),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
