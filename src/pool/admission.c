@@ -3,6 +3,7 @@
  */
 #include "pool/admission.h"
 
+#include "base/bug.h"
 #include "base/mem.h"
 #include "base/time.h"
 
@@ -40,6 +41,7 @@ void admission_free(struct admission *a, unsigned hand)
 
 int64_t admission_wait(const struct admission *a, int64_t ahead, int64_t now)
 {
+    check(a->hands > 0, "a wait for nobody");
     int64_t work = ahead;
     for (unsigned i = 0; i < a->hands; i++)
         work += a->until[i] > now ? a->until[i] - now : 0;
@@ -118,11 +120,9 @@ void admission_taken(
     bool fails = lasts(l, &l->late_since, late, now);
     if (!above)
         l->state = ADMISSION_NORMAL;
-    else if (l->state == ADMISSION_NORMAL && stands)
-        l->state = ADMISSION_STANDING;
     else if (l->state == ADMISSION_STANDING && fails)
         l->state = ADMISSION_NEWEST;
-    else if (l->state == ADMISSION_NEWEST && !late)
+    else if (l->state == ADMISSION_NEWEST ? !late : stands)
         l->state = ADMISSION_STANDING;
 }
 

@@ -3,6 +3,8 @@
  */
 #include "pool/placement.h"
 
+#include "base/bug.h"
+
 #include <stddef.h>
 
 /* A hand-over that was never measured is taken to be as dear as on a slow machine. */
@@ -182,6 +184,7 @@ static enum placement handed_over(const struct placement_view *v, const char **w
 
 enum placement placement_decide(const struct placement_view *v, const char **why)
 {
+    check(v->hands > 0, "a pool without hands");
     const char *against = against_inline(v);
     if (!against)
         return told(PLACE_INLINE, why, "handing over would make it slower");

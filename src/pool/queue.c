@@ -128,10 +128,11 @@ static bool is_batch(const struct queue *q, const struct task *t)
 /* An entry goes in, at the end or `again`; if it may be, it is held back. */
 static void add(struct queue *q, struct task *t, bool again)
 {
-    for (struct task *member = t; member; member = member->fused) {
+    struct task *member = t;
+    do {
         member->leader = t;
         q->count++;
-    }
+    } while ((member = member->fused));
     bool held = false;
     if (is_batch(q, t)) {
         int64_t latest = t->deadline == DEADLINE_NEVER ? DEADLINE_NEVER : t->deadline - t->cost;
@@ -458,8 +459,8 @@ static void observe(struct queue *q, const struct task *t, int64_t now)
 /* Whether a further entry may be taken, too. */
 static bool fits(const struct queue *q, const struct taking *k, const struct task *t)
 {
-    int64_t cost = k->cost;
-    for (const struct task *member = t; member; member = member->fused)
+    int64_t cost = k->cost + presumed_now(q, t);
+    for (const struct task *member = t->fused; member; member = member->fused)
         cost += presumed_now(q, member);
     return !is_batch(q, t) && cost <= TAKE_BUDGET_NS;
 }
@@ -495,7 +496,7 @@ static void take(struct queue *q, struct taking *k)
         observe(q, t, k->now);
         bool alone = is_batch(q, t);
         entries++;
-        if (is_batch(q, t))
+        if (alone)
             take_batch(q, k, t);
         else
             take_entry(q, k, t);
