@@ -120,6 +120,7 @@ static void add_costs(struct placement_view *v, struct pool *p, struct pool_call
             v->most_ns = expected;
         if (tail > v->tail_ns)
             v->tail_ns = tail;
+        v->batched |= p->batches[calls[i]->step].max > 1;
         if (v->may_inline && is_off(p, calls[i]->step, now))
             v->may_inline = false;
     }
@@ -174,7 +175,7 @@ static bool is_time_to_probe(
     struct pool_desk *d, struct choice *c, const struct placement_view *v, int64_t now)
 {
     d->wakes = false;
-    if (v->idle == 0 || v->queued > 0 || v->turn_ns > 0 || v->sum_ns == 0)
+    if (v->idle == 0 || v->queued > 0 || v->turn_ns > 0 || v->sum_ns == 0 || v->batched)
         return false;
     if (c->probing == 0 && !begins_burst(c, v, now))
         return false;

@@ -185,6 +185,8 @@ static enum placement handed_over(const struct placement_view *v, const char **w
 enum placement placement_decide(const struct placement_view *v, const char **why)
 {
     check(v->hands > 0, "a pool without hands");
+    if (v->batched)
+        return told(PLACE_FANOUT, why, "its tasks go in batches");
     const char *against = against_inline(v);
     if (!against)
         return told(PLACE_INLINE, why, "handing over would make it slower");

@@ -4,7 +4,8 @@
  * For each way it is reckoned how long the request takes, and how long others are held up who want
  * the same I/O thread meanwhile: inline that is all of the steps' time, else what putting tasks and
  * taking results takes. The rule, in this order:
- *  1. What is forced is done. (That is the caller's.)
+ *  1. What is forced is done. (That is the caller's.) What goes in batches is fanned out: each of
+ *     its tasks is to find mates.
  *  2. Inline, if that is best, and handing over would make it slower by more than a tenth, and it
  *     is within what this turn of the loop may still compute. What is cheaper than handing it over
  *     is best inline always, and waits for the loop's next turn if it must. Else it overtakes
@@ -37,6 +38,7 @@ struct placement_view {
     int64_t handover_ns; /* of their pool; 0: not known yet */
     int64_t effort_ns;   /* of putting a task while hands are busy, for this thread; 0: not known */
     int64_t fanout_ns;   /* what such a sum takes fanned out, as measured; 0: not known */
+    bool batched;        /* one of them goes in batches */
     bool may_inline;
     bool cores_left; /* besides the hands' */
     int64_t turn_ns; /* what this turn has computed inline already */

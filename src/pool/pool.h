@@ -1,8 +1,8 @@
 /*
  * pool.h: where steps run: pools of workers, and how a coroutine has a task done by one.
  *
- * A pool is a bounded queue ordered by deadline, and hands that take from it. What a hand is, is
- * the pool's kind:
+ * A pool is a bounded queue (order.h says in which order), and hands that take from it. What a hand
+ * is, is the pool's kind:
  *
  *     inline     none: the step runs on the I/O thread that asks
  *     threads    a companion thread, which calls the step

@@ -103,6 +103,21 @@ def test_a_step_that_blocks_the_loop_is_moved_and_named_with_its_stack(start):
     assert said.index(stack[0]) < said.index(moved[0])
 
 
+def test_steps_of_batches_are_left_to_find_mates(start):
+    weir = start("--log-level", "debug", config=HEAD + """
+steps: {many: {step: burn, batch: {max: 8}}}
+routes:
+  - route: POST /burn
+    nodes: {a: {step: many, input: {us: 1}}, b: {step: many, input: {us: 1}}}
+""")
+    for _ in range(100):
+        assert ask(weir.port, "/burn", {})[0] == 200
+    found = placements(weir)
+    assert found == {"inline": 0, "fanout": 100}
+    assert samples(weir)['weir_placement_total{pool="default",placement="fused"}'] == 0
+    assert any("2 x 'many' in pool 'default': fanout: its tasks go in batches" in m for m in told_at(weir, "debug"))
+
+
 def test_decisions_are_told_with_their_reasons_and_without_a_flood(start):
     weir = start("--log-level", "debug", config=JUMP)
     until(lambda: ask(weir.port, "/burn", {"us": 1})[0] == 200 and placements(weir)["inline"] > 3, 20)

@@ -55,6 +55,8 @@ static void inline_or_not(void **state)
     decides(WITH(v->sum_ns = 0; v->idle = 0), PLACE_FUSED, "no two hands");
     decides(WITH(v->sum_ns = 0; v->idle = 9; v->count = 1), PLACE_FANOUT, "not known yet");
     decides(WITH(v->handover_ns = 0; v->count = 1), PLACE_FANOUT, "handing over is not known");
+    decides(WITH(v->batched = true), PLACE_FANOUT, "go in batches");
+    decides(WITH(v->batched = true; v->idle = 0; v->queued = 9), PLACE_FANOUT, "go in batches");
     /* Ten hand-overs. */
     decides(WITH(v->handover_ns = 3001), PLACE_INLINE, slower);
     decides(WITH(v->handover_ns = 3000), PLACE_FUSED, "not faster");
