@@ -288,8 +288,11 @@ static inline int try_ask(struct world *w, const char *method, const char *targe
             http_field_find(answer.head->fields, answer.head->field_count, "server-timing");
         const struct http_field *retry =
             http_field_find(answer.head->fields, answer.head->field_count, "retry-after");
-        if (retry)
-            must(sscanf(retry->value.ptr, "%d", &told->retry_after) == 1);
+        if (retry) {
+            char seconds[16];
+            snprintf(seconds, sizeof seconds, "%.*s", SPAN_ARG(retry->value));
+            must(sscanf(seconds, "%d", &told->retry_after) == 1);
+        }
         if (timing)
             snprintf(told->timing, sizeof told->timing, "%.*s", SPAN_ARG(timing->value));
         told->ms = (world_now(w) - began) / NS_PER_MS;
