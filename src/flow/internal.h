@@ -137,10 +137,10 @@ struct run {
     const struct error *failure; /* the first; NULL: none */
     int refusal;                 /* a status that no errno stands for; 0: the failure's */
     int64_t retry_after;         /* of the failure, if that is want of room */
-    int priority;
-    int64_t patience;        /* the route's deadline, or what the caller said; as a span */
-    bool hurried;            /* it is the caller's */
-    struct kept_call *calls; /* released at the end */
+    int priority;                /* of its tasks, in pools' queues */
+    int64_t patience;            /* the route's deadline, or what the caller said; as a span */
+    bool hurried;                /* it is the caller's */
+    struct kept_call *calls;     /* released at the end */
 };
 
 /* A copy that lives as long as the run; never NULL. */
