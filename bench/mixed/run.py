@@ -56,7 +56,7 @@ def main():
         return lambda: overload.overload(machine, report, path, factor, rounds, over)
 
     parts = {
-        "closed": lambda: steady.closed(machine, report, rounds, 3 if given.quick else 16),
+        "closed": lambda: steady.closed(machine, report, rounds, 3 if given.quick else 30),
         "open": lambda: steady.opened(machine, report, rounds, 5 if given.quick else 20),
         "over-mixed": overload_of("/mixed", 3),
         "just-over-mixed": overload_of("/mixed", 1.05),

@@ -46,6 +46,20 @@ static void burn_burns(void **state)
     fixture_close(&f);
 }
 
+/* It burns in slices, and none is exact. */
+static void burn_does_not_add_up_what_its_slices_take_too_much(void **state)
+{
+    struct step_spec spec = {.name = "burn"};
+    struct fixture f;
+    fixture_open(&f, &spec, 1, false);
+    f.work.too_much = 3 * NS_PER_US;
+    int64_t before = f.work.processor;
+    fixture_call(&f, 0, SPAN("30"));
+    check_output(&f, "{\"burned_ms\":30}");
+    assert_int_equal(f.work.processor - before, 30 * NS_PER_MS + 3 * NS_PER_US);
+    fixture_close(&f);
+}
+
 static void burn_sees_that_nobody_waits(void **state)
 {
     struct step_spec spec = {.name = "burn"};
@@ -189,6 +203,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_names_that_are_taken_are_theirs),
         cmocka_unit_test(burn_burns),
+        cmocka_unit_test(burn_does_not_add_up_what_its_slices_take_too_much),
         cmocka_unit_test(burn_sees_that_nobody_waits),
         cmocka_unit_test(allocate_allocates),
         cmocka_unit_test(allocate_says_that_there_is_none),

@@ -20,6 +20,7 @@ struct fake_work {
     int64_t processor;
     unsigned readings;  /* of the processor time */
     int64_t now_passes; /* with each look at the clock */
+    int64_t too_much;   /* that each burn takes */
 };
 
 static inline int64_t fake_now(struct work *work)
@@ -38,8 +39,8 @@ static inline int64_t fake_processor(struct work *work)
 static inline void fake_burn(struct work *work, int64_t ns)
 {
     struct fake_work *f = (struct fake_work *)(void *)work;
-    f->now += ns;
-    f->processor += ns;
+    f->now += ns + f->too_much;
+    f->processor += ns + f->too_much;
 }
 
 /* An output that grows by the heap, up to `max`. */

@@ -125,14 +125,14 @@ static void time_is_told_with_few_readings(void **state)
     /* After a pause, two; and what others computed meanwhile is not the step's. */
     f.work.now += 3 * NS_PER_MS;
     f.work.processor += NS_PER_MS;
-    fixture_call(&f, 0, SPAN("{\"ms\": 5}"));
-    assert_int_equal(f.call.wall_ns, 5 * NS_PER_MS);
-    assert_int_equal(f.call.processor_ns, 5 * NS_PER_MS);
+    fixture_call(&f, 0, SPAN("{\"ms\": 1}"));
+    assert_int_equal(f.call.wall_ns, NS_PER_MS);
+    assert_int_equal(f.call.processor_ns, NS_PER_MS);
     assert_int_equal(f.work.readings, readings + 2);
 
     /* The next at once: one. */
-    fixture_call(&f, 0, SPAN("7"));
-    assert_int_equal(f.call.processor_ns, 7 * NS_PER_MS);
+    fixture_call(&f, 0, SPAN("0.5"));
+    assert_int_equal(f.call.processor_ns, NS_PER_MS / 2);
     assert_int_equal(f.work.readings, readings + 3);
 
     /* Time that passes without computing is wall time only. */
