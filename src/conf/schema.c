@@ -337,7 +337,7 @@ static const struct conf_key route_keys[] = {
                 "(`fused`), as a task each (`fanout`), or on the I/O thread (`inline`, not where "
                 "their pool is of kind `processes` or `fork`).",
         .example = "fused"},
-    {"priority", CONF_PRIORITY, AT(priority), .most = 2, .standard = "0",
+    {"priority", CONF_PRIORITY, AT(priority), .most = CONF_PRIORITY_MAX, .standard = "0",
         .says = "Steps of requests with a higher one are run first where workers are short. A "
                 "reference to the request's head makes it each request's own.",
         .example = "-1"},

@@ -20,7 +20,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <string.h>
 
 /* The most coroutines one sched may have: what its heap of alarms is bounded by. */
 #define COROS_MAX (16 * 1024 * 1024)
@@ -249,17 +248,6 @@ bool sched_run_one(struct sched *s)
 
 /* ---- Starting and ending ---- */
 
-/* A defer may add others. */
-static void run_defers(struct coro *self)
-{
-    while (self->defer_count > 0) {
-        struct defer d = self->defers[--self->defer_count];
-        d.run(d.arg);
-    }
-    if (self->defers != self->few_defers)
-        mem_free(self->defers);
-}
-
 static void coro_main(void *arg)
 {
     struct coro *self = arg;
@@ -268,7 +256,7 @@ static void coro_main(void *arg)
     bury(s);
 
     int result = self->fn(self->arg);
-    run_defers(self);
+    coro_run_defers(self);
     check(list_empty(&self->groups), "coroutine '%s' ended with a group still open", self->name);
 
     check_stack(self);
@@ -368,13 +356,6 @@ void sched_expire(struct sched *s, int64_t now)
 
 /* ---- Waiting and waking ---- */
 
-static struct coro *must_be_inside(const char *call)
-{
-    struct coro *self = coro_self();
-    check(self, "%s was called outside a coroutine; only coroutines can wait", call);
-    return self;
-}
-
 static int64_t now_of(const struct sched *s)
 {
     return s->options.now(s->options.now_ctx);
@@ -382,7 +363,7 @@ static int64_t now_of(const struct sched *s)
 
 int coro_poll(void)
 {
-    struct coro *self = must_be_inside("coro_poll");
+    struct coro *self = coro_must_be_inside("coro_poll");
     if (coro_hears_cancel(self)) {
         /* It does not leave the processor any more, so nobody else could say so. */
         check(++self->refused < REFUSED_MAX,
@@ -419,7 +400,7 @@ int coro_park(const char *why)
 
 void coro_park_deaf(const char *why)
 {
-    struct coro *self = must_be_inside("coro_park_deaf");
+    struct coro *self = coro_must_be_inside("coro_park_deaf");
     self->deaf = true;
     park(self, why, DEADLINE_NEVER, false);
     self->deaf = false;
@@ -510,86 +491,6 @@ const char *sched_running_name(void)
 {
     struct coro *self = coro_self();
     return self ? self->name : NULL;
-}
-
-int64_t coro_deadline(void)
-{
-    return must_be_inside("coro_deadline")->deadline;
-}
-
-struct coro_deadline_scope coro_deadline_narrow(int64_t when)
-{
-    struct coro *self = must_be_inside("CORO_DEADLINE");
-    struct coro_deadline_scope scope = {.before = self->deadline};
-    self->deadline = deadline_sooner(when, self->deadline);
-    return scope;
-}
-
-void coro_deadline_restore(struct coro_deadline_scope *scope)
-{
-    must_be_inside("CORO_DEADLINE")->deadline = scope->before;
-}
-
-struct coro_shield_scope coro_shield_begin(int64_t when)
-{
-    struct coro *self = must_be_inside("CORO_SHIELD");
-    struct coro_shield_scope scope = {.before = self->deadline};
-    self->deadline = self->shields > 0 ? deadline_sooner(when, self->deadline) : when;
-    self->shields++;
-    return scope;
-}
-
-void coro_shield_end(struct coro_shield_scope *scope)
-{
-    struct coro *self = must_be_inside("CORO_SHIELD");
-    self->shields--;
-    self->deadline = scope->before;
-}
-
-void coro_trim(void)
-{
-    struct coro *self = must_be_inside("coro_trim");
-    stack_trim(&self->sched->stacks, &self->stack);
-}
-
-/* ---- Defers ---- */
-
-static int defers_grow(struct coro *self)
-{
-    unsigned size = self->defer_size * 2;
-    bool few = self->defers == self->few_defers;
-    struct defer *bigger = mem_realloc(few ? NULL : self->defers, size * sizeof *bigger);
-    if (!bigger)
-        return -ENOMEM;
-    if (few)
-        memcpy(bigger, self->few_defers, sizeof self->few_defers);
-    self->defers = bigger;
-    self->defer_size = size;
-    return 0;
-}
-
-int coro_defer(void (*run)(void *arg), void *arg)
-{
-    struct coro *self = must_be_inside("coro_defer");
-    if (self->defer_count == self->defer_size && defers_grow(self) != 0) {
-        run(arg);
-        return -ENOMEM;
-    }
-    self->defers[self->defer_count++] = (struct defer){.run = run, .arg = arg};
-    return 0;
-}
-
-bool coro_defer_drop(void (*run)(void *arg), void *arg)
-{
-    struct coro *self = must_be_inside("coro_defer_drop");
-    for (unsigned i = self->defer_count; i-- > 0;) {
-        if (self->defers[i].run != run || self->defers[i].arg != arg)
-            continue;
-        memmove(&self->defers[i], &self->defers[i + 1],
-            (--self->defer_count - i) * sizeof *self->defers);
-        return true;
-    }
-    return false;
 }
 
 /* ---- Reports ---- */

@@ -80,6 +80,10 @@ struct sched {
 
 /* Starts a coroutine as a child of `group`, or as a root. 0 or -ENOMEM. */
 int coro_start(struct sched *s, struct group *group, const char *name, coro_fn *fn, void *arg);
+/* Who runs; a bug if nobody does, where only coroutines may call. */
+struct coro *coro_must_be_inside(const char *call);
+/* At its end. */
+void coro_run_defers(struct coro *self);
 /* Parks deaf to cancellation and deadlines; only who joins children may. */
 void coro_park_deaf(const char *why);
 /* Whether its waits are to say that it is cancelled. */

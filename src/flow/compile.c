@@ -191,8 +191,8 @@ static int check_order(struct compiler *c)
 /* ---- The reply and the priority ---- */
 
 /* A number goes to `*number`, a reference to one into `t`; `is` says what is expected. */
-static int compile_number(struct compiler *c, const struct conf_node *node, int64_t least,
-    int64_t most, int *number, struct template *t, const char *is)
+static int compile_number(struct compiler *c, const struct conf_node *node, int least, int most,
+    int *number, struct template *t, const char *what)
 {
     int64_t found;
     bool scalar = node->kind == CONF_SCALAR;
@@ -206,15 +206,16 @@ static int compile_number(struct compiler *c, const struct conf_node *node, int6
         if (rc || template_whole(t))
             return rc;
     }
-    compiler_error(c, &node->mark, "%s, or a reference to one", is);
+    compiler_error(
+        c, &node->mark, "%s is a number from %d to %d, or a reference to one", what, least, most);
     return 0;
 }
 
 static int compile_status(struct compiler *c, const struct conf_node *node)
 {
     c->flow->status = 0;
-    return compile_number(c, node, 200, 599, &c->flow->status, &c->flow->status_template,
-        "a status is a number from 200 to 599");
+    return compile_number(
+        c, node, 200, 599, &c->flow->status, &c->flow->status_template, "a status");
 }
 
 /* Neither nodes, nor a reply, status or headers: most likely something was forgotten. A status that
@@ -258,7 +259,8 @@ static int compile_priority(struct compiler *c)
     struct flow *f = c->flow;
     const struct conf_node *node = f->route->priority;
     struct template *t = &f->priority_template;
-    int rc = compile_number(c, node, -2, 2, &f->priority, t, "a priority is a number from -2 to 2");
+    int rc = compile_number(
+        c, node, -CONF_PRIORITY_MAX, CONF_PRIORITY_MAX, &f->priority, t, "a priority");
     if (rc == 0 && t->first && template_whole(t) && !is_of_head(template_whole(t)))
         compiler_error(c, &node->mark,
             "a priority is known before anything is read or run: it can refer to $path, $query "

@@ -50,11 +50,11 @@ void order_release(struct order *o)
 
 static unsigned rank_of(int priority)
 {
-    if (priority > ORDER_PRIORITY_MAX)
-        priority = ORDER_PRIORITY_MAX;
-    if (priority < -ORDER_PRIORITY_MAX)
-        priority = -ORDER_PRIORITY_MAX;
-    return (unsigned)(ORDER_PRIORITY_MAX - priority);
+    if (priority > CONF_PRIORITY_MAX)
+        priority = CONF_PRIORITY_MAX;
+    if (priority < -CONF_PRIORITY_MAX)
+        priority = -CONF_PRIORITY_MAX;
+    return (unsigned)(CONF_PRIORITY_MAX - priority);
 }
 
 /* By the mean cost that a moment of work is part of, square / work: many cheap ones hardly move

@@ -16,11 +16,11 @@
 #pragma once
 
 #include "base/heap.h"
+#include "conf/config.h"
 #include "pool/admission.h"
 #include "pool/lane.h"
 
-#define ORDER_PRIORITY_MAX 2 /* and as many below 0 */
-#define ORDER_PRIORITIES   (2 * ORDER_PRIORITY_MAX + 1)
+#define ORDER_PRIORITIES (2 * CONF_PRIORITY_MAX + 1)
 
 /* After so long a wait a task is next; and it is ordered as if its deadline were at most so far
  * away: so that one without a deadline, or with a far one, is not passed by others for ever. */

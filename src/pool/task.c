@@ -67,7 +67,7 @@ void task_init(
     t->fused = t->leader = NULL;
     t->cost = 0;
     t->route = 0;
-    t->priority = d ? 0 : ORDER_PRIORITY_MAX; /* that work gets through is told soon */
+    t->priority = d ? 0 : CONF_PRIORITY_MAX; /* that work gets through is told soon */
     t->retry_after = 0;
     atomic_store_explicit(&t->state, TASK_WAITING, memory_order_relaxed);
     atomic_store_explicit(&t->holders, 2, memory_order_relaxed);

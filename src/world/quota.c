@@ -57,9 +57,11 @@ unsigned quota_of_v1(struct span quota_us, struct span period_us)
 /* What comes before the next `end`, which is taken off with it; all of it if there is none. */
 static struct span take_until(struct span *text, char end)
 {
-    const char *found = text->len > 0 ? memchr(text->ptr, end, text->len) : NULL;
-    struct span part = {text->ptr, found ? (size_t)(found - text->ptr) : text->len};
-    size_t taken = part.len + (found ? 1 : 0);
+    size_t at = 0;
+    while (at < text->len && text->ptr[at] != end)
+        at++;
+    struct span part = {text->ptr, at};
+    size_t taken = at < text->len ? at + 1 : at;
     if (taken > 0)
         text->ptr += taken;
     text->len -= taken;

@@ -7,26 +7,14 @@
 #include "runner.h"
 
 #include "base/rand.h"
+#include "weir_asks.h"
 #include "weir_backend.h"
-#include "weir_crowd.h"
 #include "weir_host.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-
-#define MS NS_PER_MS
-#define S  NS_PER_S
-
-/* What the configurations say. */
-#define ROUTE_NS (1 * S)
-#define NODE_NS  (300 * MS)
-#define DRAIN_NS (3 * S)
-/* Two steps in turn, of some at once. */
-#define WORK_NS  (100 * MS)
-/* What a slow backend takes at most. */
-#define SLOW_NS  (400 * MS)
 
 /* An old server may take a connection until it has heard that it is old. */
 #define TAKEOVER_NS  (20 * MS)
@@ -70,216 +58,7 @@ static struct scene *new_scene(struct sim *sim, struct crowd crowd)
     return &scene;
 }
 
-/* ---- Configurations ---- */
-
-/* Calls of one node that hang, and others that do not, would wait for each other at its limit, and
- * when each is answered is what is looked at. */
-#define LISTEN                                                              \
-    "listen: '*:80'\nadmin: '*:9900'\ntimeouts: {request: 1s, drain: 3s}\n" \
-    "client: {adaptive: false}\n"
-
-#define ROUTES                                                                            \
-    "routes:\n"                                                                           \
-    "  - {route: GET /static/a, reply: {a: 1}}\n"                                         \
-    "  - {route: GET /static/b, reply: {b: [2, 3]}}\n"                                    \
-    "  - {route: 'GET /echo/{id}', reply: {id: $path.id}}\n"                              \
-    "  - {route: POST /echo, reply: {body: $body.id}}\n"                                  \
-    "  - route: GET /sleep/{id}\n"                                                        \
-    "    nodes: {pause: {sleep: 20ms}}\n"                                                 \
-    "    reply: {slept: $path.id}\n"                                                      \
-    "  - route: GET /ask/{how}/{id}\n"                                                    \
-    "    nodes: {b: {http: {url: 'http://backend:9000/$path.how/$path.id'}}}\n"           \
-    "    reply: {asked: $path.id, got: $node.b.body.id}\n"                                \
-    "  - route: GET /opt/{how}/{id}\n"                                                    \
-    "    nodes:\n"                                                                        \
-    "      b: {http: {url: 'http://backend:9000/$path.how/$path.id'}, deadline: 300ms,\n" \
-    "          optional: true, default: {body: {id: none}}}\n"                            \
-    "    reply: {asked: $path.id, got: $node.b.body.id}\n"                                \
-    "  - route: GET /many/{how}/{id}\n"                                                   \
-    "    nodes: {b: {http: {url: 'http://backend:9000/$path.how/$path.id', times: 3}}}\n" \
-    "    reply: {asked: $path.id, got: ['$node.b[0].body.id', '$node.b[2].body.id']}\n"   \
-    "  - route: GET /two/{how}/{id}\n"                                                    \
-    "    nodes:\n"                                                                        \
-    "      a: {http: {url: 'http://backend:9000/slow/$path.id'}}\n"                       \
-    "      b: {http: {url: 'http://backend:9000/$path.how/$path.id'}}\n"                  \
-    "    reply: {a: $node.a.body.id, b: $node.b.body.id}\n"                               \
-    "  - route: POST /order/{how}/{id}\n"                                                 \
-    "    nodes:\n"                                                                        \
-    "      b: {http: {url: 'http://backend:9000/$path.how/$path.id', body: $body}}\n"     \
-    "    reply: {ordered: $node.b.body.id}\n"                                             \
-    "  - route: GET /refused/{id}\n"                                                      \
-    "    nodes: {b: {http: {url: 'http://backend:9001/$path.id'}}}\n"                     \
-    "  - route: GET /down/{id}\n"                                                         \
-    "    nodes: {b: {http: {url: 'http://ruin:9000/$path.id'}}}\n"                        \
-    "  - route: GET /nobody/{id}\n"                                                       \
-    "    nodes: {b: {http: {url: 'http://nobody:9000/$path.id'}}}\n"
-
-/* Where steps run; `p` and `f` are processes. */
-#define POOLS                                                      \
-    "pools:\n"                                                     \
-    "  i: {kind: inline}\n"                                        \
-    "  t: {kind: threads, size: %d, queue: 1000}\n"                \
-    "  p: {kind: processes, size: %d, start: 2s, max_tasks: %d}\n" \
-    "  f: {kind: fork, size: 3, start: 2s}\n"                      \
-    "steps:\n"                                                     \
-    "  again: {step: echo, retry: true, pool: p}\n"
-
-#define WORK_ROUTE(name, pool)                                     \
-    "  - route: GET /" name "/{id}\n"                              \
-    "    nodes:\n"                                                 \
-    "      a: {step: burn, input: {us: 2000}, pool: " pool "}\n"   \
-    "      b: {step: echo, input: [$path.id], pool: " pool "}\n"   \
-    "      c: {step: echo, input: '$node.b[0]', pool: " pool "}\n" \
-    "    reply: {id: $node.c, took: $node.a.burned_ms}\n"
-#define AGAIN_ROUTE                                                                       \
-    "  - {route: POST /again, nodes: {a: {step: again, input: $body.id}}, reply: {body: " \
-    "$node.a}}\n"
-#define WORK_ROUTES              \
-    WORK_ROUTE("inline", "i")    \
-    WORK_ROUTE("threads", "t")   \
-    WORK_ROUTE("processes", "p") \
-    WORK_ROUTE("fork", "f")      \
-    AGAIN_ROUTE
-
-/* Each says which it is: `v`. */
-#define VERSION_ROUTES                                                                          \
-    "server: v%u\n"                                                                             \
-    "routes:\n"                                                                                 \
-    "  - {route: 'GET /v/{id}', reply: {v: %u, id: $path.id}}\n"                                \
-    "  - {route: 'POST /v', reply: {v: %u, id: $body.id}}\n"                                    \
-    "  - {route: 'GET /sleep/{id}', nodes: {a: {sleep: 50ms}}, reply: {v: %u, id: $path.id}}\n" \
-    "  - {route: 'GET /%s/{id}', reply: {v: %u, id: $path.id}}\n"                               \
-    "  - route: GET /task/{id}\n"                                                               \
-    "    nodes: {w: {step: echo, input: $path.id, pool: %s}}\n"                                 \
-    "    reply: {v: %u, id: $node.w}\n"
-#define VERSION_BAD "listen: '*:80'\nroutes:\n  - {route: GET /v/x, reply: $path.nothing}\n"
-
-/* ---- What is asked ---- */
-
-#define ECHO      .path = "/echo/@", .reply = "{\"id\":\"@\"}"
-#define STATIC_A  .path = "/static/a", .reply = "{\"a\":1}"
-#define STATIC_B  .path = "/static/b", .reply = "{\"b\":[2,3]}"
-#define POST      .method = "POST", .body = "{\"id\":\"@\"}"
-#define ASKED     .reply = "{\"asked\":\"@\",\"got\":\"@\"}", .calls = 2
-#define DEFAULTED .reply = "{\"asked\":\"@\",\"got\":\"none\"}", .calls = 2
-#define MANY      .reply = "{\"asked\":\"@\",\"got\":[\"@\",\"@\"]}", .calls = 6
-#define TWO       .reply = "{\"a\":\"@\",\"b\":\"@\"}", .calls = 4, .within_ns = SLOW_NS
-#define ORDER     POST, .reply = "{\"ordered\":\"@\"}", .once = true, .calls = 1
-#define SLEEP     .path = "/sleep/@", .within_ns = 20 * MS, .after_ns = 20 * MS
-#define BAD       .status = 502, .calls = 2
-#define LATE      .status = 504, .calls = 2, .within_ns = ROUTE_NS, .after_ns = ROUTE_NS
-#define WORK \
-    .reply = "{\"id\":\"@\",\"took\":2}", .works = true, .within_ns = WORK_NS, .after_ns = 2 * MS
-#define AGAIN     POST, .path = "/again", .reply = "{\"body\":\"@\"}", .works = true
-#define NODE_LATE DEFAULTED, .within_ns = NODE_NS, .after_ns = NODE_NS
-
-static const struct ask usual[] = {
-    {STATIC_A},
-    {STATIC_B},
-    {ECHO},
-    {ECHO},
-    {POST, .path = "/echo", .reply = "{\"body\":\"@\"}"},
-    {SLEEP, .reply = "{\"slept\":\"@\"}"},
-    {.path = "/ask/ok/@", ASKED},
-    {.path = "/ask/slow/@", ASKED, .within_ns = SLOW_NS},
-    {ORDER, .path = "/order/ok/@"},
-    {.path = "/nowhere/@", .status = 404},
-    {.path = "/inline/@", WORK},
-    {.path = "/threads/@", WORK},
-    {.path = "/processes/@", WORK},
-    {.path = "/fork/@", WORK},
-    {AGAIN},
-};
-#define USUAL sizeof usual / sizeof *usual
-
-/* An order that meets a stale connection cannot be sent again. */
-static const struct ask troubled[] = {
-    {ECHO},
-    {.path = "/ask/ok/@", ASKED},
-    {.path = "/ask/chunked/@", ASKED},
-    {.path = "/ask/close/@", ASKED},
-    {.path = "/ask/idle/@", ASKED},
-    {.path = "/ask/idle/@", ASKED},
-    {.path = "/ask/slow/@", ASKED, .within_ns = SLOW_NS},
-    {.path = "/ask/five/@", BAD},
-    {.path = "/ask/json/@", BAD},
-    {.path = "/ask/cut/@", BAD},
-    {.path = "/ask/reset/@", BAD},
-    {.path = "/ask/garbage/@", BAD},
-    {.path = "/ask/hang/@", LATE},
-    {.path = "/ask/late/@", LATE},
-    {.path = "/ask/drip/@", LATE},
-    {.path = "/opt/ok/@", ASKED},
-    {.path = "/opt/idle/@", ASKED},
-    {.path = "/opt/five/@", DEFAULTED},
-    {.path = "/opt/cut/@", DEFAULTED},
-    {.path = "/opt/json/@", DEFAULTED},
-    {.path = "/opt/reset/@", DEFAULTED},
-    {.path = "/opt/hang/@", NODE_LATE},
-    {.path = "/opt/late/@", NODE_LATE},
-    {.path = "/opt/drip/@", NODE_LATE},
-    {.path = "/many/ok/@", MANY},
-    {.path = "/many/idle/@", MANY},
-    {.path = "/many/cut/@", .status = 502, .calls = 6},
-    {.path = "/many/hang/@",
-        .status = 504,
-        .calls = 6,
-        .within_ns = ROUTE_NS,
-        .after_ns = ROUTE_NS},
-    {.path = "/two/ok/@", TWO},
-    {.path = "/two/five/@", .status = 502, .calls = 4},
-    {.path = "/two/hang/@", .status = 504, .calls = 4, .within_ns = ROUTE_NS, .after_ns = ROUTE_NS},
-    {ORDER, .path = "/order/ok/@", .or_status = 502},
-    {ORDER, .path = "/order/idle/@", .or_status = 502},
-    {POST, .path = "/order/reset/@", .status = 502, .once = true, .calls = 1},
-    {POST, .path = "/order/cut/@", .status = 502, .once = true, .calls = 1},
-    {POST, .path = "/order/hang/@", .status = 504, .or_status = 502, .once = true, .calls = 1,
-        .within_ns = ROUTE_NS},
-    {.path = "/refused/@", .status = 502},
-    {.path = "/nobody/@", .status = 502},
-    {.path = "/down/@", .status = 504, .within_ns = ROUTE_NS, .after_ns = ROUTE_NS},
-    {.path = "/inline/@", WORK},
-    {.path = "/threads/@", WORK},
-    {.path = "/processes/@", WORK},
-    {.path = "/fork/@", WORK},
-    {AGAIN},
-};
-
-static const struct ask working[] = {
-    {ECHO},
-    {SLEEP, .reply = "{\"slept\":\"@\"}"},
-    {.path = "/inline/@", WORK},
-    {.path = "/threads/@", WORK},
-    {.path = "/processes/@", WORK},
-    {.path = "/fork/@", WORK},
-    {AGAIN},
-};
-
-static const struct ask versioned[] = {
-    {.path = "/v/@"},
-    {.path = "/v/@"},
-    {POST, .path = "/v"},
-    {.path = "/even/@"},
-    {.path = "/odd/@"},
-    {.path = "/task/@", .works = true},
-    {.path = "/task/@", .works = true},
-    {.path = "/sleep/@", .within_ns = 50 * MS, .after_ns = 50 * MS},
-};
-
 /* ---- Scenes ---- */
-
-#define CONFIG_MAX (8 * 1024)
-
-/* What the seed decides beside the routes. */
-static void write_config(struct sim *sim, char config[CONFIG_MAX], const char *routes)
-{
-    struct rand *r = sim_rand(sim);
-    int len = snprintf(config, CONFIG_MAX, "threads: %d\nlog: {access: %s}\n" LISTEN POOLS "%s",
-        (int)rand_between(r, 1, 3), rand_ppm(r, 500000) ? "true" : "false",
-        (int)rand_between(r, 1, 3), (int)rand_between(r, 1, 3),
-        rand_ppm(r, 500000) ? (int)rand_between(r, 5, 50) : 0, routes);
-    sim_check(sim, len < CONFIG_MAX, "the configuration is too long");
-}
 
 static int direct(struct sim *sim, void *arg)
 {
@@ -292,17 +71,17 @@ static int direct(struct sim *sim, void *arg)
     return rc;
 }
 
-static void set_up(struct scene *s, const struct ask *asks, size_t count)
+static void set_up(struct scene *s, const struct ask_set *set)
 {
     struct sim *sim = s->sim;
     char config[CONFIG_MAX];
-    write_config(sim, config, ROUTES WORK_ROUTES);
+    write_config(sim, config);
     weir_host_init(&s->weir, sim, "weir", config);
     backend_init(&s->backend, sim);
     s->crowd.sim = sim;
     s->crowd.at = &s->weir.at;
-    s->crowd.asks = asks;
-    s->crowd.ask_count = (unsigned)count;
+    s->crowd.asks = set->asks;
+    s->crowd.ask_count = set->count;
     s->crowd.ctx = s;
 }
 
@@ -336,7 +115,7 @@ static void calm(struct sim *sim)
 {
     struct scene *s =
         new_scene(sim, (struct crowd){.clients = 36, .bursts = 8, .pause_mean_ns = 50 * MS});
-    set_up(s, usual, USUAL);
+    set_up(s, &usual);
     play(s, ask_then_stop);
     check_none_lost(s);
 }
@@ -360,7 +139,7 @@ static void backends(struct sim *sim)
     struct scene *s = new_scene(sim,
         (struct crowd){
             .clients = 40, .bursts = 5, .pause_mean_ns = 100 * MS, .answered_well = check_calls});
-    set_up(s, troubled, sizeof troubled / sizeof *troubled);
+    set_up(s, &troubled);
     sim_crash(sim_host(sim, &(struct sim_host_options){.name = "ruin"}));
     play(s, ask_then_stop);
     check_none_lost(s);
@@ -371,11 +150,7 @@ static void backends(struct sim *sim)
 static void configure_version(struct scene *s, unsigned version)
 {
     char config[CONFIG_MAX];
-    char routes[CONFIG_MAX / 2];
-    static const char *const pools[] = {"i", "t", "p", "f"};
-    snprintf(routes, sizeof routes, VERSION_ROUTES, version, version, version, version,
-        version % 2 ? "odd" : "even", version, pools[rand_below(sim_rand(s->sim), 4)], version);
-    write_config(s->sim, config, routes);
+    write_version(s->sim, config, version);
     weir_host_configure(&s->weir, config);
     s->version = version;
 }
@@ -417,6 +192,8 @@ static void check_version(
         "%s (%s), by version %u to %u, was answered with %d and '%s'", r->id, r->ask->path, oldest,
         s->version, a->status, a->body);
 }
+
+#define VERSION_BAD "listen: '*:80'\nroutes:\n  - {route: GET /v/x, reply: $path.nothing}\n"
 
 static int reload_once(struct scene *s, unsigned *version)
 {
@@ -472,7 +249,7 @@ static void reload(struct sim *sim)
                                          .pause_mean_ns = 250 * MS,
                                          .pause_max_ns = 2 * S,
                                          .check = check_version});
-    set_up(s, versioned, sizeof versioned / sizeof *versioned);
+    set_up(s, &versioned);
     configure_version(s, 1);
     play(s, reload_often);
     sim_check(sim, s->crowd.lost == 0, "%u requests were lost", s->crowd.lost);
@@ -529,7 +306,7 @@ static void crash(struct sim *sim)
                                          .may_lose = went_to_the_dead});
     s->in_a_loop = rand_ppm(sim_rand(sim), 300000);
     s->crowd.outage_ns = s->in_a_loop ? BACKOFF_NS : RESTART_NS;
-    set_up(s, usual, USUAL);
+    set_up(s, &usual);
     play(s, kill_often);
 }
 
@@ -558,7 +335,7 @@ static void workers(struct sim *sim)
                                          .workers_well_from = DEATHS_NS + WORKERS_BACK_NS,
                                          .pause_mean_ns = 500 * MS,
                                          .pause_max_ns = 2 * S});
-    set_up(s, working, sizeof working / sizeof *working);
+    set_up(s, &working);
     play(s, kill_workers);
     sim_check(sim, s->crowd.lost == 0, "%u requests were lost", s->crowd.lost);
     sim_check(sim, s->crowd.worked > s->crowd.failed, "%u requests failed, and only %u did not",
@@ -620,7 +397,7 @@ static void stop(struct sim *sim)
                                          .pause_mean_ns = 100 * MS,
                                          .may_lose = came_too_late,
                                          .may_not_connect = has_stopped});
-    set_up(s, troubled, sizeof troubled / sizeof *troubled);
+    set_up(s, &troubled);
     sim_crash(sim_host(sim, &(struct sim_host_options){.name = "ruin"}));
     play(s, stop_under_load);
 }
@@ -660,7 +437,7 @@ static void chaos(struct sim *sim)
                                          .may_lose = is_stormy,
                                          .may_not_connect = cannot_get_there,
                                          .answered_well = check_calls});
-    set_up(s, troubled, sizeof troubled / sizeof *troubled);
+    set_up(s, &troubled);
     s->weir.killings = true;
     sim_crash(sim_host(sim, &(struct sim_host_options){.name = "ruin", .spared = true}));
     int rc = sim_chaos(sim, &(struct sim_chaos){

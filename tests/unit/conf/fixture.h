@@ -99,3 +99,14 @@ static inline struct conf *load_text(const char *text)
     bytes_release(&told);
     return c;
 }
+
+/* What is said of files of which one is refused. */
+static inline void assert_told(
+    const struct file *files, size_t count, const char *path, const char *expected)
+{
+    struct disk disk = {.files = files, .file_count = count};
+    struct bytes told;
+    assert_null(load_from(&disk, path, &told));
+    assert_string_equal(told.ptr, expected);
+    bytes_release(&told);
+}

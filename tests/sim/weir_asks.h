@@ -1,0 +1,38 @@
+/*
+ * weir_asks.h: what weirs are configured to do, and what they are asked, with what each has to be
+ * answered.
+ */
+#pragma once
+
+#include "runner.h"
+
+#include "weir_crowd.h"
+
+#define MS NS_PER_MS
+#define S  NS_PER_S
+
+/* What the configurations say. */
+#define ROUTE_NS (1 * S)
+#define NODE_NS  (300 * MS)
+#define DRAIN_NS (3 * S)
+/* Two steps in turn, of some at once. */
+#define WORK_NS  (100 * MS)
+/* What a slow backend takes at most. */
+#define SLOW_NS  (400 * MS)
+
+struct ask_set {
+    const struct ask *asks;
+    unsigned count;
+};
+
+extern const struct ask_set usual;
+extern const struct ask_set troubled; /* by backends that fail */
+extern const struct ask_set working;
+extern const struct ask_set versioned; /* answered by what write_version says */
+
+#define CONFIG_MAX (8 * 1024)
+
+/* One that answers all but `versioned`; what the routes do not need is up to the seed. */
+void write_config(struct sim *sim, char config[CONFIG_MAX]);
+/* Each reply says which version of it answered. */
+void write_version(struct sim *sim, char config[CONFIG_MAX], unsigned version);
