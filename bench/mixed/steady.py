@@ -69,6 +69,7 @@ def closed(machine, report, rounds, seconds):
             runs[kind].append(found[kind])
     for kind in KINDS:
         report.figure("%s: requests" % kind, [run.rate for run in runs[kind]], "/s", "closed: requests/s")
+        report.figure("%s: by what others left" % kind, [run.rate / (1 - run.others / len(machine.cores)) for run in runs[kind]], "/s")
         report.figure("%s: server time a request" % kind, [run.cpu_us / 1e3 for run in runs[kind]], "ms")
         report.figure("%s: p50" % kind, [run.p50_us / 1e3 for run in runs[kind]], "ms")
         report.figure("%s: idle, of both processors" % kind, [run.idle for run in runs[kind]], "%")

@@ -33,6 +33,7 @@ __attribute__((format(printf, 2, 0))) static size_t format_text(
     return (size_t)n < ROOM ? (size_t)n : ROOM - 1;
 }
 
+#undef error_set /* see error.h */
 int error_set(struct error *e, int code, const char *type, const char *format, ...)
 {
     if (!e)

@@ -31,6 +31,11 @@ static inline void error_clear(struct error *e)
 int error_set(struct error *e, int code, const char *type, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+#ifdef __clang_analyzer__
+/* Who only reads the declaration takes an error to be no error. */
+#    define error_set(e, code, ...) (error_set(e, code, __VA_ARGS__), (code))
+#endif
+
 /* Puts "format...: " before the sentence that is there, on the way up. `e` may be NULL. */
 void error_prefix(struct error *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
