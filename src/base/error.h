@@ -32,7 +32,7 @@ int error_set(struct error *e, int code, const char *type, const char *format, .
     __attribute__((format(printf, 4, 5)));
 
 #ifdef __clang_analyzer__
-/* Who only reads the declaration takes an error to be no error. */
+/* Who sees only the declaration would follow paths on which an error returns 0. */
 #    define error_set(e, code, ...) (error_set(e, code, __VA_ARGS__), (code))
 #endif
 

@@ -161,7 +161,7 @@ struct conf_flow_node {
     const struct conf_node *fallback; /* `default`: its value then; NULL: null */
 };
 
-/* The highest; the lowest is as far below 0. */
+/* Of a route's priority; the least is as far below 0. */
 #define CONF_PRIORITY_MAX 2
 
 struct conf_route {
@@ -180,7 +180,7 @@ struct conf_route {
         CONF_DISPATCH_FANOUT,
         CONF_DISPATCH_INLINE
     } dispatch;                       /* auto: how steps that are ready together are run */
-    const struct conf_node *priority; /* 0; a number or a reference: higher is first */
+    const struct conf_node *priority; /* 0; a number, or a reference: higher is first */
     unsigned max_in_flight; /* requests of this route at once, on each I/O thread; 0: no limit */
     struct conf_flow_node *nodes;
     unsigned node_count;

@@ -459,8 +459,8 @@ static int on_end(struct builder *b)
     struct conf_node *n = o->node;
     n->count = b->pending_count - o->first;
     b->pending_count = o->first;
-    dcheck(b->pending || n->count == 0, "%u entries stand nowhere", n->count);
-    dcheck(b->anchors || o->anchor < 0, "an anchor stands nowhere");
+    dcheck(b->pending || n->count == 0, "%u entries were counted that stand nowhere", n->count);
+    dcheck(b->anchors || o->anchor < 0, "an anchor was counted that stands nowhere");
     if (o->anchor >= 0)
         b->anchors[o->anchor].ended = true;
     if (n->count > 0 && n->kind == CONF_MAP) {

@@ -80,9 +80,9 @@ struct sched {
 
 /* Starts a coroutine as a child of `group`, or as a root. 0 or -ENOMEM. */
 int coro_start(struct sched *s, struct group *group, const char *name, coro_fn *fn, void *arg);
-/* Who runs; a bug if nobody does, where only coroutines may call. */
+/* The running coroutine; a bug that names `call` if there is none. */
 struct coro *coro_must_be_inside(const char *call);
-/* At its end. */
+/* At its end, the last first; one may add others. */
 void coro_run_defers(struct coro *self);
 /* Parks deaf to cancellation and deadlines; only who joins children may. */
 void coro_park_deaf(const char *why);

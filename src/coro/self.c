@@ -1,6 +1,6 @@
 /*
  * self.c: what the running coroutine settles for itself: until when its waits last, whether they
- * hear a cancellation, and what is done at its end.
+ * hear a cancellation, how much stack it keeps, and what is done at its end.
  */
 #include "coro/coro.h"
 
@@ -18,7 +18,7 @@ struct coro *coro_must_be_inside(const char *call)
     return self;
 }
 
-/* ---- Until when it waits ---- */
+/* ---- Until when it waits, and what it hears ---- */
 
 int64_t coro_deadline(void)
 {
@@ -53,6 +53,8 @@ void coro_shield_end(struct coro_shield_scope *scope)
     self->shields--;
     self->deadline = scope->before;
 }
+
+/* ---- Its stack ---- */
 
 void coro_trim(void)
 {

@@ -190,7 +190,7 @@ static int check_order(struct compiler *c)
 
 /* ---- The reply and the priority ---- */
 
-/* A number goes to `*number`, a reference to one into `t`; `is` says what is expected. */
+/* A number goes to `*number`, a reference to one into `t`; `what` it is, for the error. */
 static int compile_number(struct compiler *c, const struct conf_node *node, int least, int most,
     int *number, struct template *t, const char *what)
 {

@@ -13,23 +13,51 @@ static int64_t expected(const struct queue *q, const struct task *t)
     return cost_average(&q->costs[t->step], t->input.len);
 }
 
-int64_t entry_cost(const struct task *t)
+int64_t entry_task_cost(const struct task *t)
 {
     return t->cost > 0 ? t->cost : TAKE_BUDGET_NS;
 }
 
-int64_t entry_cost_now(const struct queue *q, const struct task *t)
+int64_t entry_task_cost_now(const struct queue *q, const struct task *t)
 {
     int64_t cost = expected(q, t);
     return cost > 0 ? cost : TAKE_BUDGET_NS;
 }
 
-int64_t entry_cost_of_all(const struct task *t)
+static int64_t cost_of(const struct task *t)
 {
-    int64_t cost = entry_cost(t);
+    int64_t cost = entry_task_cost(t);
     while ((t = t->fused))
-        cost += entry_cost(t);
+        cost += entry_task_cost(t);
     return cost;
+}
+
+/* True: of one or more nothing was known, and is now. */
+static bool learn_costs(const struct queue *q, struct task *t)
+{
+    bool news = false;
+    for (struct task *member = t; member; member = member->fused) {
+        if (member->cost > 0)
+            continue;
+        member->cost = expected(q, member);
+        news |= member->cost > 0;
+    }
+    return news;
+}
+
+static struct order_place place_of(const struct task *t)
+{
+    return (struct order_place){.route = t->route,
+        .priority = t->priority,
+        .cost = cost_of(t),
+        .deadline = t->deadline,
+        .came_at = t->put_at};
+}
+
+struct order_place entry_place(const struct queue *q, struct task *t)
+{
+    (void)learn_costs(q, t);
+    return place_of(t);
 }
 
 bool entry_is_batch(const struct queue *q, const struct task *t)
@@ -53,7 +81,8 @@ void entry_add(struct queue *q, struct task *t, bool again)
         order_add(&q->order, &t->place, again);
 }
 
-void entry_settle_line(struct queue *q, const struct order_item *item)
+/* Where nobody waits any more, nothing stands. */
+static void settle_line(struct queue *q, const struct order_item *item)
 {
     struct admission_line *line = order_line(item);
     if (order_line_oldest(item))
@@ -68,7 +97,7 @@ static void detach(struct queue *q, struct task *t)
         gather_remove(&q->gather, &t->mates, t->step);
     if (order_in(&t->place))
         order_remove(&q->order, &t->place);
-    entry_settle_line(q, &t->place);
+    settle_line(q, &t->place);
 }
 
 bool entry_split(struct queue *q, struct task *first, unsigned most)
@@ -79,7 +108,7 @@ bool entry_split(struct queue *q, struct task *first, unsigned most)
         last = last->fused;
     struct task *rest = last->fused;
     if (rest)
-        order_replace(&q->order, &first->place, &rest->place, entry_cost_of_all(rest));
+        order_replace(&q->order, &first->place, &rest->place, cost_of(rest));
     else
         detach(q, first);
     for (struct task *member = rest; member; member = member->fused)
@@ -111,25 +140,15 @@ void entry_learn_unserved(struct queue *q, const struct task *t)
         admission_learn(order_line(&t->place), t->expected_wait, q->seen_at - t->put_at, false);
 }
 
-bool entry_learn_costs(const struct queue *q, struct task *t)
+bool entry_reprice(struct queue *q, struct task *t)
 {
-    bool news = false;
-    for (struct task *member = t; member; member = member->fused) {
-        if (member->cost > 0)
-            continue;
-        member->cost = expected(q, member);
-        news |= member->cost > 0;
-    }
-    return news;
-}
-
-struct order_place entry_place(const struct task *t)
-{
-    return (struct order_place){.route = t->route,
-        .priority = t->priority,
-        .cost = entry_cost_of_all(t),
-        .deadline = t->deadline,
-        .came_at = t->put_at};
+    if (!learn_costs(q, t))
+        return false;
+    const struct order_place place = place_of(t);
+    const struct order_item before = t->place;
+    order_reprice(&q->order, &t->place, &place);
+    settle_line(q, &before);
+    return true;
 }
 
 bool entry_release_held(struct queue *q, int64_t now)

@@ -16,7 +16,7 @@
 #pragma once
 
 #include "base/heap.h"
-#include "conf/config.h"
+#include "conf/config.h" /* CONF_PRIORITY_MAX */
 #include "pool/admission.h"
 #include "pool/lane.h"
 

@@ -124,8 +124,7 @@ static int admit(struct queue *q, struct task *t)
 static int put_new(struct queue *q, struct task *t)
 {
     q->seen_at = t->put_at > q->seen_at ? t->put_at : q->seen_at;
-    (void)entry_learn_costs(q, t);
-    struct order_place place = entry_place(t);
+    struct order_place place = entry_place(q, t);
     int rc = order_prepare(&q->order, &t->place, &place);
     if (rc == 0)
         rc = admit(q, t);
@@ -141,7 +140,7 @@ static int put_canary(struct queue *q, struct task *t)
 {
     t->put_at = q->seen_at;
     struct order_place place = {.priority = CONF_PRIORITY_MAX,
-        .cost = entry_cost(t),
+        .cost = entry_task_cost(t),
         .deadline = DEADLINE_NEVER,
         .came_at = t->put_at - ORDER_PATIENCE_NS};
     int rc = order_prepare(&q->order, &t->place, &place);

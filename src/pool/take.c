@@ -19,7 +19,7 @@ static void set_aside(struct task **list, struct task *t)
 
 static void hand_out(const struct queue *q, struct taking *k, struct task *t)
 {
-    k->cost += entry_cost_now(q, t);
+    k->cost += entry_task_cost_now(q, t);
     k->out[k->count++] = t;
 }
 
@@ -31,12 +31,12 @@ static void take_entry(struct queue *q, struct taking *k, struct task *first)
     for (struct task *t = first, *next; t; t = next) {
         next = t->fused;
         /* Each may have to come back, and alone. */
-        order_inherit(&t->place, &first->place, entry_cost(t));
+        order_inherit(&t->place, &first->place, entry_task_cost(t));
         t->fused = t->leader = NULL;
         if (t->deadline <= k->now) {
             set_aside(&k->expired, t);
         } else {
-            cost += entry_cost(t);
+            cost += entry_task_cost(t);
             hand_out(q, k, t);
         }
     }
@@ -91,16 +91,16 @@ static void observe(struct queue *q, const struct task *t, int64_t now)
     else if (t->deadline != DEADLINE_NEVER)
         admission_learn(line, t->expected_wait, now - t->put_at, true);
     int64_t left = seen->deadline == DEADLINE_NEVER ? DEADLINE_NEVER : seen->deadline - now;
-    admission_taken(line, now - seen->put_at, left, entry_cost(t), now);
+    admission_taken(line, now - seen->put_at, left, entry_task_cost(t), now);
     q->standing_lines += (line->state != ADMISSION_NORMAL) - stood;
 }
 
 /* Whether a further entry may be taken, too. */
 static bool fits(const struct queue *q, const struct taking *k, const struct task *t)
 {
-    int64_t cost = k->cost + entry_cost_now(q, t);
+    int64_t cost = k->cost + entry_task_cost_now(q, t);
     for (const struct task *member = t->fused; member; member = member->fused)
-        cost += entry_cost_now(q, member);
+        cost += entry_task_cost_now(q, member);
     return !entry_is_batch(q, t) && cost <= TAKE_BUDGET_NS;
 }
 
@@ -118,13 +118,8 @@ void taking_fill(struct queue *q, struct taking *k)
     unsigned entries = 0;
     while (k->count < k->max && entries < share && (first = order_first(&q->order, k->now))) {
         struct task *t = entry_task(first);
-        if (entry_learn_costs(q, t)) {
-            const struct order_place place = entry_place(t);
-            const struct order_item before = *first;
-            order_reprice(&q->order, first, &place);
-            entry_settle_line(q, &before);
+        if (entry_reprice(q, t))
             continue;
-        }
         if (t->deadline <= k->now || is_hopeless(q, t, 0, k->now)) {
             let_expire(q, k, t);
             continue;

@@ -5,12 +5,12 @@
 
 #include "pool/internal.h"
 
-/* What a take is about. */
+/* What a take is about. `out`, `max` and `now` are the caller's; the rest begins at 0. */
 struct taking {
     struct task **out;
     unsigned max;
     unsigned count;
-    int64_t cost;
+    int64_t cost; /* of those handed out */
     int64_t now;
     bool left_over;       /* more than it took came to light */
     struct task *expired; /* to be let go when the lock is left */
@@ -22,5 +22,5 @@ void taking_fill(struct queue *q, struct taking *k);
 /* Likewise: whether an idle hand is to look, too; perhaps this one was to come again for what is
  * held back. */
 bool taking_leaves_more(const struct queue *q, const struct taking *k);
-/* Without it: who cannot be met any more is told so. */
+/* After the lock was left: who cannot be met any more is told so. */
 void taking_let_go(struct queue *q, struct taking *k, struct pool_desk *from);

@@ -4,7 +4,6 @@
 #include "world/quota.h"
 
 #include <stdint.h>
-#include <string.h>
 
 /* Beyond it nobody means a limit: of microseconds, some 31 years. */
 #define FIGURE_MAX INT64_C(1000000000000000)

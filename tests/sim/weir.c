@@ -9,6 +9,7 @@
 #include "base/rand.h"
 #include "weir_asks.h"
 #include "weir_backend.h"
+#include "weir_crowd.h"
 #include "weir_host.h"
 
 #include <errno.h>

@@ -7,6 +7,13 @@
 
 #include <stdio.h>
 
+/* What the configurations say. */
+#define NODE_NS (300 * MS)
+/* Two steps in turn, of some at once. */
+#define WORK_NS (100 * MS)
+/* What a slow backend takes at most. */
+#define SLOW_NS (400 * MS)
+
 /* ---- Configurations ---- */
 
 /* Calls of one node that hang, and others that do not, would wait for each other at its limit, and

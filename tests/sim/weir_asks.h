@@ -4,8 +4,6 @@
  */
 #pragma once
 
-#include "runner.h"
-
 #include "weir_crowd.h"
 
 #define MS NS_PER_MS
@@ -13,26 +11,22 @@
 
 /* What the configurations say. */
 #define ROUTE_NS (1 * S)
-#define NODE_NS  (300 * MS)
 #define DRAIN_NS (3 * S)
-/* Two steps in turn, of some at once. */
-#define WORK_NS  (100 * MS)
-/* What a slow backend takes at most. */
-#define SLOW_NS  (400 * MS)
 
 struct ask_set {
     const struct ask *asks;
     unsigned count;
 };
 
-extern const struct ask_set usual;
-extern const struct ask_set troubled; /* by backends that fail */
-extern const struct ask_set working;
+extern const struct ask_set usual;     /* all of it can be answered well */
+extern const struct ask_set troubled;  /* by backends that fail */
+extern const struct ask_set working;   /* hardly anything but steps, of every kind of pool */
 extern const struct ask_set versioned; /* answered by what write_version says */
 
 #define CONFIG_MAX (8 * 1024)
 
-/* One that answers all but `versioned`; what the routes do not need is up to the seed. */
+/* One that answers all but `versioned`. How many threads and workers there are, how long these
+ * last, and whether there is an access log, is up to the seed. */
 void write_config(struct sim *sim, char config[CONFIG_MAX]);
 /* Each reply says which version of it answered. */
 void write_version(struct sim *sim, char config[CONFIG_MAX], unsigned version);

@@ -52,8 +52,16 @@ static bool is_left(struct weir_task *const *tasks, size_t count)
     return true;
 }
 
-/* Whether it came to the end. What a slice took too much is missing to those that follow: else
- * thirty of a millisecond each would take thirty and a tenth. */
+/* What a slice took too much, since none is exact. Where it is more, computing itself is slow,
+ * which is no reason to do less. */
+static int64_t excess(int64_t taken)
+{
+    int64_t more = taken - SLICE_NS;
+    return more > 0 && more < SLICE_NS / 10 ? more : 0;
+}
+
+/* Whether it came to the end. Excess is missing to the slices that follow: else thirty of a
+ * millisecond would take thirty and a tenth. */
 static bool burn(struct weir_task *const *tasks, size_t count, int64_t ns)
 {
     struct work *work = step_work(tasks[0]);
@@ -61,12 +69,13 @@ static bool burn(struct weir_task *const *tasks, size_t count, int64_t ns)
     while (ns > SLICE_NS) {
         work->burn(work, SLICE_NS);
         int64_t now = work->processor(work);
-        ns -= now - before > SLICE_NS ? now - before : SLICE_NS;
+        ns -= SLICE_NS + excess(now - before);
         before = now;
         if (ns > 0 && is_left(tasks, count))
             return false;
     }
-    work->burn(work, ns);
+    if (ns > 0)
+        work->burn(work, ns);
     return true;
 }
 

@@ -509,6 +509,21 @@ static void includes_that_do_not_fit(void **state)
     assert_told(twice, COUNT(twice), "a", "b:1:10: c is included twice; the first is at a:1:14\n");
 }
 
+/* A map of many keys goes another way than one of few. */
+static void twins_among_many_keys(void **state)
+{
+    struct bytes text;
+    bytes_init(&text, 100000);
+    assert_int_equal(bytes_printf(&text, "routes:\n- route: /x\n  reply:\n"), 0);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(bytes_printf(&text, "    k%d: 1\n", i % 98), 0);
+    struct file file = {"w", text.ptr, text.len};
+    assert_told(&file, 1, "w",
+        "w:102:5: the key 'k0' stands twice; the first is in line 4\n"
+        "w:103:5: the key 'k1' stands twice; the first is in line 5\n");
+    bytes_release(&text);
+}
+
 /* What another process hands on cannot include, nor hold half a secret. */
 static void what_was_handed_on_is_checked(void **state)
 {
@@ -568,6 +583,7 @@ int main(void)
         cmocka_unit_test(text_must_be_text),
         cmocka_unit_test(files_that_cannot_be_read),
         cmocka_unit_test(includes_that_do_not_fit),
+        cmocka_unit_test(twins_among_many_keys),
         cmocka_unit_test(what_was_handed_on_is_checked),
         cmocka_unit_test(others_may_add_errors),
     };

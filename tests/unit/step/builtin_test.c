@@ -52,11 +52,20 @@ static void burn_does_not_add_up_what_its_slices_take_too_much(void **state)
     struct step_spec spec = {.name = "burn"};
     struct fixture f;
     fixture_open(&f, &spec, 1, false);
-    f.work.too_much = 3 * NS_PER_US;
-    int64_t before = f.work.processor;
-    fixture_call(&f, 0, SPAN("30"));
-    check_output(&f, "{\"burned_ms\":30}");
-    assert_int_equal(f.work.processor - before, 30 * NS_PER_MS + 3 * NS_PER_US);
+    static const struct {
+        struct span input;
+        int64_t too_much, takes;
+    } cases[] = {
+        {SPAN("30"), 3 * NS_PER_US, 30 * NS_PER_MS + 3 * NS_PER_US},
+        {SPAN("{\"us\":1001}"), 3 * NS_PER_US, 1003 * NS_PER_US}, /* nothing is left to burn */
+        {SPAN("30"), 19 * NS_PER_MS, 600 * NS_PER_MS},            /* it computes slowly */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int64_t before = f.work.processor;
+        f.work.too_much = cases[i].too_much;
+        fixture_call(&f, 0, cases[i].input);
+        assert_int_equal(f.work.processor - before, cases[i].takes);
+    }
     fixture_close(&f);
 }
 

@@ -122,7 +122,8 @@ static void time_is_told_with_few_readings(void **state)
     }
     assert_int_equal(f.work.readings, readings);
 
-    /* After a pause, two; and what others computed meanwhile is not the step's. */
+    /* After a pause, two; and what others computed meanwhile is not the step's. (Burns of more than
+     * a millisecond read that clock, too.) */
     f.work.now += 3 * NS_PER_MS;
     f.work.processor += NS_PER_MS;
     fixture_call(&f, 0, SPAN("{\"ms\": 1}"));
