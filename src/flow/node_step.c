@@ -136,9 +136,10 @@ static struct pool_call *new_call(struct run *run, const struct flow_node *n, in
     c->step = n->step.step;
     c->retry = n->conf->step.retry;
     c->name = run->data.id;
-    c->deadline = n->conf->deadline > 0 ? deadline_after(now, n->conf->deadline) : DEADLINE_NEVER;
+    c->deadline = run_node_deadline(n, now);
     c->route = route->index;
     c->priority = run->priority;
+    c->needed = !n->conf->optional;
     c->outcome = POOL_CANCELLED;
     c->output = (struct span){NULL, 0};
     c->queue_ns = c->wall_ns = c->processor_ns = c->retry_after = 0;

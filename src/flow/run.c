@@ -17,6 +17,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+/* What an optional node leaves of the request's time, so that there is an answer without it. */
+#define REST_PART   10
+#define REST_MAX_NS (50 * NS_PER_MS)
+
 static const struct error no_memory = {
     .code = -ENOMEM, .type = "out-of-memory", .sentence = "no memory to answer the request"};
 
@@ -63,12 +67,23 @@ static int use_fallback(struct run *run, const struct flow_node *n, const struct
     return n->fallback.first ? run_make_json(run, &n->fallback, n->entered, out, why) : 0;
 }
 
+int64_t run_node_deadline(const struct flow_node *n, int64_t now)
+{
+    int64_t deadline =
+        n->conf->deadline > 0 ? deadline_after(now, n->conf->deadline) : DEADLINE_NEVER;
+    int64_t whole = n->conf->optional ? coro_deadline() : DEADLINE_NEVER;
+    if (whole == DEADLINE_NEVER)
+        return deadline;
+    int64_t rest = (whole - now) / REST_PART;
+    return deadline_sooner(deadline, whole - (rest < REST_MAX_NS ? rest : REST_MAX_NS));
+}
+
 static int run_within(
     struct run *run, const struct flow_node *n, struct value *out, const struct error **why)
 {
-    if (n->conf->deadline <= 0)
+    if (n->conf->deadline <= 0 && !n->conf->optional)
         return n->kind->run(run, n, out, why);
-    CORO_DEADLINE(deadline_after(world_now(run->context->world), n->conf->deadline));
+    CORO_DEADLINE(run_node_deadline(n, world_now(run->context->world)));
     return n->kind->run(run, n, out, why);
 }
 

@@ -108,28 +108,21 @@ static void take_back(struct set *s, struct pool_call *c, int rc)
     count_off(s);
 }
 
+/* As the queue refused another. */
+static void take_back_too(struct set *s, struct pool_call *c, int rc, int64_t retry_after)
+{
+    c->held->retry_after = retry_after;
+    take_back(s, c, rc);
+}
+
 static void put_fused(struct set *s)
 {
     int rc = queue_put(&s->pool->queue, s->home, s->desk);
     /* One that is in is the queue's. */
     int64_t retry_after = rc ? s->home->retry_after : 0;
-    for (unsigned i = 0; i < s->count && rc; i++) {
-        struct pool_call *c = s->calls[i];
-        if (!c->held)
-            continue;
-        c->held->retry_after = retry_after;
-        take_back(s, c, rc);
-    }
-}
-
-static void put_each(struct set *s)
-{
-    for (unsigned i = 0; i < s->count; i++) {
-        struct pool_call *c = s->calls[i];
-        int rc = c->held ? queue_put(&s->pool->queue, c->held, s->desk) : 0;
-        if (rc)
-            take_back(s, c, rc);
-    }
+    for (unsigned i = 0; i < s->count && rc; i++)
+        if (s->calls[i]->held)
+            take_back_too(s, s->calls[i], rc, retry_after);
 }
 
 /* ---- Waiting ---- */
@@ -162,6 +155,34 @@ static bool leave(struct set *s, struct pool_call *c, int why)
     task_release(t, true);
     count_off(s);
     return true;
+}
+
+/* A call that is needed was refused: no worker is to be spent on the others. */
+static void withdraw(struct set *s, unsigned refused, int rc, int64_t retry_after)
+{
+    for (unsigned i = 0; i < s->count; i++) {
+        struct pool_call *c = s->calls[i];
+        if (!c->held)
+            continue;
+        if (i > refused || queue_remove(&s->pool->queue, c->held))
+            take_back_too(s, c, rc, retry_after);
+        else
+            (void)leave(s, c, -ECANCELED);
+    }
+}
+
+static void put_each(struct set *s)
+{
+    for (unsigned i = 0; i < s->count; i++) {
+        struct pool_call *c = s->calls[i];
+        int rc = c->held ? queue_put(&s->pool->queue, c->held, s->desk) : 0;
+        if (rc == 0)
+            continue;
+        int64_t retry_after = c->held->retry_after;
+        take_back(s, c, rc);
+        if (c->needed)
+            withdraw(s, i, rc, retry_after);
+    }
 }
 
 /* Those whose time is over, or all. */

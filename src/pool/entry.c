@@ -65,6 +65,15 @@ bool entry_is_batch(const struct queue *q, const struct task *t)
     return t->batch > 1 && !t->fused && gather_max(&q->gather, t->step) > 1;
 }
 
+/* Until when it may be held back. If others come, it is done when they are, too: a full batch must
+ * still be in time. */
+static int64_t held_until(const struct task *t)
+{
+    if (t->deadline == DEADLINE_NEVER)
+        return DEADLINE_NEVER;
+    return t->cost > 0 ? t->deadline - t->cost * t->batch : t->put_at;
+}
+
 void entry_add(struct queue *q, struct task *t, bool again)
 {
     struct task *member = t;
@@ -72,11 +81,8 @@ void entry_add(struct queue *q, struct task *t, bool again)
         member->leader = t;
         q->count++;
     } while ((member = member->fused));
-    bool held = false;
-    if (entry_is_batch(q, t)) {
-        int64_t latest = t->deadline == DEADLINE_NEVER ? DEADLINE_NEVER : t->deadline - t->cost;
-        held = gather_add(&q->gather, &t->mates, t->step, t->put_at, again ? t->put_at : latest);
-    }
+    bool held = entry_is_batch(q, t) && gather_add(&q->gather, &t->mates, t->step, t->put_at,
+                                            again ? t->put_at : held_until(t));
     if (!held)
         order_add(&q->order, &t->place, again);
 }

@@ -105,6 +105,7 @@ struct pool_call {
     int64_t deadline;  /* besides the coroutine's; DEADLINE_NEVER, 0: none */
     unsigned route;    /* among which workers are shared fairly */
     int priority;      /* higher goes first; 0 is usual, -2 to 2 */
+    bool needed;       /* if it is refused, nobody wants what else is called with it */
     /* Told: */
     enum pool_outcome outcome;
     struct span output; /* a JSON text, until pool_call_release */

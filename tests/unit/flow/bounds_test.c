@@ -308,6 +308,9 @@ static const struct {
         "1", 504, "node 'b' had no value within its deadline of 30 ms", 30},
     {"deadline: 40ms, nodes: {a: {step: echo, pool: two}, b: {step: burn, pool: two, input: 900, "
      "optional: true}}",
+        "1", 200, "{\"a\":1,\"b\":null}", 36},
+    {"deadline: 40ms, nodes: {a: {step: echo, pool: two, optional: true}, b: {step: burn, pool: "
+     "two, input: 900}}",
         "1", 504, "the route's deadline of 40 ms", 40},
     /* What one of them is given cannot be made. */
     {"nodes: {a: {step: echo, pool: two, input: $query.q}, b: {step: echo, pool: two}}", "1", 400,

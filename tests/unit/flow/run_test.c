@@ -139,6 +139,17 @@ static const struct row table[] = {
     /* Optional nodes. */
     {"nodes: {a: {sleep: 1s, deadline: 50ms, optional: true}, b: {sleep: 60ms}}", "/t/1", NULL,
         NULL, 200, "{\"a\":null,\"b\":null}", NULL, 60},
+    {"{nodes: {a: {sleep: 1s, optional: true}, b: {sleep: 60ms}}, deadline: 100ms}", "/t/1", NULL,
+        NULL, 200, "{\"a\":null,\"b\":null}", NULL, 90},
+    {"{nodes: {a: {http: 'http://there:9001/slow/5000', optional: true}, b: {sleep: 60ms}}, "
+     "deadline: 2s}",
+        "/t/1", NULL, NULL, 200, "{\"a\":null,\"b\":null}", NULL, 1950},
+    {"{nodes: {a: {sleep: 1s, deadline: 30ms, optional: true}, b: {sleep: 60ms}}, deadline: 100ms}",
+        "/t/1", NULL, NULL, 200, "{\"a\":null,\"b\":null}", NULL, 60},
+    {"{nodes: {a: {sleep: 60ms, optional: true}, b: {sleep: 1s, optional: true, default: "
+     "$node.a}}, "
+     "deadline: 100ms}",
+        "/t/1", NULL, NULL, 200, "{\"a\":null,\"b\":null}", NULL, 96},
     {"nodes: {a: {http: 'http://there:9003/', optional: true, default: {body: {n: [$path.id]}}}}\n"
      "    reply: {a: '$node.a.body.n[0]', all: $node.a}",
         "/t/1", NULL, NULL, 200, "{\"a\":\"1\",\"all\":{\"body\":{\"n\":[\"1\"]}}}"},

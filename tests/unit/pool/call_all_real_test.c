@@ -32,6 +32,7 @@ static void add_some(struct crowd *c, struct call_set *set, char (*inputs)[32])
         add_call(set, c->scene, burns ? "burn" : "echo", inputs[i]);
         if (rand_ppm(&c->rand, 100000))
             set->calls[i].deadline = now + (int64_t)rand_below(&c->rand, 400) * NS_PER_US;
+        set->calls[i].needed = rand_ppm(&c->rand, 200000);
     }
 }
 
@@ -40,7 +41,10 @@ static void look_at(struct crowd *c, const struct call_set *set)
     unsigned cancelled = count_outcomes(set, POOL_CANCELLED);
     c->placed[set->placed]++;
     assert_true(set->rc == 0 || set->rc == -ECANCELED || set->rc == -ETIMEDOUT);
-    assert_true(set->rc == -ECANCELED || cancelled == 0);
+    bool refused = false;
+    for (unsigned i = 0; i < set->count; i++)
+        refused |= set->calls[i].needed && set->calls[i].outcome == POOL_OVERLOADED;
+    assert_true(set->rc == -ECANCELED || cancelled == 0 || refused);
     for (unsigned i = 0; i < set->count; i++) {
         const struct pool_call *call = &set->calls[i];
         c->outcomes[call->outcome]++;
@@ -96,6 +100,18 @@ static void run_crowd(struct scene *s, uint64_t seed)
 }
 
 POOL_TEST(crowds_of_threads, CONF_POOL_THREADS, 3, use_workers)
+{
+    for (uint64_t seed = 1; seed <= 5; seed++)
+        run_crowd(s, seed);
+}
+
+static void use_a_short_queue(struct scene *s)
+{
+    use_workers(s);
+    s->conf.queue = 12;
+}
+
+POOL_TEST(crowds_at_a_full_queue, CONF_POOL_THREADS, 3, use_a_short_queue)
 {
     for (uint64_t seed = 1; seed <= 5; seed++)
         run_crowd(s, seed);
@@ -191,6 +207,7 @@ POOL_TEST(what_is_forced_inline_is_so_from_the_start, CONF_POOL_THREADS, 1, forc
 
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(crowds_of_threads),
+    cmocka_unit_test(crowds_at_a_full_queue),
     cmocka_unit_test(crowds_of_processes),
     cmocka_unit_test(who_dies_dies_alone),
     cmocka_unit_test(who_may_is_tried_again),

@@ -152,11 +152,29 @@ static void a_full_queue_refuses_some_in_pool(struct scene *s)
     must(count_outcomes(&set, POOL_OVERLOADED) == 6 && set.took_ns == 0);
     release_set(&set);
 }
+
+/* What else was called with one that is needed goes with it, and at once. */
+static void one_refusal_is_all_in_pool(struct scene *s)
+{
+    struct call_set set = burns(s, 6, POOL_FANOUT);
+    set.calls[1].needed = true; /* there is room for it */
+    set.calls[4].needed = true;
+    must(call_set(&set) == 0 && set.rc == 0);
+    must(count_outcomes(&set, POOL_OVERLOADED) == 6 && set.took_ns == 0);
+    must(set.calls[0].retry_after == set.calls[5].retry_after && set.calls[0].retry_after > 0);
+    release_set(&set);
+    must(atomic_load(&s->pool->queue.length) == 0);
+    struct call_set others = burns(s, 2, POOL_FANOUT);
+    must(call_set(&others) == 0 && count_outcomes(&others, POOL_DONE) == 2);
+    release_set(&others);
+}
+
 static void queue_of_two(struct scene *s)
 {
     s->conf.queue = 2;
 }
 POOL_TEST(a_full_queue_refuses_some, 1, queue_of_two)
+POOL_TEST(one_refusal_is_all, 1, queue_of_two)
 
 /* Cancelled at any moment: each has one outcome, and what was done stays so. */
 static void a_cancelled_caller_in_pool(struct scene *s)
@@ -410,6 +428,7 @@ int main(void)
         cmocka_unit_test(one_may_be_late_alone),
         cmocka_unit_test(a_deadline_ends_all),
         cmocka_unit_test(a_full_queue_refuses_some),
+        cmocka_unit_test(one_refusal_is_all),
         cmocka_unit_test(a_cancelled_caller),
         cmocka_unit_test(a_desk_is_made_with_little_memory),
         cmocka_unit_test(calls_with_little_memory),

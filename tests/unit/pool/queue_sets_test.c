@@ -125,6 +125,35 @@ static void a_hand_comes_again_for_what_is_held_back(void **state)
     free_got(2);
 }
 
+/* When the hand would come again for one that has so long; DEADLINE_NEVER: it has taken it. */
+static int64_t held_for(int64_t has_ns)
+{
+    struct task *t = batched(1, 0);
+    t->deadline = has_ns == DEADLINE_NEVER ? DEADLINE_NEVER : 100 + has_ns;
+    t->put_at = 100;
+    put(t);
+    if (queue_take(&q, &hands[0], got, TAKE_MAX, 100) == 1) {
+        task_free(t);
+        return DEADLINE_NEVER;
+    }
+    int64_t until = hands[0].until;
+    assert_true(queue_remove(&q, t));
+    task_free(t);
+    return until - 100;
+}
+
+/* Of four that cost a quarter of a millisecond each. */
+static void a_full_batch_must_be_in_time(void **state)
+{
+    use_batches(WAIT);
+    assert_int_equal(held_for(10 * WAIT), DEADLINE_NEVER); /* who knows what it takes */
+    assert_int_equal(held_for(DEADLINE_NEVER), WAIT);
+    set_cost(2, NS_PER_MS / 4);
+    assert_int_equal(held_for(10 * WAIT), WAIT);
+    assert_int_equal(held_for(WAIT), WAIT - NS_PER_MS);
+    assert_int_equal(held_for(NS_PER_MS), DEADLINE_NEVER);
+}
+
 static void a_full_batch_goes_at_once(void **state)
 {
     use_batches(WAIT);
@@ -238,6 +267,7 @@ int main(void)
         QUEUE_TEST(tasks_of_a_step_go_together_whatever_they_cost),
         QUEUE_TEST(a_hand_comes_again_for_what_is_held_back),
         QUEUE_TEST(a_full_batch_goes_at_once),
+        QUEUE_TEST(a_full_batch_must_be_in_time),
         QUEUE_TEST(what_is_held_back_may_leave),
         QUEUE_TEST(a_route_pays_for_fused_tasks_that_are_taken_in_parts),
         QUEUE_TEST(mates_are_paid_for_by_their_own_route),
