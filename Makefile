@@ -11,7 +11,7 @@
 #                    ARGS='--only one,http --rounds 5' measures less, bench/pool/run.py --help says more
 #   make bench-placement  build for release, measure where steps are placed beside what was forced, and batches, some 12 minutes;
 #                    ARGS='--costs 10,10,10 --callers 8 --rounds 3' measures less, bench/pool/placement.py --help says more
-#   make bench-mixed build for release, measure requests that wait and work, at the limit and beyond, some 20 minutes;
+#   make bench-mixed build for release, measure requests that wait and work, at the limit and beyond, some 25 minutes;
 #                    ARGS=--quick only looks, ARGS='--only open,burst' measures less, bench/mixed/run.py --help says more
 #   make sim         run the simulations; SEED=7 make sim replays one, SEEDS=1000 make sim tries that many
 #   make fuzz        run every fuzz target; RUNS and SECONDS_EACH bound each

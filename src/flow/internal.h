@@ -140,6 +140,7 @@ struct run {
     int priority;                /* of its tasks, in pools' queues */
     int64_t patience;            /* the route's deadline, or what the caller said; as a span */
     bool hurried;                /* it is the caller's */
+    int64_t due;                 /* then: the route's deadline; 0 */
     struct kept_call *calls;     /* released at the end */
 };
 

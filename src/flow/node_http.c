@@ -326,14 +326,14 @@ static void say_deadline(struct run *run, const struct http_ask *ask, char text[
     last->value = deadline_write(text, until == DEADLINE_NEVER ? until : until - now);
 }
 
-/* A quick failure says nothing of how much the upstream bears; one that was waited for does, if for
- * as long as it usually takes. */
+/* A quick failure, whoever is to blame, says nothing of how much the upstream bears; one that was
+ * waited for does, if for as long as it usually takes. */
 static bool tells_latency(const struct run *run, const struct calls_local *l, int64_t began, int rc,
     const struct http_answer *answer)
 {
     if (rc == -ETIMEDOUT)
         return world_now(run->context->world) - began >= limit_usual(&l->limit);
-    return rc == 0 && answer->head->status < 500;
+    return rc == 0 && answer->head->status < 400;
 }
 
 static __attribute__((noinline)) int call_upstream(struct run *run, const struct flow_node *n,

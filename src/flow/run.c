@@ -539,7 +539,9 @@ static int gather(struct run *run)
     int rc = find_patience(run);
     if (rc)
         return rc;
-    CORO_DEADLINE(deadline_after(world_now(run->context->world), run->patience));
+    int64_t now = world_now(run->context->world);
+    run->due = run->hurried && f->route->deadline > 0 ? deadline_after(now, f->route->deadline) : 0;
+    CORO_DEADLINE(deadline_after(now, run->patience));
     rc = f->uses_body ? read_body(run) : 0;
     if (rc == 0 && f->node_count > 0)
         rc = run_in_turn_timed(run);

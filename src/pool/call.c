@@ -133,6 +133,8 @@ struct task *call_task(
     t->deadline = coro_deadline();
     if (c->deadline)
         t->deadline = deadline_sooner(t->deadline, c->deadline);
+    t->due = c->due;
+    t->needed = c->needed;
     t->put_at = now;
     t->retry = c->retry;
     t->route = c->route;

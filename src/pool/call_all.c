@@ -38,20 +38,30 @@ static int run_here(struct pool_desk *d, struct pool *p, struct pool_call *c, bo
     return 0;
 }
 
-/* If it `waits` the others have their turn, and the sockets; if that takes until the caller is late
- * or cancelled, call_admit says so. */
-static int run_all_here(struct pool_desk *d, struct pool *p, struct pool_call *const *calls,
-    unsigned count, bool forced, bool waits)
+/* The others have their turn, and the sockets. False: meanwhile the caller was cancelled, or is
+ * late. */
+static bool await_next_turn(struct pool_desk *d)
 {
-    int rc = 0;
     uint64_t turn = world_turn(d->world);
-    while (waits && world_turn(d->world) == turn && coro_yield() == 0)
-        continue;
-    for (unsigned i = 0; i < count; i++) {
+    int rc = 0;
+    while (rc == 0 && world_turn(d->world) == turn)
+        rc = coro_yield();
+    return rc == 0;
+}
+
+/* How many of them were run: one may turn out to be nothing for this thread, and then neither are
+ * the others, unless it is `forced`. */
+static unsigned run_all_here(struct pool_desk *d, struct pool *p, struct pool_call *const *calls,
+    unsigned count, bool forced, int *why)
+{
+    unsigned i = 0;
+    bool goes_on = true;
+    for (; i < count && goes_on; i++) {
         int failed = run_here(d, p, calls[i], forced);
-        rc = rc ? rc : failed;
+        *why = *why ? *why : failed;
+        goes_on = forced || !p->kind || !choose_is_off(p, calls[i]->step, world_now(d->world));
     }
-    return rc;
+    return i;
 }
 
 /* ---- Handing over ---- */
@@ -306,16 +316,21 @@ int pool_call_all(struct pool_desk *d, struct pool *p, struct pool_call *const *
     if (count == 0)
         return 0;
     d->asked++;
-    int64_t now = world_now(d->world);
+    enum placement where;
     bool waits;
-    enum placement where = choose(d, p, calls, count, dispatch, now, &waits);
+    do { /* what is known of them may be different by then */
+        where = choose(d, p, calls, count, dispatch, world_now(d->world), &waits);
+    } while (where == PLACE_INLINE && waits && await_next_turn(d));
+    placed_figures_count(d, p, where);
     if (placed)
         *placed = where;
-    if (where == PLACE_INLINE) {
-        rc = run_all_here(d, p, calls, count, dispatch == POOL_INLINE, waits);
-    } else {
-        struct set s = {.desk = d, .pool = p, .calls = calls, .count = count};
-        rc = hand_over(&s, where == PLACE_FUSED, now);
+    unsigned ran = 0;
+    if (where == PLACE_INLINE)
+        ran = run_all_here(d, p, calls, count, dispatch == POOL_INLINE, &rc);
+    if (ran < count) {
+        struct set s = {.desk = d, .pool = p, .calls = calls + ran, .count = count - ran};
+        int gone = hand_over(&s, where == PLACE_FUSED, world_now(d->world));
+        rc = rc ? rc : gone;
     }
     for (unsigned i = 0; i < count; i++)
         pool_figures_count(d, p, calls[i]);

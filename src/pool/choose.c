@@ -82,10 +82,9 @@ static void set(_Atomic int64_t *at, int64_t value)
     atomic_store_explicit(at, value, memory_order_relaxed);
 }
 
-static bool is_off(struct pool *p, unsigned step, int64_t now)
+bool choose_is_off(const struct pool *p, unsigned step, int64_t now)
 {
-    struct step_conduct *conduct = &p->conducts[step];
-    int64_t until = get(&conduct->off_until);
+    int64_t until = get(&p->conducts[step].off_until);
     return until != 0 && now < until;
 }
 
@@ -121,7 +120,7 @@ static void add_costs(struct placement_view *v, struct pool *p, struct pool_call
         if (tail > v->tail_ns)
             v->tail_ns = tail;
         v->batched |= p->batches[calls[i]->step].max > 1;
-        if (v->may_inline && is_off(p, calls[i]->step, now))
+        if (v->may_inline && choose_is_off(p, calls[i]->step, now))
             v->may_inline = false;
     }
     if (!known)
@@ -251,6 +250,5 @@ enum placement choose(struct pool_desk *d, struct pool *p, struct pool_call *con
         chosen = by_measure(d, p, calls, count, now, waits);
     else if (p->kind)
         chosen = as_forced(d, p, count, dispatch);
-    placed_figures_count(d, p, chosen);
     return chosen;
 }

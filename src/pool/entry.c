@@ -50,7 +50,7 @@ static struct order_place place_of(const struct task *t)
     return (struct order_place){.route = t->route,
         .priority = t->priority,
         .cost = cost_of(t),
-        .deadline = t->deadline,
+        .deadline = t->due ? t->due : t->deadline,
         .came_at = t->put_at};
 }
 

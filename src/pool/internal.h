@@ -50,6 +50,7 @@ struct task {
         *leader;  /* of those that are in as one entry: itself if it goes alone; NULL: not in */
     int64_t cost; /* as expected when it was put; 0: not known */
     int64_t expected_wait;
+    bool needed; /* of those that are fused: whether it must be in time */
     /* To be handed in and out of it: */
     unsigned route;
     int priority;
@@ -62,6 +63,7 @@ struct task {
     unsigned step;
     struct span input;
     int64_t deadline;
+    int64_t due; /* what it is ordered by, if not by its deadline; 0 */
     bool retry;
     unsigned batch;  /* how many of its step may be called at once (task_joins); 1: it is called
                         alone; 0: and given to a worker process alone, since its batch killed one */
@@ -226,7 +228,8 @@ void task_fail(struct task *t, enum pool_outcome outcome, struct pool_desk *from
 bool task_cancelled(void *task);
 /* The outcome of a step that was called in this process. */
 void task_called(struct task *t, struct step_call *call, struct pool_desk *from);
-/* What its step took is known from now on, if it ran. */
+/* What its step took is known from now on. One that failed says something only if it took long: who
+ * sends what is rejected at once does not make the step a cheap one. */
 void task_note_cost(const struct task *t, bool done);
 /* It had been taken, but not started: puts it back where it was, past the queue's limit if need
  * be. */

@@ -45,7 +45,7 @@ static int register_families(struct families *f, struct meter *m)
         "Decisions where the steps of a request that were ready together are run.", &f->placed);
     if (rc == 0)
         rc = meter_family(m, METER_GAUGE, "weir_step_cost_seconds",
-            "What a step is expected to take, by which it is placed.", &f->mean);
+            "What a step is expected to take, over inputs of all sizes.", &f->mean);
     if (rc == 0)
         rc = meter_family(m, METER_GAUGE, "weir_step_cost_tail_seconds",
             "What about nineteen of twenty calls of a step stay below.", &f->tail);

@@ -98,26 +98,56 @@ static int refuse(struct queue *q, struct task *t, enum queue_refusal why, int64
     return why == REFUSED_FULL ? -ENOBUFS : -ETIME;
 }
 
+/* Whether so many more would be too many. */
+static bool is_full(const struct queue *q, const struct task *t)
+{
+    unsigned tasks = 0;
+    for (; t; t = t->fused)
+        tasks++;
+    return q->count + tasks > q->max;
+}
+
+static bool has_deadline(const struct task *t)
+{
+    while (t && t->deadline == DEADLINE_NEVER)
+        t = t->fused;
+    return t != NULL;
+}
+
+/* When another try may be worth it; 0: they come in. Fused, each is done behind those before it,
+ * and has a deadline of its own: all that are needed must be in time, or, where none is, any. */
+static int64_t refused_for(const struct task *t, const struct admission_line *line, int64_t wait)
+{
+    int64_t cost = 0;
+    int64_t needed = -1;
+    int64_t least = INT64_MAX;
+    for (; t; t = t->fused) {
+        cost += t->cost;
+        int64_t again = 0;
+        if (t->deadline != DEADLINE_NEVER)
+            again = admission_refuses(line, wait, cost, t->deadline - t->put_at);
+        if (t->needed && again > needed)
+            needed = again;
+        if (again < least)
+            least = again;
+    }
+    return needed >= 0 ? needed : least;
+}
+
 /* Its place has been found. Where a hand is idle everybody comes in: also one that is not expected
  * to be done in time, since expectations must be able to change. */
 static int admit(struct queue *q, struct task *t)
 {
-    unsigned tasks = 1;
-    int64_t cost = t->cost;
-    for (const struct task *member = t->fused; member; member = member->fused) {
-        cost += member->cost;
-        tasks++;
-    }
     const struct admission *a = &q->admission;
-    if (q->count + tasks > q->max)
+    if (is_full(q, t))
         return refuse(q, t, REFUSED_FULL, admission_wait(a, order_cost(&q->order), t->put_at) / 2);
     t->expected_wait = 0;
-    if (t->deadline == DEADLINE_NEVER || (q->idle_count > 0 && q->order.count == 0))
+    if (!has_deadline(t) || (q->idle_count > 0 && q->order.count == 0))
         return 0;
     const struct admission_line *line = order_line(&t->place);
     t->expected_wait = admission_wait(a, order_ahead(&q->order, &t->place), t->put_at);
     int64_t wait = admission_expects(line, t->expected_wait, order_line_oldest(&t->place) == NULL);
-    int64_t again = admission_refuses(line, wait, cost, t->deadline - t->put_at);
+    int64_t again = refused_for(t, line, wait);
     return again ? refuse(q, t, REFUSED_LATE, again) : 0;
 }
 

@@ -66,6 +66,7 @@ void task_init(
     t->mates.in = t->mates.held = false;
     t->fused = t->leader = NULL;
     t->cost = 0;
+    t->needed = false;
     t->route = 0;
     t->priority = d ? 0 : CONF_PRIORITY_MAX; /* that work gets through is told soon */
     t->retry_after = 0;
@@ -77,6 +78,7 @@ void task_init(
     t->step = step;
     t->input = (struct span){NULL, 0};
     t->deadline = DEADLINE_NEVER;
+    t->due = 0;
     t->retry = false;
     t->batch = p->batches ? p->batches[step].max : 1;
     t->deaths = 0;
@@ -301,8 +303,10 @@ static enum pool_outcome outcome_of(const struct task *t, const struct step_call
 
 void task_note_cost(const struct task *t, bool done)
 {
-    if (done || t->wall_ns > 0)
-        cost_note(&t->pool->costs[t->step], t->input.len, t->wall_ns);
+    struct step_cost *cost = &t->pool->costs[t->step];
+    int64_t known = cost_expected(cost, t->input.len);
+    if (done || t->wall_ns > (known > 0 ? known : TAKE_BUDGET_NS))
+        cost_note(cost, t->input.len, t->wall_ns);
 }
 
 void task_called(struct task *t, struct step_call *call, struct pool_desk *from)

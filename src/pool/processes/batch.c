@@ -145,6 +145,13 @@ unsigned batch_fill(struct batch *b, struct pool_process *p, struct task **tasks
     return used;
 }
 
+void batch_put_back(struct batch *b)
+{
+    for (unsigned i = 0; i < b->behind_count; i++)
+        task_put_back(b->behind[i], b->desk);
+    b->behind_count = 0;
+}
+
 struct batch_group batch_group_at(const struct batch *b, unsigned place)
 {
     struct batch_group g = {.first = b->group[place], .end = place + 1};

@@ -28,11 +28,13 @@ struct batch {
     size_t shared_at; /* where the next large input goes */
     bool alone;       /* it began with one that others must not follow, but for its group */
     bool written;
-    unsigned recalled; /* from this one on they were, because one takes long; 0: none */
-    bool starved;      /* a step had no memory: the worker is better replaced */
-    size_t longest;    /* value in shared memory */
-    int64_t progress;  /* when it was written, or answered last */
-    int64_t looked;    /* when the worker was last looked at */
+    unsigned recalled;    /* from this one on they were, because one takes long; 0: none */
+    struct task **behind; /* what the hand took besides, until it is put back */
+    unsigned behind_count;
+    bool starved;     /* a step had no memory: the worker is better replaced */
+    size_t longest;   /* value in shared memory */
+    int64_t progress; /* when it was written, or answered last */
+    int64_t looked;   /* when the worker was last looked at */
 };
 
 /* How a batch ended. */
@@ -47,5 +49,8 @@ void batch_release(struct batch *b);
 /* Fills an empty batch with the first of these tasks that are to go together: how many of them were
  * used up. Those whose callers have gone are let go. */
 unsigned batch_fill(struct batch *b, struct pool_process *p, struct task **tasks, unsigned count);
-/* Has them run. In the end each has its outcome, or is back in the queue. */
+/* Those of `behind` go back into the queue. */
+void batch_put_back(struct batch *b);
+/* Has them run. In the end each has its outcome, or is back in the queue; so are those of `behind`
+ * if that took long. */
 enum batch_end batch_run(struct batch *b, struct pool_process *p, enum pool_restart *why);

@@ -39,26 +39,28 @@ static unsigned limit_of(const struct pool *p, unsigned index)
     return limit ? (unsigned)limit : p->conf->max_tasks;
 }
 
-static void put_back(struct process_hand *h, struct task **tasks, unsigned count)
-{
-    for (unsigned i = 0; i < count; i++)
-        task_put_back(tasks[i], h->base.hand.desk);
-}
-
+/* One batch after another. If that takes longer than was thought, the rest is for others, too. */
 static int serve(struct process_hand *h, unsigned count)
 {
     struct keeper *k = &h->keeper;
+    struct batch *b = &h->batch;
     enum pool_restart why = RESTART_DIED;
-    for (unsigned used = 0; used < count;) {
-        used += batch_fill(&h->batch, k->now, h->taken + used, count - used);
-        if (h->batch.count == 0)
+    b->behind = h->taken;
+    b->behind_count = count;
+    int64_t began = world_now(k->world);
+    while (b->behind_count > 0) {
+        unsigned used = batch_fill(b, k->now, b->behind, b->behind_count);
+        b->behind += used;
+        b->behind_count -= used;
+        if (b->count == 0)
             continue;
-        enum batch_end end = batch_run(&h->batch, k->now, &why);
+        enum batch_end end = batch_run(b, k->now, &why);
         k->worked = true;
-        h->served += h->batch.count;
+        h->served += b->count;
+        if (end != BATCH_DONE || world_now(k->world) - began > 2 * TAKE_BUDGET_NS)
+            batch_put_back(b);
         if (end == BATCH_DONE)
             continue;
-        put_back(h, h->taken + used, count - used);
         if (end == BATCH_CANCELLED)
             return -ECANCELED;
         keeper_dismiss(k, why);

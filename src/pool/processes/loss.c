@@ -131,6 +131,7 @@ static int look_at_callers(struct batch *b, struct pool_process *p, struct loss 
 static void recall(struct batch *b, struct pool_process *p)
 {
     unsigned running;
+    batch_put_back(b);
     if (!says_running(b, p, &running))
         return;
     if (!b->recalled) {

@@ -125,6 +125,8 @@ POOL_TEST(crowds_of_processes, CONF_POOL_PROCESSES, 2, use_workers)
 
 /* ---- Processes ---- */
 
+#define LARGE (20 * 1024)
+
 static void others_survive(struct scene *s, enum pool_dispatch dispatch)
 {
     struct call_set set = {.dispatch = dispatch};
@@ -159,6 +161,31 @@ POOL_TEST(who_may_is_tried_again, CONF_POOL_PROCESSES, 2, use_workers)
     assert_int_equal(call_set(&set), 0);
     assert_int_equal(count_outcomes(&set, POOL_DIED), 3);
     assert_true(was_said("poison"));
+    release_set(&set);
+}
+
+/* Inputs that are written to a worker one after the other. */
+static const char *large(char *text, const char *json)
+{
+    snprintf(text, LARGE, "%s%*s", json, LARGE - 1 - (int)strlen(json), "");
+    return text;
+}
+
+POOL_TEST(who_is_behind_one_that_hangs_goes_elsewhere, CONF_POOL_PROCESSES, 2, use_workers)
+{
+    static char texts[2][LARGE];
+    struct call_set set = {.dispatch = POOL_FUSED};
+    add_call(&set, s, "crash", large(texts[0], "{\"how\": \"hang\"}"));
+    add_call(&set, s, "echo", large(texts[1], "1"));
+    add_call(&set, s, "echo", texts[1]);
+    set.calls[0].deadline = world_now(w) + 3 * NS_PER_S;
+    CORO_DEADLINE(world_now(w) + 20 * NS_PER_S);
+    assert_int_equal(call_set(&set), 0);
+    assert_int_equal(set.calls[0].outcome, POOL_EXPIRED);
+    for (unsigned i = 1; i < 3; i++) {
+        assert_int_equal(set.calls[i].outcome, POOL_DONE);
+        assert_true(set.calls[i].queue_ns < 2 * NS_PER_S);
+    }
     release_set(&set);
 }
 
@@ -211,6 +238,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(crowds_of_processes),
     cmocka_unit_test(who_dies_dies_alone),
     cmocka_unit_test(who_may_is_tried_again),
+    cmocka_unit_test(who_is_behind_one_that_hangs_goes_elsewhere),
     cmocka_unit_test(a_fork_each),
     cmocka_unit_test(what_is_cheap_comes_to_run_inline),
     cmocka_unit_test(what_is_forced_inline_is_so_from_the_start),

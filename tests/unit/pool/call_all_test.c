@@ -384,15 +384,19 @@ struct crowd {
     unsigned placed[PLACEMENTS];
 };
 
-static int ask_once(void *arg)
+static int ask(struct crowd *c, const char *input)
 {
-    struct crowd *c = arg;
     struct call_set set = {.dispatch = POOL_AUTO};
-    add_call(&set, c->scene, "burn", "{\"us\": 30}");
+    add_call(&set, c->scene, "burn", input);
     must(call_set(&set) == 0 && set.rc == 0);
     c->placed[set.placed]++;
     release_set(&set);
     return 0;
+}
+
+static int ask_once(void *arg)
+{
+    return ask(arg, "{\"us\": 30}");
 }
 
 static void a_turn_computes_so_much_in_pool(struct scene *s)
@@ -418,6 +422,74 @@ static void a_turn_computes_so_much_in_pool(struct scene *s)
 }
 POOL_TEST(a_turn_computes_so_much, 2, NULL)
 
+/* The first of them fills the turn. */
+static int ask_dear(void *arg)
+{
+    struct crowd *c = arg;
+    while (c->placed[PLACE_INLINE] < 50) /* 200 us */
+        must(ask(c, "{\"us\": 4}") == 0);
+    return ask(c, "{\"ms\": 30}");
+}
+
+/* They find the turn full, and wait for the next: but by then it is known what they are. */
+static void who_waits_for_a_turn_is_placed_anew_in_pool(struct scene *s)
+{
+    set_handover(s, 40 * NS_PER_US);
+    for (unsigned i = 0; i < 20; i++)
+        (void)place(s, "burn", "{\"us\": 4}", 1);
+    set_handover(s, 40 * NS_PER_US);
+    must(place(s, "burn", "{\"us\": 4}", 1) == PLACE_INLINE);
+    struct crowd c = {.scene = s};
+    GROUP(g, GROUP_INDEPENDENT);
+    for (unsigned i = 0; i < 8; i++)
+        must(group_spawn(&g, "caller", ask_dear, &c) == 0);
+    must(group_wait(&g) == 0);
+    check(c.placed[PLACE_INLINE] == 51, "%u", c.placed[PLACE_INLINE]);
+}
+POOL_TEST(who_waits_for_a_turn_is_placed_anew, 2, NULL)
+
+/* Of a set, too. */
+static void what_blocks_the_loop_takes_its_set_along_in_pool(struct scene *s)
+{
+    set_handover(s, 40 * NS_PER_US);
+    for (unsigned i = 0; i < 20; i++)
+        (void)place(s, "burn", "{\"us\": 30}", 1);
+    must_sleep(pool_desk_world(s->desk), MS);
+    struct call_set set = burns(s, 5, POOL_AUTO);
+    must(call_set(&set) == 0 && count_outcomes(&set, POOL_DONE) == 5);
+    must(set.placed == PLACE_INLINE);
+    check(set.took_ns < 91 * MS, "%lld", (long long)set.took_ns);
+    release_set(&set);
+}
+POOL_TEST(what_blocks_the_loop_takes_its_set_along, 2, NULL)
+
+/* ---- Costs ---- */
+
+static void note(struct scene *s, size_t input, int64_t ns, bool done)
+{
+    struct pool_call c = call_of(s, "burn", "0");
+    static struct task t;
+    task_init(&t, s->desk, s->pool, c.step, NULL);
+    t.input.len = input;
+    t.wall_ns = ns;
+    for (unsigned i = 0; i < 100; i++)
+        task_note_cost(&t, done);
+}
+
+static void failures_do_not_make_a_step_cheap_in_pool(struct scene *s)
+{
+    struct pool_call c = call_of(s, "burn", "0");
+    const struct step_cost *cost = &s->pool->costs[c.step];
+    note(s, 10, 30 * MS, true);
+    note(s, 10, 1000, false);
+    must(cost_expected(cost, 10) == 30 * MS);
+    note(s, 100000, 1000, false); /* of a size that nobody else sends */
+    must(cost_expected(cost, 100000) != 1000);
+    note(s, 10, 300 * MS, false);
+    must(cost_expected(cost, 10) > 100 * MS);
+}
+POOL_TEST(failures_do_not_make_a_step_cheap, 2, NULL)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -437,6 +509,9 @@ int main(void)
         cmocka_unit_test(a_jump_moves_them_within_50_calls),
         cmocka_unit_test(few_are_probed),
         cmocka_unit_test(a_turn_computes_so_much),
+        cmocka_unit_test(who_waits_for_a_turn_is_placed_anew),
+        cmocka_unit_test(what_blocks_the_loop_takes_its_set_along),
+        cmocka_unit_test(failures_do_not_make_a_step_cheap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -240,6 +240,45 @@ static void where_a_hand_is_idle_nobody_is_refused(void **state)
     task_free(t);
 }
 
+/* Fused, the second behind the first. */
+static int put_two(struct task *first, unsigned first_step, struct task *second, bool needed)
+{
+    first->step = first_step;
+    second->step = 3 - first_step;
+    first->fused = second;
+    first->needed = true;
+    second->needed = needed;
+    int rc = queue_put(&q, first, NULL);
+    if (rc) {
+        task_free(first);
+        task_free(second);
+    }
+    return rc;
+}
+
+static void of_fused_ones_each_has_its_own_deadline(void **state)
+{
+    set_cost(1, NS_PER_MS);
+    set_cost(2, 200 * NS_PER_MS);
+    struct task *dear = task(1, DEADLINE_NEVER);
+    assert_int_equal(put_two(urgent(2, 100 * NS_PER_MS, 0), 1, dear, true), 0);
+    dear = task(3, DEADLINE_NEVER);
+    assert_int_equal(put_two(dear, 2, urgent(4, 100 * NS_PER_MS, 0), true), -ETIME);
+    dear = task(5, DEADLINE_NEVER);
+    assert_int_equal(put_two(dear, 2, urgent(6, 100 * NS_PER_MS, 0), false), 0);
+}
+
+static void who_hurries_is_not_first_for_that(void **state)
+{
+    struct task *t = urgent(1, 500 * NS_PER_MS, 0);
+    struct task *hurried = urgent(2, 250 * NS_PER_MS, 0);
+    hurried->due = 600 * NS_PER_MS;
+    put(hurried);
+    put(t);
+    assert_int_equal(next(), 1);
+    assert_int_equal(next(), 2);
+}
+
 static void what_runs_is_waited_for_too(void **state)
 {
     set_cost(0, 100 * NS_PER_MS);
@@ -363,6 +402,8 @@ int main(void)
         QUEUE_TEST(a_dear_task_does_not_go_behind_a_cheap_one),
         QUEUE_TEST(who_would_be_late_is_refused_at_once),
         QUEUE_TEST(where_a_hand_is_idle_nobody_is_refused),
+        QUEUE_TEST(of_fused_ones_each_has_its_own_deadline),
+        QUEUE_TEST(who_hurries_is_not_first_for_that),
         QUEUE_TEST(what_runs_is_waited_for_too),
         QUEUE_TEST(a_line_whose_last_leaves_does_not_stand),
         QUEUE_TEST(a_line_whose_last_is_late_does_not_stand),
