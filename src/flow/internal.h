@@ -149,6 +149,11 @@ const struct error *run_keep(struct run *run, const struct error *e);
 /* Renders JSON into the arena and, if `parse`, parses it. */
 int run_make_json(struct run *run, const struct template *t, bool parse, struct value *out,
     const struct error **why) __attribute__((warn_unused_result));
+/* By its own `deadline`; DEADLINE_NEVER: it has none. */
+static inline int64_t own_deadline(const struct flow_node *n, int64_t now)
+{
+    return n->conf->deadline > 0 ? deadline_after(now, n->conf->deadline) : DEADLINE_NEVER;
+}
 /* When the running coroutine's node has had its time; an optional one, before the request has. */
 int64_t run_node_deadline(const struct flow_node *n, int64_t now);
 /* Ends a node: 0 if its value is there, be it the default. Otherwise the run has failed: with a

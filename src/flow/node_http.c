@@ -216,12 +216,19 @@ static int make_ask(struct run *run, const struct flow_node *n, struct asking *a
 
 /* ---- The answer ---- */
 
+static bool is_expected(const struct flow_http *h, int status)
+{
+    for (unsigned i = 0; i < h->expect_count; i++)
+        if (status >= h->expect[i].low && status <= h->expect[i].high)
+            return true;
+    return false;
+}
+
 static int check_status(const struct flow_node *n, const struct http1_head *head, struct error *e)
 {
     const struct flow_http *h = &n->http;
-    for (unsigned i = 0; i < h->expect_count; i++)
-        if (head->status >= h->expect[i].low && head->status <= h->expect[i].high)
-            return 0;
+    if (is_expected(h, head->status))
+        return 0;
     /* It was told how long, and may well notice a moment before this side does. */
     if (head->status == 504 && h->says_deadline)
         return error_set(e, -ETIMEDOUT, "upstream-timeout",
@@ -328,12 +335,12 @@ static void say_deadline(struct run *run, const struct http_ask *ask, char text[
 
 /* A quick failure, whoever is to blame, says nothing of how much the upstream bears; one that was
  * waited for does, if for as long as it usually takes. */
-static bool tells_latency(const struct run *run, const struct calls_local *l, int64_t began, int rc,
+static bool tells_latency(const struct flow_node *n, int64_t took, int64_t usual, int rc,
     const struct http_answer *answer)
 {
-    if (rc == -ETIMEDOUT)
-        return world_now(run->context->world) - began >= limit_usual(&l->limit);
-    return rc == 0 && answer->head->status < 400;
+    if (rc == 0)
+        return is_expected(&n->http, answer->head->status) || (usual > 0 && took >= usual);
+    return rc == -ETIMEDOUT && took >= usual;
 }
 
 static __attribute__((noinline)) int call_upstream(struct run *run, const struct flow_node *n,
@@ -345,8 +352,10 @@ static __attribute__((noinline)) int call_upstream(struct run *run, const struct
     struct calls_local *l = local_of(run, n);
     int64_t began = l ? world_now(run->context->world) : 0;
     int rc = http_call(run->context->client, ask, run->data.arena, answer, e);
-    if (l)
-        leave(run, l, began, tells_latency(run, l, began, rc, answer));
+    if (!l)
+        return rc;
+    int64_t took = world_now(run->context->world) - began;
+    leave(run, l, began, tells_latency(n, took, limit_usual(&l->limit), rc, answer));
     return rc;
 }
 

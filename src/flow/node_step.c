@@ -138,7 +138,7 @@ static struct pool_call *new_call(struct run *run, const struct flow_node *n, in
     c->name = run->data.id;
     c->deadline = run_node_deadline(n, now);
     /* Who hurries is not done before others for that. */
-    c->due = run->due ? deadline_sooner(run->due, c->deadline) : 0;
+    c->due = run->due ? deadline_sooner(run->due, own_deadline(n, now)) : 0;
     c->route = route->index;
     c->priority = run->priority;
     c->needed = !n->conf->optional;

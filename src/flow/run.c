@@ -69,8 +69,7 @@ static int use_fallback(struct run *run, const struct flow_node *n, const struct
 
 int64_t run_node_deadline(const struct flow_node *n, int64_t now)
 {
-    int64_t deadline =
-        n->conf->deadline > 0 ? deadline_after(now, n->conf->deadline) : DEADLINE_NEVER;
+    int64_t deadline = own_deadline(n, now);
     int64_t whole = n->conf->optional ? coro_deadline() : DEADLINE_NEVER;
     if (whole == DEADLINE_NEVER)
         return deadline;

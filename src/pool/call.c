@@ -73,9 +73,9 @@ int call_take(const struct pool_desk *d, struct pool_call *c, struct task *t)
     return c->error.code;
 }
 
-int call_refused(struct pool_call *c, const struct task *t, int rc)
+int call_refused(struct pool_call *c, int rc, int64_t retry_after)
 {
-    c->retry_after = t->retry_after;
+    c->retry_after = retry_after;
     if (rc == -ENOBUFS || rc == -ETIME)
         return refuse(c, POOL_OVERLOADED,
             rc == -ENOBUFS ? "the pool's queue is full"
@@ -88,7 +88,7 @@ static int wait_for(struct pool_desk *d, struct pool *p, struct pool_call *c, st
 {
     int rc = queue_put(&p->queue, t, d);
     if (rc) {
-        rc = call_refused(c, t, rc);
+        rc = call_refused(c, rc, t->retry_after);
         task_release(t, true);
         task_release(t, true);
         return rc;

@@ -12,9 +12,9 @@ int call_admit(struct pool_call *c, const struct pool *p);
 /* A task for it, filled in; NULL: there was no memory, as it is told. */
 struct task *call_task(
     struct pool_desk *d, struct pool *p, struct pool_call *c, struct coro *caller, int64_t now);
-/* The queue did not take its task, for that reason. Returns the errno of its outcome, as do the
- * others. */
-int call_refused(struct pool_call *c, const struct task *t, int rc);
+/* The queue did not take its task, for that reason, and says when to try again. Returns the errno
+ * of its outcome, as do the others. */
+int call_refused(struct pool_call *c, int rc, int64_t retry_after);
 /* Its caller went before there was a result. */
 int call_left(struct pool_call *c, const struct task *t, int why);
 /* Takes the result; the caller's hold of the task is the call's if there is an output. */

@@ -107,22 +107,15 @@ static void count_off(struct set *s)
 }
 
 /* The queue did not take it: both holds are ours. */
-static void take_back(struct set *s, struct pool_call *c, int rc)
+static void take_back(struct set *s, struct pool_call *c, int rc, int64_t retry_after)
 {
     struct task *t = c->held;
-    (void)call_refused(c, t, rc);
+    (void)call_refused(c, rc, retry_after);
     c->held = NULL;
     t->fused = NULL;
     task_release(t, true);
     task_release(t, true);
     count_off(s);
-}
-
-/* As the queue refused another. */
-static void take_back_too(struct set *s, struct pool_call *c, int rc, int64_t retry_after)
-{
-    c->held->retry_after = retry_after;
-    take_back(s, c, rc);
 }
 
 static void put_fused(struct set *s)
@@ -132,7 +125,7 @@ static void put_fused(struct set *s)
     int64_t retry_after = rc ? s->home->retry_after : 0;
     for (unsigned i = 0; i < s->count && rc; i++)
         if (s->calls[i]->held)
-            take_back_too(s, s->calls[i], rc, retry_after);
+            take_back(s, s->calls[i], rc, retry_after);
 }
 
 /* ---- Waiting ---- */
@@ -167,7 +160,8 @@ static bool leave(struct set *s, struct pool_call *c, int why)
     return true;
 }
 
-/* A call that is needed was refused: no worker is to be spent on the others. */
+/* A call that is needed was refused, and so are all that are called with it: nobody wants what they
+ * would give. One that a hand has already is told to end. */
 static void withdraw(struct set *s, unsigned refused, int rc, int64_t retry_after)
 {
     for (unsigned i = 0; i < s->count; i++) {
@@ -175,9 +169,9 @@ static void withdraw(struct set *s, unsigned refused, int rc, int64_t retry_afte
         if (!c->held)
             continue;
         if (i > refused || queue_remove(&s->pool->queue, c->held))
-            take_back_too(s, c, rc, retry_after);
-        else
-            (void)leave(s, c, -ECANCELED);
+            take_back(s, c, rc, retry_after);
+        else if (leave(s, c, -ECANCELED))
+            (void)call_refused(c, rc, retry_after);
     }
 }
 
@@ -189,7 +183,7 @@ static void put_each(struct set *s)
         if (rc == 0)
             continue;
         int64_t retry_after = c->held->retry_after;
-        take_back(s, c, rc);
+        take_back(s, c, rc, retry_after);
         if (c->needed)
             withdraw(s, i, rc, retry_after);
     }
@@ -316,11 +310,10 @@ int pool_call_all(struct pool_desk *d, struct pool *p, struct pool_call *const *
     if (count == 0)
         return 0;
     d->asked++;
-    enum placement where;
     bool waits;
-    do { /* what is known of them may be different by then */
+    enum placement where = choose(d, p, calls, count, dispatch, world_now(d->world), &waits);
+    if (where == PLACE_INLINE && waits && await_next_turn(d)) /* others may have shown what it is */
         where = choose(d, p, calls, count, dispatch, world_now(d->world), &waits);
-    } while (where == PLACE_INLINE && waits && await_next_turn(d));
     placed_figures_count(d, p, where);
     if (placed)
         *placed = where;

@@ -305,7 +305,7 @@ void task_note_cost(const struct task *t, bool done)
 {
     struct step_cost *cost = &t->pool->costs[t->step];
     int64_t known = cost_expected(cost, t->input.len);
-    if (done || t->wall_ns > (known > 0 ? known : TAKE_BUDGET_NS))
+    if (done || t->wall_ns > (known > 0 ? known / 2 : TAKE_BUDGET_NS))
         cost_note(cost, t->input.len, t->wall_ns);
 }
 

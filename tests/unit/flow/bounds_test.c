@@ -13,7 +13,8 @@ struct one {
     const char *method;
     const char *target;
     const char *body;
-    int64_t after; /* begins so many milliseconds later */
+    const struct http_field *field; /* NULL: none */
+    int64_t after;                  /* begins so many milliseconds later */
     struct told told;
     int64_t ended; /* in milliseconds */
 };
@@ -22,7 +23,7 @@ static int ask_one(void *arg)
 {
     struct one *one = arg;
     must_sleep(one->w, one->after * NS_PER_MS);
-    ask(one->w, one->method, one->target, NULL, 0, one->body, &one->told);
+    ask(one->w, one->method, one->target, one->field, one->field ? 1 : 0, one->body, &one->told);
     one->ended = world_now(one->w) / NS_PER_MS;
     return 0;
 }
@@ -181,6 +182,45 @@ static void a_callers_deadline_is_obeyed(void **state)
     struct weir weir;
     with_weir(&weir, "  - {route: GET /slow, deadline: 200ms, nodes: {a: {sleep: 10s}}}\n",
         ask_in_a_hurry);
+}
+
+/* Behind one that has the only worker, the second of two hurries. */
+static void ask_in_line(struct world *w, const char *target)
+{
+    static const struct http_field hurry = {SPAN("Weir-Deadline"), SPAN("900")};
+    GROUP(all, GROUP_FAIL_FAST);
+    for (unsigned i = 0; i < 3; i++) {
+        ones[i] = (struct one){.w = w,
+            .method = "POST",
+            .target = target,
+            .field = i == 2 ? &hurry : NULL,
+            .after = (int64_t)i};
+        must(group_spawn(&all, "a client", ask_one, &ones[i]) == 0);
+    }
+    must(group_wait(&all) == 0);
+    for (unsigned i = 0; i < 3; i++)
+        check(ones[i].told.status == 200 && ones[i].told.ms >= 95 * (i + 1), "%s: %u: %s", target,
+            i, ones[i].told.body);
+}
+
+static int ask_in_lines(struct world *w, struct weir *weir)
+{
+    ask_in_line(w, "/needed");
+    ask_in_line(w, "/optional");
+    ask_in_line(w, "/hurried");
+    return 0;
+}
+
+static void who_hurries_waits_like_others(void **state)
+{
+    struct weir weir;
+    with_weir(&weir,
+        "  - {route: POST /needed, deadline: 2s, nodes: {a: {step: burn, pool: cpu, input: 100}}}\n"
+        "  - {route: POST /optional, deadline: 2s, nodes: {a: {step: burn, pool: cpu, input: 100, "
+        "optional: true}}}\n"
+        "  - {route: POST /hurried, deadline: 2s, nodes: {a: {step: burn, pool: cpu, input: 100, "
+        "deadline: 1s}}}\n",
+        ask_in_lines);
 }
 
 /* What the upstream was told, in milliseconds; -1: nothing. */
@@ -443,6 +483,7 @@ int main(void)
         cmocka_unit_test(who_would_wait_in_vain_is_refused_at_once),
         cmocka_unit_test(who_leaves_the_line_is_forgotten),
         cmocka_unit_test(a_callers_deadline_is_obeyed),
+        cmocka_unit_test(who_hurries_waits_like_others),
         cmocka_unit_test(the_time_that_is_left_is_sent_on),
         cmocka_unit_test(calls_beyond_the_limit_wait_and_are_refused),
         cmocka_unit_test(the_limit_can_be_switched_off),
