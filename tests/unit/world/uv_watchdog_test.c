@@ -46,12 +46,8 @@ static __attribute__((noinline)) int count_of(const char *text)
     return count;
 }
 
-/* So many reports there should be. */
-static int slow_turns;
-
 static void run_watched(coro_fn *fn, int64_t limit_ns)
 {
-    slow_turns = 0;
     memset(&lines, 0, sizeof(lines));
     lines.log =
         (struct log){.level = LOG_DEBUG, .sink = keep_line, .wall_ns = no_time, .ctx = &lines};
@@ -69,50 +65,70 @@ static __attribute__((noinline)) void burn_a_little(void)
         continue;
 }
 
-/* Until the watchdog has spoken, or for much longer than it should take. The report is searched for
- * this name, so it is not static; and the time is spent in calls, for if one is in libc, whose
- * functions do without frame pointers, it hides who called it. */
+/* Until the watchdog has spoken of this turn, or for much longer than it should take; others may
+ * have been slow before it, if the machine let them stand. The report is searched for this name, so
+ * it is not static; and the time is spent in calls, for if one is in libc, whose functions do
+ * without frame pointers, it hides who called it. */
 int burn_until_noticed(void *arg);
 int burn_until_noticed(void *arg)
 {
-    slow_turns++;
+    int before = count_of("so far");
     int64_t end = world_now(w) + 5 * NS_PER_S;
-    while (count_of("so far") < slow_turns && world_now(w) < end)
+    while (count_of("so far") == before && world_now(w) < end)
         burn_a_little();
+    assert_int_equal(count_of("so far"), before + 1);
     return 0;
 }
 
-static int burn_in_child(void *arg)
+static bool place_was_told(void)
 {
-    GROUP(g, GROUP_FAIL_FAST);
-    assert_int_equal(group_spawn(&g, "burner", burn_until_noticed, NULL), 0);
-    return group_wait(&g);
+    return count_of("io: a turn of over 20 ms (") >= 1 &&
+           count_of("in coroutine 'burner' at: ") >= 1 && count_of("burn_until_noticed+0x") >= 1;
+}
+
+/* A stack is cut short where the frame pointer is just then used for something else: so there are a
+ * few turns to see one. */
+static int burn_in_children(void *arg)
+{
+    for (int tries = 0; tries < 5 && !place_was_told(); tries++) {
+        GROUP(g, GROUP_FAIL_FAST);
+        assert_int_equal(group_spawn(&g, "burner", burn_until_noticed, NULL), 0);
+        assert_int_equal(group_wait(&g), 0);
+    }
+    return 0;
 }
 
 static void a_slow_turn_is_reported_with_its_place(void **state)
 {
-    run_watched(burn_in_child, LIMIT_NS);
-    assert_int_equal(count_of("io: a turn of over 20 ms ("), 1);
-    assert_int_equal(count_of("io: the slow turn has ended, after "), 1);
-    assert_int_equal(count_of("in coroutine 'burner' at: "), 1);
-    assert_true(count_of("burn_until_noticed+0x") >= 1);
+    run_watched(burn_in_children, LIMIT_NS);
+    assert_true(place_was_told());
 }
 
-static int burn_thrice(void *arg)
+static void burn_for(int64_t span)
+{
+    for (int64_t end = world_now(w) + span; world_now(w) < end;)
+        burn_a_little();
+}
+
+static int burn_on_when_noticed(void *arg)
 {
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(burn_until_noticed(NULL), 0);
+        int ended = count_of("io: the slow turn has ended, after ");
+        burn_until_noticed(NULL);
+        int reports = count_of("so far");
+        burn_for(3 * LIMIT_NS);
+        assert_int_equal(count_of("so far"), reports);
+        assert_int_equal(count_of("has ended"), ended);
         /* The answer of another thread comes by a poll, which ends the turn; a sleep might not. */
         assert_int_equal(world_unlink(w, "/nowhere/at/all"), -ENOENT);
+        assert_true(count_of("has ended") > ended);
     }
     return 0;
 }
 
 static void each_slow_turn_is_reported_once(void **state)
 {
-    run_watched(burn_thrice, LIMIT_NS);
-    assert_int_equal(count_of("so far"), 3);
-    assert_int_equal(count_of("has ended"), 3);
+    run_watched(burn_on_when_noticed, LIMIT_NS);
 }
 
 struct slow_message {
@@ -137,22 +153,22 @@ static int burn_outside_coroutines(void *arg)
 static void a_slow_message_is_reported_too(void **state)
 {
     run_watched(burn_outside_coroutines, LIMIT_NS);
-    assert_int_equal(count_of("outside coroutines at: "), 1);
+    assert_true(count_of("outside coroutines at: ") >= 1);
 }
 
 /* Sleeping is no turn, however long it takes; and after the watchdog itself has gone to sleep, it
  * wakes. */
 static int sleep_long_then_burn(void *arg)
 {
+    int before = count_of("so far");
     assert_int_equal(world_sleep(w, 200 * NS_PER_MS), 0);
-    assert_int_equal(count_of("so far"), 0);
+    assert_int_equal(count_of("so far"), before);
     return burn_until_noticed(NULL);
 }
 
 static void waiting_is_not_slow(void **state)
 {
     run_watched(sleep_long_then_burn, 4 * NS_PER_MS);
-    assert_int_equal(count_of("so far"), 1);
 }
 
 static int burn_a_while(void *arg)
