@@ -312,12 +312,11 @@ static int enter(struct run *run, const struct flow_node *n, struct calls_local 
         n->conf->name, l->line.inside, SPAN_ARG(n->http.origin), l->line.waiting);
 }
 
-static void leave(struct run *run, struct calls_local *l, int64_t began, bool tells)
+static void leave(struct calls_local *l, int64_t now, int64_t took, bool tells)
 {
-    int64_t now = world_now(run->context->world);
     if (tells)
-        limit_note(&l->limit, now, now - began, l->line.inside);
-    line_leave(&l->line, limit_now(&l->limit), tells ? now - began : 0);
+        limit_note(&l->limit, now, took, l->line.inside);
+    line_leave(&l->line, limit_now(&l->limit), tells ? took : 0);
     line_show(&l->line, &l->cells);
     if (l->cells.limit)
         gauge_set(l->cells.limit, limit_now(&l->limit));
@@ -354,8 +353,9 @@ static __attribute__((noinline)) int call_upstream(struct run *run, const struct
     int rc = http_call(run->context->client, ask, run->data.arena, answer, e);
     if (!l)
         return rc;
-    int64_t took = world_now(run->context->world) - began;
-    leave(run, l, began, tells_latency(n, took, limit_usual(&l->limit), rc, answer));
+    int64_t now = world_now(run->context->world);
+    int64_t took = now - began;
+    leave(l, now, took, tells_latency(n, took, limit_usual(&l->limit), rc, answer));
     return rc;
 }
 

@@ -24,22 +24,23 @@ struct set {
 
 /* ---- Here and now ---- */
 
-static int run_here(struct pool_desk *d, struct pool *p, struct pool_call *c, bool forced)
+/* False: its step turned out to be nothing for this thread. */
+static bool run_here(
+    struct pool_desk *d, struct pool *p, struct pool_call *c, bool forced, int *why)
 {
     int rc = call_admit(c, p);
-    if (rc)
-        return rc == -ECANCELED || rc == -ETIMEDOUT ? rc : 0;
-    struct task *t = call_task(d, p, c, NULL, world_now(d->world));
+    if (rc == -ECANCELED || rc == -ETIMEDOUT)
+        *why = *why ? *why : rc;
+    struct task *t = rc ? NULL : call_task(d, p, c, NULL, world_now(d->world));
     if (!t)
-        return 0;
+        return true;
     inline_run(d, t);
     (void)call_take(d, c, t);
-    choose_ran_inline(d, p, c, forced, world_now(d->world));
-    return 0;
+    return !choose_ran_inline(d, p, c, forced, world_now(d->world));
 }
 
 /* The others have their turn, and the sockets. False: meanwhile the caller was cancelled, or is
- * late. */
+ * late, as call_admit will say. */
 static bool await_next_turn(struct pool_desk *d)
 {
     uint64_t turn = world_turn(d->world);
@@ -49,19 +50,16 @@ static bool await_next_turn(struct pool_desk *d)
     return rc == 0;
 }
 
-/* How many of them were run: one may turn out to be nothing for this thread, and then neither are
- * the others, unless it is `forced`. */
+/* How many of them were run: if one turns out to be nothing for this thread, neither are those
+ * behind it. */
 static unsigned run_all_here(struct pool_desk *d, struct pool *p, struct pool_call *const *calls,
     unsigned count, bool forced, int *why)
 {
-    unsigned i = 0;
+    unsigned ran = 0;
     bool goes_on = true;
-    for (; i < count && goes_on; i++) {
-        int failed = run_here(d, p, calls[i], forced);
-        *why = *why ? *why : failed;
-        goes_on = forced || !p->kind || !choose_is_off(p, calls[i]->step, world_now(d->world));
-    }
-    return i;
+    while (ran < count && goes_on)
+        goes_on = run_here(d, p, calls[ran++], forced, why);
+    return ran;
 }
 
 /* ---- Handing over ---- */
@@ -184,8 +182,10 @@ static void put_each(struct set *s)
             continue;
         int64_t retry_after = c->held->retry_after;
         take_back(s, c, rc, retry_after);
-        if (c->needed)
-            withdraw(s, i, rc, retry_after);
+        if (!c->needed)
+            continue;
+        withdraw(s, i, rc, retry_after);
+        return;
     }
 }
 

@@ -82,13 +82,13 @@ static void set(_Atomic int64_t *at, int64_t value)
     atomic_store_explicit(at, value, memory_order_relaxed);
 }
 
-bool choose_is_off(const struct pool *p, unsigned step, int64_t now)
+static bool is_off(const struct pool *p, unsigned step, int64_t now)
 {
     int64_t until = get(&p->conducts[step].off_until);
     return until != 0 && now < until;
 }
 
-void choose_ran_inline(
+bool choose_ran_inline(
     struct pool_desk *d, struct pool *p, const struct pool_call *c, bool forced, int64_t now)
 {
     look_at_turn(d);
@@ -97,10 +97,11 @@ void choose_ran_inline(
     d->inline_end = now;
     if (forced || !p->kind ||
         (c->processor_ns <= CHOOSE_BLOCKS_NS && c->wall_ns <= CHOOSE_STANDS_NS))
-        return;
+        return false;
     int64_t off_ns = c->wall_ns * CHOOSE_OFF_TIMES;
     set(&p->conducts[c->step].off_until, now + off_ns);
     explain_sent_off(p, c, off_ns, now);
+    return true;
 }
 
 /* ---- What is known ---- */
@@ -120,7 +121,7 @@ static void add_costs(struct placement_view *v, struct pool *p, struct pool_call
         if (tail > v->tail_ns)
             v->tail_ns = tail;
         v->batched |= p->batches[calls[i]->step].max > 1;
-        if (v->may_inline && choose_is_off(p, calls[i]->step, now))
+        if (v->may_inline && is_off(p, calls[i]->step, now))
             v->may_inline = false;
     }
     if (!known)

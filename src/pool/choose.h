@@ -26,11 +26,9 @@ void choices_free(struct pool_desk *d);
 enum placement choose(struct pool_desk *d, struct pool *p, struct pool_call *const *calls,
     unsigned count, enum pool_dispatch dispatch, int64_t now, bool *waits);
 /* It ran inline: what that took of the turn; and if it was too long its step is sent off the loop,
- * unless it was forced. */
-void choose_ran_inline(
+ * unless it was forced: true. */
+bool choose_ran_inline(
     struct pool_desk *d, struct pool *p, const struct pool_call *c, bool forced, int64_t now);
-/* Whether a step is sent off the loop now. */
-bool choose_is_off(const struct pool *p, unsigned step, int64_t now);
 /* What an inline run may take at most before its step is sent off the loop: of the processor's
  * time; in all (what is less may be another process's doing); and how many times as long it stays
  * away: a loop stands a hundredth of its time at most for such a step. */

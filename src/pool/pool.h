@@ -105,7 +105,7 @@ struct pool_call {
     int64_t deadline;  /* besides the coroutine's; DEADLINE_NEVER, 0: none */
     int64_t due;       /* what it is ordered by among its route's; 0: its deadline */
     unsigned route;    /* among which workers are shared fairly */
-    int priority;      /* higher goes first; 0 is usual, -2 to 2 */
+    int priority;      /* higher goes first; 0 is usual: see CONF_PRIORITY_MAX */
     bool needed;       /* if it is refused, nobody wants what else is called with it */
     /* Told: */
     enum pool_outcome outcome;

@@ -6,7 +6,7 @@
 
 /* ---- Several at once ---- */
 
-#define CLIENTS_MAX 16
+#define CLIENTS_MAX 48
 
 struct one {
     struct world *w;
@@ -321,6 +321,52 @@ static void the_limit_can_be_switched_off(void **state)
         ask_without_a_bound);
 }
 
+/* Calls that take 100 ms, then many that are told 404 at once: how long the former take then, many
+ * at a time. */
+static int64_t ask_after_quick_ones(struct world *w, const char *path, int quick_status)
+{
+    char slow[64];
+    char fast[64];
+    struct told told;
+    snprintf(slow, sizeof(slow), "%s?kind=slow&n=100", path);
+    snprintf(fast, sizeof(fast), "%s?kind=status&n=404", path);
+    for (unsigned i = 0; i < 50; i++)
+        ask(w, "GET", slow, NULL, 0, NULL, &told);
+    for (unsigned i = 0; i < 500; i++) {
+        ask(w, "GET", fast, NULL, 0, NULL, &told);
+        check(told.status == quick_status, "%d %s", told.status, told.body);
+        must_sleep(w, 5 * NS_PER_MS);
+    }
+    int64_t longest = 0;
+    for (unsigned round = 0; round < 4; round++) {
+        ask_many(w, CLIENTS_MAX, slow, NULL);
+        for (unsigned i = 0; i < CLIENTS_MAX; i++)
+            longest = ones[i].told.ms > longest ? ones[i].told.ms : longest;
+    }
+    return longest;
+}
+
+/* A failure that comes at once says nothing of what the upstream bears; an answer that is expected
+ * does: what takes much longer than that usually takes is held back. */
+static int ask_what_tells(struct world *w, struct weir *weir)
+{
+    int64_t unexpected = ask_after_quick_ones(w, "/usual", 502);
+    int64_t expected = ask_after_quick_ones(w, "/expects", 200);
+    check(unexpected < 120, "%d ms: quick failures count", (int)unexpected);
+    check(expected > 180, "%d ms: expected answers do not count", (int)expected);
+    return 0;
+}
+
+static void quick_failures_do_not_tell_what_an_upstream_bears(void **state)
+{
+    struct weir weir;
+    with_weir(&weir,
+        "  - {route: /usual, nodes: {a: {http: 'http://there:9001/$query.kind/$query.n'}}}\n"
+        "  - {route: /expects, nodes: {a: {http: {url: 'http://there:9001/$query.kind/$query.n', "
+        "expect: [200, 404]}}}}\n",
+        ask_what_tells);
+}
+
 /* ---- Steps together ---- */
 
 static const struct {
@@ -487,6 +533,7 @@ int main(void)
         cmocka_unit_test(the_time_that_is_left_is_sent_on),
         cmocka_unit_test(calls_beyond_the_limit_wait_and_are_refused),
         cmocka_unit_test(the_limit_can_be_switched_off),
+        cmocka_unit_test(quick_failures_do_not_tell_what_an_upstream_bears),
         cmocka_unit_test(steps_are_run_together),
         cmocka_unit_test(nobody_waits_for_a_step_that_it_does_not_need),
     };
