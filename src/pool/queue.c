@@ -134,12 +134,13 @@ static int64_t refused_for(const struct task *t, const struct admission_line *li
     return needed >= 0 ? needed : least;
 }
 
-/* Its place has been found. Where a hand is idle everybody comes in: also one that is not expected
- * to be done in time, since expectations must be able to change. */
+/* Its place has been found. Where a hand is idle the queue is not full: what is on its way to one
+ * does not wait. Where nothing is before it, either, everybody comes in: also one that is not
+ * expected to be done in time, since expectations must be able to change. */
 static int admit(struct queue *q, struct task *t)
 {
     const struct admission *a = &q->admission;
-    if (is_full(q, t))
+    if (q->idle_count == 0 && is_full(q, t))
         return refuse(q, t, REFUSED_FULL, admission_wait(a, order_cost(&q->order), t->put_at) / 2);
     t->expected_wait = 0;
     if (!has_deadline(t) || (q->idle_count > 0 && q->order.count == 0))

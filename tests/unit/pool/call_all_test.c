@@ -147,10 +147,19 @@ static void a_full_queue_refuses_some_in_pool(struct scene *s)
     must(count_outcomes(&set, POOL_DONE) == 2 && count_outcomes(&set, POOL_OVERLOADED) == 4);
     must(set.calls[5].retry_after > 0);
     release_set(&set);
+    /* What an idle hand takes at once does not wait. */
     set.dispatch = POOL_FUSED;
+    must(call_set(&set) == 0 && set.rc == 0 && count_outcomes(&set, POOL_DONE) == 6);
+    release_set(&set);
+    struct call_set before = burns(s, 1, POOL_FANOUT);
+    GROUP(g, GROUP_INDEPENDENT);
+    must(group_spawn(&g, "before them", call_set, &before) == 0);
+    must_sleep(pool_desk_world(s->desk), MS);
     must(call_set(&set) == 0 && set.rc == 0);
     must(count_outcomes(&set, POOL_OVERLOADED) == 6 && set.took_ns == 0);
+    must(group_wait(&g) == 0 && count_outcomes(&before, POOL_DONE) == 1);
     release_set(&set);
+    release_set(&before);
 }
 
 /* What else was called with one that is needed goes with it, and at once. */

@@ -52,6 +52,20 @@ static void a_full_queue_refuses_and_takes_back_what_it_gave(void **state)
     assert_int_equal(next(), 2);
 }
 
+/* They are woken, one each, and have only not come yet. */
+static void what_idle_hands_will_do_does_not_wait(void **state)
+{
+    q.max = 1;
+    become_idle(1);
+    become_idle(2);
+    put(task(200, 1000));
+    put(task(201, 1000));
+    assert_int_equal(atomic_load(&q.length), 2);
+    struct task *more = task(202, 1);
+    assert_int_equal(queue_put(&q, more, NULL), -ENOBUFS);
+    task_free(more);
+}
+
 static void putting_back_needs_no_memory(void **state)
 {
     static struct task *held[HANDS][TAKE_MAX];
@@ -390,6 +404,7 @@ int main(void)
         QUEUE_TEST(tasks_come_in_the_order_of_their_deadlines),
         QUEUE_TEST(a_task_without_a_deadline_is_not_passed_for_ever),
         QUEUE_TEST(a_full_queue_refuses_and_takes_back_what_it_gave),
+        QUEUE_TEST(what_idle_hands_will_do_does_not_wait),
         QUEUE_TEST(putting_back_needs_no_memory),
         QUEUE_TEST(a_put_wakes_the_hand_that_became_idle_last),
         QUEUE_TEST(a_put_rather_wakes_a_hand_of_the_same_desk),
