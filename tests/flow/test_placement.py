@@ -287,12 +287,12 @@ def test_what_would_be_late_says_when_to_come_again(start):
     weir = start(config=HEAD + """
 pools: {cpu: {size: 1}}
 routes:
-  - {route: GET /work, deadline: 1s, nodes: {out: {step: burn, pool: cpu, input: {ms: 300}}}}
+  - {route: GET /work, deadline: 3s, nodes: {out: {step: burn, pool: cpu, input: {ms: 300}}}}
 """)
-    for _ in range(3):  # its cost is learnt
+    for _ in range(3):  # its cost is learnt, in time also where others take most of the processor
         assert ask(weir.port, "/work")[0] == 200
-    refused = [r for r in ask_at_once(weir, "/work", 40) if r[0] == 503]
-    assert len(refused) >= 30
+    refused = [r for r in ask_at_once(weir, "/work", 60) if r[0] == 503]
+    assert len(refused) >= 45
     for r in refused:
         comes_again(r, "node 'out' in pool 'cpu': the (?:pool has too much to do to be done before the deadline"
                        "|task cannot be done before its deadline any more)")
