@@ -245,10 +245,10 @@ def test_the_calm_route_does_not_notice(weir):
     quiet, chaos = [], []
     errors = ("worker-died", "pool-unavailable", "overloaded")
     ratio = None
-    for _ in range(8):
+    for _ in range(24):
         for spans, every in ((quiet, 1000), (chaos, EVERY)):
             with Askers(weir.port, ["/burn"], clients=2, errors=errors) as askers:
-                calm = Calm(weir.address, 2)
+                calm = Calm(weir.address, 0.7)
                 kill_at_random(weir, calm, every)
                 spans.append(calm.p99())
             assert not askers.wrong, askers.wrong[:3]

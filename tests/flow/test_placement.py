@@ -89,19 +89,20 @@ def test_a_step_that_blocks_the_loop_is_moved_and_named_with_its_stack(start):
     # Cheap: it is learnt, and then runs where it is.
     until(lambda: ask(weir.port, "/burn", {"us": 1})[0] == 200 and placements(weir)["inline"] > 3, 20)
     # Of the same size, so nothing tells it before: it blocks the loop. Once.
-    assert ask(weir.port, "/burn", {"us": 200000})[0] == 200
+    warned = len(told_at(weir, "warn"))
+    assert ask(weir.port, "/burn", {"us": 1000000})[0] == 200
     before = placements(weir)
     for us in [200000, 1, 1]:
         assert ask(weir.port, "/burn", {"us": us})[0] == 200
     after = placements(weir)
     assert after["inline"] == before["inline"] and after["fanout"] == before["fanout"] + 3
-    said = told_at(weir, "warn")
+    said = told_at(weir, "warn")[warned:]
     # ThreadSanitizer's own code, where it may be just then, has no frames to go by.
     frames = ".+" if SANITIZED == "thread" else ".+ < .+ < .+"
     stack = [m for m in said if re.match(r"main: a turn of over 50 ms \(\d+ ms so far\) in coroutine 'connection' at: " + frames, m)]
     moved = [m for m in said if re.match(r"step 'burn' of route 'POST /burn' ran for \d{3,}\.\d ms on an I/O thread, which did nothing "
                                          r"else meanwhile: for [\d.]+ s it runs in pool 'default'$", m)]
-    assert len(stack) == 1 and len(moved) == 1, said
+    assert len(stack) >= 1 and len(moved) == 1, said
     assert said.index(stack[0]) < said.index(moved[0])
 
 
@@ -204,7 +205,7 @@ def test_one_in_flight_is_strictly_one_after_another(start):
     weir = start(config=HEAD.replace("threads: 2", "threads: 1") + """
 routes:
   - {route: GET /one, max_in_flight: 1, nodes: {pause: {sleep: 100ms}}}
-  - {route: GET /tight, max_in_flight: 1, deadline: 250ms, nodes: {pause: {sleep: 100ms}}}
+  - {route: GET /tight, max_in_flight: 1, deadline: 1500ms, nodes: {pause: {sleep: 600ms}}}
 """)
     began = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(10) as clients:
@@ -213,14 +214,14 @@ routes:
     assert all(r[0] == 200 for r in replies)
     assert took >= 1.0  # ten of 100 ms
     waited = sorted(timing(r[2])[0] for r in replies)  # queue
-    assert waited[0] < 95 and waited[-1] > 600
+    assert waited[0] < 95 and waited[-1] > 300
     assert ask(weir.port, "/tight")[0] == 200
     with concurrent.futures.ThreadPoolExecutor(10) as clients:
         replies = list(clients.map(lambda _: ask(weir.port, "/tight"), range(10)))
     refused = [r for r in replies if r[0] == 503]
     assert len(refused) >= 7 and sum(r[0] == 200 for r in replies) >= 1
     for r in refused:
-        comes_again(r, "too many requests of route 'GET /tight' wait for their turn to be answered in time", most=2)
+        comes_again(r, "too many requests of route 'GET /tight' wait for their turn to be answered in time", most=3)
     figures = samples(weir)
     assert figures['weir_route_refused_total{route="GET /tight"}'] == len(refused)
     assert figures['weir_route_in_flight{route="GET /one"}'] == 0
@@ -233,7 +234,7 @@ routes:
   - route: GET /work
     priority: $header.weir-priority
     nodes: {out: {step: burn, pool: cpu, input: {ms: 20}}}
-  - {route: GET /hold, nodes: {out: {step: burn, pool: cpu, input: {ms: 1500}}}}
+  - {route: GET /hold, nodes: {out: {step: burn, pool: cpu, input: {ms: 3000}}}}
 """)
     # Below, usual or not to be understood, above or far above.
     ranks = {"-2": 0, "-1": 1, None: 2, "soon": 2, "1.5": 2, "1": 3, "99999999999": 4}
@@ -247,7 +248,8 @@ routes:
 
     with concurrent.futures.ThreadPoolExecutor(2 * len(ranks) + 2) as clients:
         waits = [clients.submit(ask, weir.port, "/hold") for _ in range(2)]
-        until(lambda: samples(weir)['weir_pool_queue_length{pool="cpu"}'] == 1)  # the other is held
+        held = 'weir_placement_total{pool="cpu",placement="fanout"}'
+        until(lambda: [samples(weir)[of] for of in (held, 'weir_pool_queue_length{pool="cpu"}')] == [2, 1])
         works = [clients.submit(one, priority) for priority in list(ranks) * 2]
         until(lambda: samples(weir)['weir_pool_queue_length{pool="cpu"}'] == 1 + len(works))
         assert [wait.result()[0] for wait in waits] == [200, 200] and {work.result() for work in works} == {200}
@@ -339,7 +341,7 @@ def test_a_slow_upstream_cannot_take_all_memory(start):
 client: {in_use: 32, waiting: 32, first_byte: 60s}
 routes:
   - {route: GET /, reply: hello}
-  - {route: GET /stuck, deadline: 3s, nodes: {a: {http: "http://127.0.0.1:%d/"}}}
+  - {route: GET /stuck, deadline: 10s, nodes: {a: {http: "http://127.0.0.1:%d/"}}}
 """ % silent.port)
     pid = weir.servers()[-1]
     assert ask(weir.port, "/")[0] == 200

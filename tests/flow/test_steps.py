@@ -118,13 +118,17 @@ def test_what_goes_in_comes_out(weir):
 
 
 def test_time_is_accounted_for(weir):
-    status, body, fields = ask(weir.port, "/both", {"ms": 30})
-    assert (status, body[0]) == (200, None) and body[1]["burned_ms"] == 30
-    queue, cpu, wait, io = timing(fields)
-    assert 29.9 <= cpu <= 60 and 69 <= wait <= 200 and 0 <= queue < 200 and 0 <= io < 50
-    _, _, fields = ask(weir.port, "/")
-    queue, cpu, wait, io = timing(fields)
-    assert (queue, cpu, wait) == (0, 0, 0) and io < 50
+    for _ in range(5):  # a machine that stands still can only add
+        status, body, fields = ask(weir.port, "/both", {"ms": 30})
+        assert (status, body[0]) == (200, None) and body[1]["burned_ms"] == 30
+        queue, cpu, wait, io = timing(fields)
+        assert 29.9 <= cpu and 69 <= wait and 0 <= queue and 0 <= io
+        _, _, fields = ask(weir.port, "/")
+        assert timing(fields)[:3] == [0, 0, 0]
+        if cpu <= 60 and wait <= 200 and queue < 200 and max(io, timing(fields)[3]) < 50:
+            break
+    else:
+        pytest.fail("no reply of five accounts for its time: %s" % fields)
     assert "Server-Timing" in ask(weir.port, "/nowhere")[2]
 
 

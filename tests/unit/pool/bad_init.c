@@ -24,7 +24,7 @@ static atomic_int inits;
 /* Of a pool with one hand: its worker's init is quick, those of I/O threads are not. */
 static int dawdle_inline(struct weir_worker *w, void **state)
 {
-    struct timespec t = {.tv_sec = 1, .tv_nsec = 600 * 1000 * 1000};
+    struct timespec t = {.tv_sec = 2, .tv_nsec = 600 * 1000 * 1000};
     if (atomic_fetch_add(&inits, 1) > 0)
         nanosleep(&t, NULL);
     return 0;

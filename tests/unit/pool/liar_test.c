@@ -4,7 +4,6 @@
 #include "real_workers.h"
 
 #include "base/bytes.h"
-#include "pool/internal.h"
 #include "wire/worker.h"
 #include "world/plain.h"
 

@@ -4,14 +4,7 @@
  */
 #include "real_workers.h"
 
-#include "pool/internal.h"
-
 #define PROCESSES CONF_POOL_PROCESSES
-
-static uint64_t restarts(struct scene *s, enum pool_restart why)
-{
-    return atomic_load(&s->pool->restarts[why]);
-}
 
 /* ---- What comes back ---- */
 
@@ -137,7 +130,7 @@ POOL_TEST(who_misbehaves_is_killed, PROCESSES, 1, use_workers)
 static void limit_time(struct scene *s)
 {
     use_workers(s);
-    s->conf.hard_timeout = 300 * NS_PER_MS;
+    s->conf.hard_timeout = NS_PER_S;
 }
 
 POOL_TEST(who_runs_too_long_is_killed, PROCESSES, 1, limit_time)
@@ -173,10 +166,10 @@ POOL_TEST(who_wants_too_much_memory_does_not_get_it, PROCESSES, 1, limit_memory)
 POOL_TEST(a_caller_may_leave_a_task_that_runs, PROCESSES, 1, use_workers)
 {
     struct real_call r = {
-        .scene = s, .step = "burn", .input = "{\"ms\": 200}", .within_ns = 20 * NS_PER_MS};
+        .scene = s, .step = "burn", .input = "{\"ms\": 10000}", .within_ns = 20 * NS_PER_MS};
     real_call(&r);
     assert_int_equal(r.rc, -ETIMEDOUT);
-    assert_true(r.took_ns < 150 * NS_PER_MS);
+    assert_true(r.took_ns < 5 * NS_PER_S);
     gives(s, "echo", "[1]", "[1]");
     assert_int_equal(restarts(s, RESTART_CANCELLED), 0);
 }
@@ -190,11 +183,12 @@ static void kill_on_cancel(struct scene *s)
 POOL_TEST(a_task_that_was_left_may_be_killed, PROCESSES, 1, kill_on_cancel)
 {
     struct real_call r = crash(s, "{\"how\": \"hang\"}");
-    r.within_ns = 20 * NS_PER_MS;
+    uint64_t before = cancelled_so_far(s);
+    r.within_ns = 500 * NS_PER_MS;
     real_call(&r);
     assert_int_equal(r.rc, -ETIMEDOUT);
     gives(s, "echo", "[1]", "[1]");
-    assert_int_equal(restarts(s, RESTART_CANCELLED), 1);
+    assert_int_equal(restarts(s, RESTART_CANCELLED), before + 1);
 }
 
 /* ---- Once more, and poison ---- */
@@ -262,7 +256,7 @@ static void replace_often(struct scene *s)
 
 POOL_TEST(workers_are_replaced_after_their_tasks, PROCESSES, 2, replace_often)
 {
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 20 || (restarts(s, RESTART_MAX_TASKS) < 4 && i < 2000); i++) {
         call_from_many(s, 8, 10);
         assert_int_equal(world_sleep(w, 5 * NS_PER_MS), 0);
     }

@@ -9,6 +9,8 @@
 #include "../world/uv_fixture.h"
 #include "fixture.h"
 
+#include "pool/internal.h"
+
 #include <pthread.h>
 
 static struct {
@@ -53,6 +55,18 @@ static inline void use_workers(struct scene *s)
     s->unsafe = true;
     s->log = &test_log;
     scene_add(s, "crash");
+}
+
+static inline uint64_t restarts(struct scene *s, enum pool_restart why)
+{
+    return atomic_load(&s->pool->restarts[why]);
+}
+
+/* Calibration may have had one killed, too, if the machine let it stand; that is over then. */
+static inline uint64_t cancelled_so_far(struct scene *s)
+{
+    gives(s, "echo", "[1]", "[1]");
+    return restarts(s, RESTART_CANCELLED);
 }
 
 static inline void open_logged_world(void)

@@ -19,7 +19,8 @@ static void calls_come_back_in_pool(struct scene *s)
     require(pool_call(s->desk, s->pool, &c) == 0);
     require(c.processor_ns >= 2 * NS_PER_MS && c.wall_ns >= 2 * NS_PER_MS);
     pool_call_release(&c);
-    require(pools_ready(s->pools));
+    while (!pools_ready(s->pools))
+        require(world_sleep(w, NS_PER_MS) == 0);
 }
 
 static int calls_come_back_main(void *arg)
@@ -233,13 +234,13 @@ static void the_end_waits_for_who_wakes(void **state)
 
 /* ---- Inits ---- */
 
-static int refusal(enum conf_pool_kind kind, const char *step, const char *sentence)
+static int refusal(enum conf_pool_kind kind, const char *step, int64_t start, const char *sentence)
 {
     struct conf_step conf = {.name = step, .plugin = BAD_INIT_PLUGIN, .step = step, .pool = "p"};
     struct scene s;
     struct error e = {0};
     scene_init(&s, kind, 2);
-    s.conf.start = 100 * NS_PER_MS;
+    s.conf.start = start;
     s.steps = &conf;
     s.step_count = 1;
     scene_add(&s, step);
@@ -254,8 +255,8 @@ static int refusal(enum conf_pool_kind kind, const char *step, const char *sente
 
 static int a_failing_init_is_refused_main(void *arg)
 {
-    refusal(CONF_POOL_THREADS, "refuse", "the model is not there");
-    return refusal(CONF_POOL_INLINE, "refuse", "the model is not there");
+    refusal(CONF_POOL_THREADS, "refuse", 30 * NS_PER_S, "the model is not there");
+    return refusal(CONF_POOL_INLINE, "refuse", 30 * NS_PER_S, "the model is not there");
 }
 
 static void a_failing_init_is_refused(void **state)
@@ -265,8 +266,8 @@ static void a_failing_init_is_refused(void **state)
 
 static int a_hanging_init_is_refused_main(void *arg)
 {
-    refusal(CONF_POOL_THREADS, "dawdle", "did not end within 0.1 s");
-    return refusal(CONF_POOL_INLINE, "dawdle", "did not end within 0.1 s");
+    refusal(CONF_POOL_THREADS, "dawdle", 100 * NS_PER_MS, "did not end within 0.1 s");
+    return refusal(CONF_POOL_INLINE, "dawdle", 100 * NS_PER_MS, "did not end within 0.1 s");
 }
 
 static void a_hanging_init_is_refused(void **state)
@@ -283,7 +284,7 @@ static int a_late_inline_worker_is_done_without_main(void *arg)
     struct scene s;
     struct error e = {0};
     scene_init(&s, CONF_POOL_THREADS, 1);
-    s.conf.start = 100 * NS_PER_MS;
+    s.conf.start = NS_PER_S;
     s.steps = &conf;
     s.step_count = 1;
     scene_add(&s, "late");
@@ -296,7 +297,7 @@ static int a_late_inline_worker_is_done_without_main(void *arg)
     require(pool_call_all(s.desk, s.pool, calls, 1, POOL_INLINE, &placed) == 0);
     require(c.outcome == POOL_DONE && placed == PLACE_FANOUT);
     pool_call_release(&c);
-    require(world_sleep(w, 1200 * NS_PER_MS) == 0);
+    require(world_sleep(w, 2200 * NS_PER_MS) == 0);
     gives(&s, "late", "1", "null");
     scene_end(&s, &desk);
     return 0;
