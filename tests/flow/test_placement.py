@@ -214,7 +214,7 @@ routes:
     assert all(r[0] == 200 for r in replies)
     assert took >= 1.0  # ten of 100 ms
     waited = sorted(timing(r[2])[0] for r in replies)  # queue
-    assert waited[0] < 95 and waited[-1] > 300
+    assert waited[0] < 95 and waited[-1] > 600
     assert ask(weir.port, "/tight")[0] == 200
     with concurrent.futures.ThreadPoolExecutor(10) as clients:
         replies = list(clients.map(lambda _: ask(weir.port, "/tight"), range(10)))

@@ -198,7 +198,7 @@ POOL_TEST(a_fork_each, CONF_POOL_FORK, 2, use_workers)
 POOL_TEST(what_is_cheap_comes_to_run_inline, CONF_POOL_THREADS, 2, use_workers)
 {
     unsigned inline_runs = 0;
-    for (int64_t end = world_now(w) + 60 * NS_PER_S; inline_runs < 20 && world_now(w) < end;) {
+    for (unsigned i = 0; i < 100000 && inline_runs < 20; i++) {
         struct call_set set = {.dispatch = POOL_AUTO};
         add_call(&set, s, "echo", "true");
         add_call(&set, s, "echo", "false");

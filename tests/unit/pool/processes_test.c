@@ -256,7 +256,7 @@ static void replace_often(struct scene *s)
 
 POOL_TEST(workers_are_replaced_after_their_tasks, PROCESSES, 2, replace_often)
 {
-    for (int i = 0; i < 20 || (restarts(s, RESTART_MAX_TASKS) < 4 && i < 2000); i++) {
+    for (int i = 0; i < 20 || (restarts(s, RESTART_MAX_TASKS) < 4 && i < 60); i++) {
         call_from_many(s, 8, 10);
         assert_int_equal(world_sleep(w, 5 * NS_PER_MS), 0);
     }

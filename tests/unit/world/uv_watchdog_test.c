@@ -143,6 +143,7 @@ static int burn_on_when_noticed(void *arg)
 static void each_slow_turn_is_reported_once(void **state)
 {
     run_watched(burn_on_when_noticed, LIMIT_NS);
+    assert_true(count_of("has ended") <= count_of("so far"));
 }
 
 struct slow_message {
