@@ -11,7 +11,7 @@ static const char opening[] =
     "\n"
     "<!-- Written by Weir from the table in src/conf/schema.c; tests/unit/conf/reference_test\n"
     "     compares. To write it anew:\n"
-    "     WEIR_WRITE_REFERENCE=1 meson test -C build/debug conf/reference_test -->\n"
+    "     WEIR_WRITE_REFERENCE=1 ./test conf/reference -->\n"
     "\n"
     "A configuration is a YAML file.\n"
     "\n"

@@ -3,7 +3,7 @@
  * of it lies in what was shown (http1_feed.h sees to that). The first byte says how it is cut, and
  * its lowest bit whether the replies answer HEAD.
  */
-#include "../wire/http1_feed.h"
+#include "../differential/http1_feed.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -3,7 +3,7 @@
  * it lies in what was shown (http1_feed.h sees to that), and what was understood can be written
  * and means the same again. The first byte says how it is cut. Any field's value may be a deadline.
  */
-#include "../wire/http1_feed.h"
+#include "../differential/http1_feed.h"
 
 #include "wire/deadline.h"
 

@@ -1,6 +1,6 @@
 /*
- * check.h: what every unit test includes: cmocka, with what it wants included before it, and the
- * torture of memory.
+ * check.h: what every unit test includes: cmocka, with what it wants included before it, the names
+ * by which main.c finds a file's tests, and the torture of memory.
  */
 #pragma once
 
@@ -15,6 +15,39 @@
 
 #include <signal.h>
 #include <stdbool.h>
+
+/* ---- A file's tests, and what they start themselves as ---- */
+
+struct test_entry {
+    const char *name;
+    int (*file)(void); /* exactly one of the two */
+    int (*role)(int argc, char **argv);
+    struct test_entry *next;
+};
+
+/* Called before main. */
+void test_enter(struct test_entry *entry);
+
+#define TEST_ENTRY_(entry_name, member, function)                                            \
+    static struct test_entry entry_name##_entry = {.name = #entry_name, .member = function}; \
+    __attribute__((constructor)) static void entry_name##_enter(void)                        \
+    {                                                                                        \
+        test_enter(&entry_name##_entry);                                                     \
+    }
+
+/* TEST_FILE(queue) { ... return cmocka_run_group_tests(tests, NULL, NULL); } in queue_test.c. */
+#define TEST_FILE(name)                           \
+    static int name##_file_of_tests(void);        \
+    TEST_ENTRY_(name, file, name##_file_of_tests) \
+    static int name##_file_of_tests(void)
+
+/* TEST_ROLE(worker) { ... } is run by {"/proc/self/exe", "worker", ...}: argv[0] is its name. */
+#define TEST_ROLE(name)                            \
+    static int name##_role(int argc, char **argv); \
+    TEST_ENTRY_(name, role, name##_role)           \
+    static int name##_role(int argc, char **argv)
+
+/* ---- Memory ---- */
 
 /* Runs `scenario` with its first allocation failing, then its second, and so on, until none fails
  * any more. The scenario says whether it got through; it must leave nothing behind either way,

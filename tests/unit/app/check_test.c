@@ -157,7 +157,7 @@ static void overriding_loses_nothing_without_memory(void **state)
     torture(override_some);
 }
 
-int main(void)
+TEST_FILE(check)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses_are_checked),

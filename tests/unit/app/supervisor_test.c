@@ -564,7 +564,7 @@ static void a_deaf_server_is_killed_at_the_end(void **state)
     rig_free(r);
 }
 
-int main(void)
+TEST_FILE(supervisor)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_starts_a_server_and_stops_it),

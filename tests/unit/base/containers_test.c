@@ -260,7 +260,7 @@ static void a_map_survives_the_loss_of_memory(void **state)
     torture(fill_map);
 }
 
-int main(void)
+TEST_FILE(containers)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lists_keep_order_and_removal_is_safe_twice),

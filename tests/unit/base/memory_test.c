@@ -47,8 +47,6 @@ static void zeroed_memory_is_zero(void **state)
     }
 }
 
-static const char *program; /* this one's path: argv[0] */
-
 enum mischief { NONE, OVERRUN, USE_AFTER_FREE, OVERRUN_BY_ONE, UNDERRUN };
 
 /* Runs itself anew with guarded blocks: how the mischief ended. */
@@ -61,7 +59,7 @@ static int end_of_mischief(enum mischief mischief)
         setenv("WEIR_MEM_GUARD", "1", 1);
         if (!freopen("/dev/null", "w", stderr))
             _exit(9);
-        execl(program, program, number, (char *)NULL);
+        execl("/proc/self/exe", "base_tests", "mischief", number, (char *)NULL);
         _exit(9);
     }
     int status;
@@ -237,11 +235,13 @@ static void both_survive_the_loss_of_memory(void **state)
     torture(use_bytes);
 }
 
-int main(int argc, char **argv)
+TEST_ROLE(mischief)
 {
-    if (argc > 1)
-        return do_mischief((enum mischief)(argv[1][0] - '0'));
-    program = argv[0];
+    return argc == 2 ? do_mischief((enum mischief)(argv[1][0] - '0')) : 2;
+}
+
+TEST_FILE(memory)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_nth_allocation_fails),
         cmocka_unit_test(zeroed_memory_is_zero),

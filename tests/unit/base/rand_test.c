@@ -114,7 +114,7 @@ static void deadlines_do_not_overflow(void **state)
     assert_true(deadline_sooner(1, 2) == 1);
 }
 
-int main(void)
+TEST_FILE(rand)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_seed_gives_the_same_numbers_for_ever),

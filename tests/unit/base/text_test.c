@@ -211,7 +211,7 @@ static void a_bug_is_a_sentence_and_the_end(void **state)
     assert_null(strstr(said, "arithmetic"));
 }
 
-int main(void)
+TEST_FILE(text)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_error_carries_a_sentence),

@@ -576,7 +576,7 @@ static void others_may_add_errors(void **state)
     conf_errors_free(errors);
 }
 
-int main(void)
+TEST_FILE(bad)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_mistake_has_its_sentence),

@@ -96,7 +96,7 @@ static void expansions_are_bounded(void **state)
     bytes_release(&big);
 }
 
-int main(void)
+TEST_FILE(bounds)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(many_errors_are_counted),

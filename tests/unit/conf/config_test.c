@@ -565,7 +565,7 @@ static void what_does_not_fit_is_not_written(void **state)
     conf_free(c);
 }
 
-int main(void)
+TEST_FILE(config)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_file_is_all_defaults),

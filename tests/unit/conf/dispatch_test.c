@@ -179,7 +179,7 @@ static void it_survives_the_loss_of_memory(void **state)
     torture(life);
 }
 
-int main(void)
+TEST_FILE(dispatch)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(they_are_read_printed_and_handed_on),

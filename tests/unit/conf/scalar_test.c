@@ -127,7 +127,7 @@ static void the_nearest_word(void **state)
     }
 }
 
-int main(void)
+TEST_FILE(scalar)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(durations),

@@ -245,7 +245,7 @@ static void pools_and_steps_are_bounded(void **state)
         }
 }
 
-int main(void)
+TEST_FILE(work_bad)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_mistake_has_its_sentence),

@@ -387,7 +387,7 @@ static void it_survives_the_loss_of_memory(void **state)
     torture(life_of_parts);
 }
 
-int main(void)
+TEST_FILE(work)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pools_are_read),

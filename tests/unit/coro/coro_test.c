@@ -484,7 +484,7 @@ static void running_out_of_memory_is_an_answer(void **state)
     }
 }
 
-int main(void)
+TEST_FILE(coro)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ready_coroutines_take_turns),

@@ -326,7 +326,7 @@ static void a_thousand_children(void **state)
     run_coroutine(&f, a_thousand);
 }
 
-int main(void)
+TEST_FILE(group)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_parent_waits_for_all),

@@ -187,7 +187,7 @@ static void no_shield_holds_when_all_are_cancelled(void **state)
     fixture_close(&f);
 }
 
-int main(void)
+TEST_FILE(shield)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_shield_holds_cancellation_off_to_its_end),

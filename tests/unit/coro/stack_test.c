@@ -316,7 +316,7 @@ static void what_a_parked_coroutine_does_not_use_is_given_back(void **state)
     }
 }
 
-int main(void)
+TEST_FILE(stack)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(many_coroutines_fit_the_kernels_default_limits),

@@ -204,7 +204,7 @@ static void cancellation_takes_nothing_back(void **state)
     run_coroutine(&f, handed_over_then_cancelled);
 }
 
-int main(void)
+TEST_FILE(sync)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_future_is_set_once_for_all),

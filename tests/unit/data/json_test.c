@@ -281,7 +281,7 @@ static void both_survive_the_loss_of_memory(void **state)
     torture(parse_and_write);
 }
 
-int main(void)
+TEST_FILE(json)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_are_found),

@@ -222,7 +222,7 @@ static void loss_of_memory_is_a_clear_error(void **state)
     }
 }
 
-int main(void)
+TEST_FILE(echo)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(payloads_of_all_sizes_come_back),

@@ -46,7 +46,7 @@ static void lengths_are_checked_before_they_are_believed(void **state)
     assert_int_equal(frame_decode("\x80\0\0\0", 4, &payload), -EMSGSIZE);
 }
 
-int main(void)
+TEST_FILE(frame)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_are_found_where_they_end),

@@ -521,7 +521,7 @@ static void what_is_bounded_is_counted(void **state)
     unconfigure(&tortured);
 }
 
-int main(void)
+TEST_FILE(bounds)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_bounded_is_counted),

@@ -204,7 +204,7 @@ static void test_memory_may_run_out_anywhere(void **state)
     unconfigure(&tortured);
 }
 
-int main(void)
+TEST_FILE(compile)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mistakes),

@@ -115,7 +115,7 @@ static void it_stays_within_its_bounds(void **state)
     }
 }
 
-int main(void)
+TEST_FILE(limit)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nobody_is_held_back_while_all_is_well),

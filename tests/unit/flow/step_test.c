@@ -192,7 +192,7 @@ static void test_memory_may_run_out_anywhere(void **state)
         ask_without_memory);
 }
 
-int main(void)
+TEST_FILE(step)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),

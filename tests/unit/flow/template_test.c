@@ -312,7 +312,7 @@ static void test_memory_may_run_out_anywhere(void **state)
     end_scene(&tortured);
 }
 
-int main(void)
+TEST_FILE(template)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),

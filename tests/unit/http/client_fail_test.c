@@ -436,7 +436,7 @@ static void test_memory_that_runs_out_fails_one_call(void **state)
     }
 }
 
-int main(void)
+TEST_FILE(client_fail)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nobody_there),

@@ -206,7 +206,7 @@ static void test_a_streamed_reply_that_is_cut_off(void **state)
     PLAY(ask_no_end, {.replies = {OK("hel", "5")}, .then = CLOSE});
 }
 
-int main(void)
+TEST_FILE(client_stream)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bodies_in_pieces),

@@ -278,7 +278,7 @@ static void test_origins_are_found_again(void **state)
     PLAY(ask_for_origins, {.then = STAY});
 }
 
-int main(void)
+TEST_FILE(client)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_origins_are_found_again),

@@ -451,7 +451,7 @@ static void memory_may_run_out(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_fixture, close_fixture)
 
-int main(void)
+TEST_FILE(router)
 {
     const struct CMUnitTest tests[] = {
         TEST(literals_are_found),

@@ -119,7 +119,7 @@ static void test_every_request_gets_its_own_reply(void **state)
     }
 }
 
-int main(void)
+TEST_FILE(server_chaos)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_request_gets_its_own_reply),

@@ -244,7 +244,7 @@ static void test_a_server_that_is_cancelled(void **state)
     sim_close(s.u.sim);
 }
 
-int main(void)
+TEST_FILE(server_end)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_clients_that_leave),

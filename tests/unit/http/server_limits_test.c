@@ -245,7 +245,7 @@ static void test_far_too_many_connections(void **state)
     PLAY(far_too_many, .options = {.connections_max = 1, .linger_timeout = 60 * NS_PER_S});
 }
 
-int main(void)
+TEST_FILE(server_limits)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bad_heads),

@@ -170,7 +170,7 @@ static void test_a_server_that_cannot_be_made(void **state)
     sim_close(s.u.sim);
 }
 
-int main(void)
+TEST_FILE(server_memory)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_who_waits_holds_no_buffers),

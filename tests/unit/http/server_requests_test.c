@@ -492,7 +492,7 @@ static void test_neither_date_nor_server(void **state)
     PLAY(no_stamps);
 }
 
-int main(void)
+TEST_FILE(server_requests)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_connection_is_kept),

@@ -241,7 +241,7 @@ static void test_lingering_has_an_end(void **state)
     PLAY(never_leaves, .options = {.linger_timeout = 2 * NS_PER_S});
 }
 
-int main(void)
+TEST_FILE(server_time)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_slow_heads),

@@ -139,7 +139,7 @@ static void test_long_hosts_meet_their_bound(void **state)
     assert_int_equal(http_place_parse(&p, span_of(url), NULL), -EINVAL);
 }
 
-int main(void)
+TEST_FILE(url)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_urls_are_split),

@@ -139,7 +139,7 @@ static void histograms_add_up(void **state)
     assert_int_equal(histogram_sum_ns(&sum), histogram_sum_ns(&a) + histogram_sum_ns(&b));
 }
 
-int main(void)
+TEST_FILE(histogram)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(buckets_follow_each_other),

@@ -344,7 +344,7 @@ static void others_may_read_meanwhile(void **state)
     close_meter(m);
 }
 
-int main(void)
+TEST_FILE(meter)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_meter_writes_nothing),

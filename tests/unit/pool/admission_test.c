@@ -154,7 +154,7 @@ static void no_memory_is_told(void **state)
     torture(is_made);
 }
 
-int main(void)
+TEST_FILE(admission)
 {
 #define ADMISSION_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {

@@ -162,7 +162,7 @@ static void an_answer_out_of_turn_is_believed_in_nothing(void **state)
     is_over(batch.tasks[1], POOL_UNAVAILABLE);
 }
 
-int main(void)
+TEST_FILE(answer)
 {
 #define BATCH_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {

@@ -438,4 +438,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(memory_may_run_out_in_threads),
 };
 
-REAL_WORKERS_MAIN(tests)
+TEST_FILE(batch)
+{
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -241,4 +241,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(what_is_forced_inline_is_so_from_the_start),
 };
 
-REAL_WORKERS_MAIN(tests)
+TEST_FILE(call_all_real)
+{
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

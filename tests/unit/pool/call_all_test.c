@@ -499,7 +499,7 @@ static void failures_do_not_make_a_step_cheap_in_pool(struct scene *s)
 }
 POOL_TEST(failures_do_not_make_a_step_cheap, 2, NULL)
 
-int main(void)
+TEST_FILE(call_all)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_placement_takes_its_time),

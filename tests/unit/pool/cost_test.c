@@ -167,7 +167,7 @@ static void handing_over_is_known_alone_and_together(void **state)
     fanout_note(&h, 0, 1);
 }
 
-int main(void)
+TEST_FILE(cost)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(nothing_is_known_at_first, clear),

@@ -201,7 +201,12 @@ static int be_unable_to_fork(void)
     }
 }
 
-static const char *unable_argv[] = {"/proc/self/exe", "unable", NULL};
+TEST_ROLE(unable_to_fork)
+{
+    return be_unable_to_fork();
+}
+
+static const char *unable_argv[] = {"/proc/self/exe", "unable_to_fork", NULL};
 
 static void use_what_cannot_fork(struct scene *s)
 {
@@ -238,11 +243,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(who_cannot_be_forked_has_not_died),
 };
 
-int main(int argc, char **argv)
+TEST_FILE(fork)
 {
-    if (argc == 2 && strcmp(argv[1], "unable") == 0)
-        return be_unable_to_fork();
-    if (argc == 2 && strcmp(argv[1], "worker") == 0)
-        return pool_worker_main(true);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

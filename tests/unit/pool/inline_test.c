@@ -97,7 +97,7 @@ static void before_its_start_it_is_unavailable(void **state)
     run_alone(not_started_yet);
 }
 
-int main(void)
+TEST_FILE(inline)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_step_runs_at_once),

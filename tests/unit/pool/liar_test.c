@@ -72,7 +72,12 @@ static int lie(void)
 
 /* ---- Its server ---- */
 
-static const char *liar_argv[] = {"/proc/self/exe", "liar", NULL};
+TEST_ROLE(lying_worker)
+{
+    return lie();
+}
+
+static const char *liar_argv[] = {"/proc/self/exe", "lying_worker", NULL};
 
 static void use_liars(struct scene *s)
 {
@@ -115,9 +120,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(nothing_is_no_output),
 };
 
-int main(int argc, char **argv)
+TEST_FILE(liar)
 {
-    if (argc == 2 && strcmp(argv[1], "liar") == 0)
-        return lie();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -321,7 +321,7 @@ static void it_is_as_lists_that_are_looked_through(void **state)
             plays(routes[i], seed, 1000);
 }
 
-int main(void)
+TEST_FILE(order_model)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(it_is_as_lists_that_are_looked_through)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -392,7 +392,7 @@ static void no_memory_is_told(void **state)
     torture(comes_and_goes);
 }
 
-int main(void)
+TEST_FILE(order)
 {
 #define ORDER_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {

@@ -260,7 +260,7 @@ static void placements_have_names(void **state)
     assert_null(placement_name(PLACE_UNDECIDED + 1));
 }
 
-int main(void)
+TEST_FILE(placement)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(inline_or_not),

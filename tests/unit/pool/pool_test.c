@@ -409,7 +409,7 @@ static void figures_tell_and_are_freed(void **state)
     meter_free(meter);
 }
 
-int main(void)
+TEST_FILE(pool)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_step_is_called),

@@ -361,7 +361,7 @@ static void a_start_that_hangs_is_refused(void **state)
 /* What it says beside its frames is in the log, but not without bound. */
 static char program[4096];
 static const char *chatty_argv[] = {"sh", "-c",
-    "i=0; while [ $i -lt 500 ]; do echo line $i; i=$((i+1)); done; exec \"$0\" worker", program,
+    "i=0; while [ $i -lt 500 ]; do echo line $i; i=$((i+1)); done; exec \"$0\" as_worker", program,
     NULL};
 
 static void use_chatty_workers(struct scene *s)
@@ -449,4 +449,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(output_is_logged_within_bounds),
 };
 
-REAL_WORKERS_MAIN(tests)
+TEST_FILE(processes)
+{
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

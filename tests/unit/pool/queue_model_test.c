@@ -330,7 +330,7 @@ static void none_is_lost_and_none_is_forgotten(void **state)
         plays(seed);
 }
 
-int main(void)
+TEST_FILE(queue_model)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(none_is_lost_and_none_is_forgotten)};
     return cmocka_run_group_tests(tests, NULL, NULL);

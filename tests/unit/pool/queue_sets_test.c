@@ -256,7 +256,7 @@ static void a_route_does_not_pay_for_what_is_late(void **state)
         continue;
 }
 
-int main(void)
+TEST_FILE(queue_sets)
 {
 #define QUEUE_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {

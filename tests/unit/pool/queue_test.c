@@ -397,7 +397,7 @@ static void no_memory_is_told(void **state)
     torture(puts_a_task);
 }
 
-int main(void)
+TEST_FILE(queue)
 {
 #define QUEUE_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {

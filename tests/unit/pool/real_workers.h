@@ -1,6 +1,6 @@
 /*
- * real_workers.h: pools of worker processes in the real world. The test is its own worker:
- * REAL_WORKERS_MAIN(tests) is its main function.
+ * real_workers.h: pools of worker processes in the real world. The test program is its own worker:
+ * as_worker.c.
  *
  * What the pools log is kept, so that tests can ask what was said.
  */
@@ -46,7 +46,7 @@ static inline bool was_said(const char *text)
 }
 
 static struct log test_log = {.level = LOG_INFO, .sink = keep_line, .wall_ns = no_time};
-static const char *worker_argv[] = {"/proc/self/exe", "worker", NULL};
+static const char *worker_argv[] = {"/proc/self/exe", "as_worker", NULL};
 
 /* What `change` of with_pool begins with. */
 static inline void use_workers(struct scene *s)
@@ -168,11 +168,3 @@ static inline void crashes(
     check(strstr(r.sentence, sentence), "%s: %s", input, r.sentence);
     gives(s, "echo", "[1]", "[1]");
 }
-
-#define REAL_WORKERS_MAIN(tests)                          \
-    int main(int argc, char **argv)                       \
-    {                                                     \
-        if (argc == 2 && strcmp(argv[1], "worker") == 0)  \
-            return pool_worker_main(true);                \
-        return cmocka_run_group_tests(tests, NULL, NULL); \
-    }

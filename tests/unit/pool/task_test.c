@@ -336,7 +336,7 @@ static void who_goes_away_after_it_was_woken_has_another_woken(void **state)
     task_release(t, true);
 }
 
-int main(void)
+TEST_FILE(task)
 {
 #define TASK_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {

@@ -236,7 +236,8 @@ static void the_end_waits_for_who_wakes(void **state)
 
 static int refusal(enum conf_pool_kind kind, const char *step, int64_t start, const char *sentence)
 {
-    struct conf_step conf = {.name = step, .plugin = BAD_INIT_PLUGIN, .step = step, .pool = "p"};
+    struct conf_step conf = {
+        .name = step, .plugin = getenv("BAD_INIT_PLUGIN"), .step = step, .pool = "p"};
     struct scene s;
     struct error e = {0};
     scene_init(&s, kind, 2);
@@ -280,7 +281,7 @@ static void a_hanging_init_is_refused(void **state)
 static int a_late_inline_worker_is_done_without_main(void *arg)
 {
     struct conf_step conf = {
-        .name = "late", .plugin = BAD_INIT_PLUGIN, .step = "dawdle-inline", .pool = "p"};
+        .name = "late", .plugin = getenv("BAD_INIT_PLUGIN"), .step = "dawdle-inline", .pool = "p"};
     struct scene s;
     struct error e = {0};
     scene_init(&s, CONF_POOL_THREADS, 1);
@@ -308,7 +309,7 @@ static void a_late_inline_worker_is_done_without(void **state)
     run_in_world(a_late_inline_worker_is_done_without_main);
 }
 
-int main(void)
+TEST_FILE(threads)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(calls_come_back),

@@ -274,7 +274,7 @@ static void the_loss_of_memory_is_survived(void **state)
     torture(serve_with_little_memory);
 }
 
-int main(void)
+TEST_FILE(worker_batch)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_batch_is_called_at_once),

@@ -218,7 +218,7 @@ static void long_frames_go_both_ways(void **state)
     process_close(&p);
 }
 
-int main(void)
+TEST_FILE(worker_process)
 {
     static char plugin[4096];
     const char *folder = getenv("PLUGINS");

@@ -286,7 +286,7 @@ static void late_tasks_do_not_begin(void **state)
     assert_int_equal(talk->clock, NS_PER_S + 10 * NS_PER_MS);
 }
 
-int main(void)
+TEST_FILE(worker)
 {
     const struct CMUnitTest tests[] = {
         TEST(it_is_ready_and_does_what_comes),

@@ -204,7 +204,7 @@ static void memory_may_run_out(void **state)
     torture(serve_with_little_memory);
 }
 
-int main(void)
+TEST_FILE(worker_values)
 {
     const struct CMUnitTest tests[] = {
         TEST(large_outputs_are_shared_one_behind_the_other),

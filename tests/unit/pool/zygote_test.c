@@ -309,7 +309,7 @@ static void garbage_ends_a_child(void **state)
     process_close(&p);
 }
 
-int main(void)
+TEST_FILE(zygote)
 {
     static char plugin[4096];
     const char *folder = getenv("PLUGINS");

@@ -326,7 +326,7 @@ static void the_loss_of_memory_is_survived(void **state)
     torture(call_with_little_memory);
 }
 
-int main(void)
+TEST_FILE(batch)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(several_are_called_at_once),

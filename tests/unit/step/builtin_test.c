@@ -207,7 +207,7 @@ static void crash_misuses_its_channel(void **state)
     assert_int_equal(channel_of("\"close-and-hang\"", buffer, sizeof buffer), 0);
 }
 
-int main(void)
+TEST_FILE(builtin)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_names_that_are_taken_are_theirs),

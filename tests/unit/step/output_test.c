@@ -193,7 +193,7 @@ static void the_loss_of_memory_is_survived(void **state)
     torture(write_much);
 }
 
-int main(void)
+TEST_FILE(output)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_kinds_of_values_are_written),

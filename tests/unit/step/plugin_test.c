@@ -225,7 +225,7 @@ static void the_loss_of_memory_is_survived(void **state)
     assert_int_equal(counts->inits, counts->teardowns);
 }
 
-int main(void)
+TEST_FILE(plugin)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_plugin_is_called),

@@ -170,7 +170,7 @@ static void a_task_s_memory_ends_with_it(void **state)
     fixture_close(&f);
 }
 
-int main(void)
+TEST_FILE(task)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_step_says_why_it_does_not),

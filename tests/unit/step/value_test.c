@@ -96,7 +96,7 @@ static void arrays_and_objects_are_gone_through(void **state)
     json_free(j);
 }
 
-int main(void)
+TEST_FILE(value)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_are_what_they_are),

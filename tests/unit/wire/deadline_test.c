@@ -57,7 +57,7 @@ static void it_is_written_rounded_down(void **state)
     }
 }
 
-int main(void)
+TEST_FILE(deadline)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_are_milliseconds),

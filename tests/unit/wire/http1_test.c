@@ -4,7 +4,7 @@
  */
 #include "../check.h"
 
-#include "../../wire/http1_feed.h"
+#include "../../differential/http1_feed.h"
 #include "http1_cases.h"
 
 #include <errno.h>
@@ -533,7 +533,7 @@ static void test_writing_without_memory_or_room(void **state)
     assert_true(through);
 }
 
-int main(void)
+TEST_FILE(http1)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_requests_whole_and_in_pieces),

@@ -160,7 +160,7 @@ static void both_ways_survive_the_loss_of_memory(void **state)
     torture(round_trip);
 }
 
-int main(void)
+TEST_FILE(problem)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_error_becomes_a_problem),

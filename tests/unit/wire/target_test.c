@@ -205,7 +205,7 @@ static void queries_are_gone_through(void **state)
     assert_string_equal(pairs("a%26=1%3D2"), "(a%26)(1%3D2)");
 }
 
-int main(void)
+TEST_FILE(target)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(encoding_is_undone_once),

@@ -448,7 +448,7 @@ static void a_worker_is_ready(void **state)
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
-int main(void)
+TEST_FILE(worker)
 {
     const struct CMUnitTest tests[] = {
         TEST(frames_are_these_bytes),

@@ -1,18 +1,15 @@
 /*
  * address_test.c: addresses from text and back.
  */
+#include "../check.h"
+
 #include "base/error.h"
 #include "world/address.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 static void assert_prints_as(const char *text, const char *expected)
 {
@@ -149,7 +146,7 @@ static void ports_can_be_changed(void **state)
     assert_int_equal(address_port(&a), -1);
 }
 
-int main(void)
+TEST_FILE(address)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_parsed_is_printed),

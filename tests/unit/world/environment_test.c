@@ -104,7 +104,7 @@ static void parents_lead_to_the_root(void **state)
     assert_false(quota_parent(&path));
 }
 
-int main(void)
+TEST_FILE(environment)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(added_strings_override_those_of_the_same_name),

@@ -82,7 +82,7 @@ static void memory_that_is_hardly_used_is_left(void **state)
     munmap(memory, SIZE + LARGE);
 }
 
-int main(void)
+TEST_FILE(plain_pages)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(used_memory_is_in_large_pages_and_unharmed),

@@ -440,7 +440,7 @@ static void work_is_timed(void **state)
     assert_true(work->now(work) > 0);
 }
 
-int main(void)
+TEST_FILE(plain)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_worker_takes_orders_by_its_channel_only),

@@ -395,7 +395,7 @@ static void nothing_is_lost_without_memory(void **state)
     torture(scenario);
 }
 
-int main(void)
+TEST_FILE(sim_channel)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_pair_is_two_connected_streams),

@@ -268,7 +268,7 @@ static void a_degraded_link_is_mended_as_it_was(void **state)
     run_and_close(&u);
 }
 
-int main(void)
+TEST_FILE(sim_chaos)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_of_fault_happens_and_is_healed),

@@ -245,7 +245,7 @@ static void memory_may_run_out(void **state)
     torture(open_and_have_companions);
 }
 
-int main(void)
+TEST_FILE(sim_companion)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(companions_run_and_end),

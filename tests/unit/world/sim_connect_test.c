@@ -390,7 +390,7 @@ static void unix_sockets_are_found_by_path(void **state)
     run_alone(talk_over_unix);
 }
 
-int main(void)
+TEST_FILE(sim_connect)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nobody_listening_is_a_refusal_after_a_round_trip),

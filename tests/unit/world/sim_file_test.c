@@ -496,7 +496,7 @@ static void an_operation_goes_on_when_its_file_is_closed_and_fails(void **state)
     run_alone(close_during_sync);
 }
 
-int main(void)
+TEST_FILE(sim_file)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files_are_written_and_read),

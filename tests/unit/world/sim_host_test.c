@@ -496,7 +496,7 @@ static void made_up_descriptors_are_ready_when_told(void **state)
     run_alone(watch_descriptors);
 }
 
-int main(void)
+TEST_FILE(sim_host)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(burns_beyond_the_cores_wait_for_one),

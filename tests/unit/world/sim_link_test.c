@@ -302,7 +302,7 @@ static void each_direction_of_a_link_can_be_changed(void **state)
     play(&s, (struct sim_options){0}, accept_three, measure_connect);
 }
 
-int main(void)
+TEST_FILE(sim_link)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_connect_takes_a_round_trip_and_data_one_way),

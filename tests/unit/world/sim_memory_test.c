@@ -248,7 +248,7 @@ static void memory_may_run_out_anywhere(void **state)
     torture(everything);
 }
 
-int main(void)
+TEST_FILE(sim_memory)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_may_run_out_anywhere),

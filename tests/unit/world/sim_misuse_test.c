@@ -350,7 +350,7 @@ static void misuse_of_the_world_is_caught(void **state)
 }
 #endif
 
-int main(void)
+TEST_FILE(sim_misuse)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mail_to_strangers_and_to_the_dead_is_caught),

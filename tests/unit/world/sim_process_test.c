@@ -547,7 +547,7 @@ static void a_stopped_process_does_nothing_until_it_goes_on(void **state)
     sim_close(u.sim);
 }
 
-int main(void)
+TEST_FILE(sim_process)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_process_ends_with_its_mains_result),

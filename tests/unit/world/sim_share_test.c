@@ -451,7 +451,7 @@ static void readers_may_share_a_buffer(void **state)
     play(&s, (struct sim_options){0}, read_all_at_one_desk, write_letters);
 }
 
-int main(void)
+TEST_FILE(sim_share)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_share_a_socket),

@@ -285,7 +285,7 @@ static void what_a_crashed_host_still_had_to_send_is_lost(void **state)
     assert_int_equal(s.rc, -ETIMEDOUT);
 }
 
-int main(void)
+TEST_FILE(sim_stream)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_writer_waits_while_the_window_is_full),

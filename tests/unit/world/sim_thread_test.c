@@ -154,7 +154,7 @@ static void a_thread_that_is_left_ends_with_the_process(void **state)
     sim_close(u.sim);
 }
 
-int main(void)
+TEST_FILE(sim_thread)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_run_and_end_with_a_result),

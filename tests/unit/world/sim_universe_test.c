@@ -399,7 +399,7 @@ static void an_empty_universe_has_nothing_to_do(void **state)
     sim_close(sim);
 }
 
-int main(void)
+TEST_FILE(sim_universe)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(time_passes_exactly_while_all_wait),

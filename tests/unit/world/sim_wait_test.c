@@ -393,7 +393,7 @@ static void a_kill_ends_every_wait(void **state)
     play(1, kill_under_waiters);
 }
 
-int main(void)
+TEST_FILE(sim_wait)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_wait_ends_at_its_deadline),

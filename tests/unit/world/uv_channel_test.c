@@ -106,7 +106,7 @@ static struct child *spawn_with(const char *what, struct stream **channel, bool 
 {
     struct child *c;
     struct spawn_options o = {
-        .argv = (const char *const[]){"/proc/self/exe", what, NULL},
+        .argv = (const char *const[]){"/proc/self/exe", "with_channel", what, NULL},
         .channel = channel,
         .leads_group = leads,
     };
@@ -164,7 +164,7 @@ TEST(the_channel_and_the_memory_come_after_the_listeners)
     struct child *c;
     assert_int_equal(world_shared(w, 4096, &shared), 0);
     struct spawn_options o = {
-        .argv = (const char *const[]){"/proc/self/exe", "descriptors", NULL},
+        .argv = (const char *const[]){"/proc/self/exe", "with_channel", "descriptors", NULL},
         .listeners = &l,
         .listener_count = 1,
         .channel = &channel,
@@ -372,7 +372,7 @@ static int spawn_and_pass(void *arg)
     if (rc)
         return rc;
     struct spawn_options o = {
-        .argv = (const char *const[]){"/proc/self/exe", "passed", NULL},
+        .argv = (const char *const[]){"/proc/self/exe", "with_channel", "passed", NULL},
         .env_add = (const char *const[]){"A=1", NULL},
         .channel = &channel,
         .shared = shared,
@@ -412,10 +412,13 @@ static void nothing_is_lost_without_memory(void **state)
     assert_int_equal(count_descriptors(), before);
 }
 
-int main(int argc, char **argv)
+TEST_ROLE(with_channel)
 {
-    if (argc > 1)
-        return child_main(argv[1]);
+    return argc == 2 ? child_main(argv[1]) : 2;
+}
+
+TEST_FILE(uv_channel)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_pair_is_two_connected_streams),
         cmocka_unit_test(a_child_has_a_channel),

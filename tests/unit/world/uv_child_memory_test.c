@@ -44,7 +44,7 @@ static struct child *spawn(struct stream **channel)
 {
     struct child *c;
     struct spawn_options o = {
-        .argv = (const char *const[]){"/proc/self/exe", "take", NULL},
+        .argv = (const char *const[]){"/proc/self/exe", "taking_memory", NULL},
         .channel = channel,
         .leads_group = true,
     };
@@ -204,10 +204,13 @@ static void a_group_kills_who_takes_too_much(void **state)
     assert_int_equal(count_entries(path), 0);
 }
 
-int main(int argc, char **argv)
+TEST_ROLE(taking_memory)
 {
-    if (argc > 1)
-        return take_memory();
+    return take_memory();
+}
+
+TEST_FILE(uv_child_memory)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_child_yields_to_others),
         cmocka_unit_test(resident_memory_is_told),

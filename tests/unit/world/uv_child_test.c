@@ -286,7 +286,7 @@ static void loops_on_several_threads_have_children_of_their_own(void **state)
     }
 }
 
-int main(void)
+TEST_FILE(uv_child)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exit_statuses_are_told),

@@ -325,7 +325,7 @@ TEST(readers_may_share_a_buffer)
     return 0;
 }
 
-int main(void)
+TEST_FILE(uv_end)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_end_cancels),

@@ -199,7 +199,7 @@ TEST(operations_can_be_abandoned_at_any_point)
     return 0;
 }
 
-int main(void)
+TEST_FILE(uv_file)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_read),

@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include "../check.h"
+
 #include "base/mem.h"
 #include "coro/coro.h"
 #include "coro/group.h"
@@ -13,11 +15,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,8 +22,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 #ifdef WEIR_HAVE_VALGRIND
 #    include <valgrind/valgrind.h>
 #else

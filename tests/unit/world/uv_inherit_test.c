@@ -107,7 +107,7 @@ TEST(a_child_accepts_from_its_parents_sockets)
     for (int i = 0; i < 3; i++)
         listeners[i] = listen_at("127.0.0.1:0");
     struct spawn_options o = {
-        .argv = (const char *const[]){"/proc/self/exe", "listeners", "3", NULL},
+        .argv = (const char *const[]){"/proc/self/exe", "inheriting", "listeners", "3", NULL},
         .env_add = (const char *const[]){"WEIR_TEST=given", NULL},
         .listeners = listeners,
         .listener_count = 3,
@@ -146,7 +146,7 @@ TEST(a_waiting_connection_survives_a_killed_child)
     assert_int_equal(world_spawn(w, &o, &c), 0);
     struct stream *ours = connect_to(l);
     child_close(c);
-    o.argv = (const char *const[]){"/proc/self/exe", "listeners", "1", NULL};
+    o.argv = (const char *const[]){"/proc/self/exe", "inheriting", "listeners", "1", NULL};
     o.env = (const char *const[]){"WEIR_TEST=not this", "OTHER=x", NULL};
     o.env_add = (const char *const[]){"WEIR_TEST=but this", NULL};
     assert_int_equal(world_spawn(w, &o, &c), 0);
@@ -186,7 +186,7 @@ TEST(a_child_takes_its_standard_streams_over)
     struct stream *out;
     struct child *c;
     struct spawn_options o = {
-        .argv = (const char *const[]){"/proc/self/exe", "streams", "", NULL},
+        .argv = (const char *const[]){"/proc/self/exe", "inheriting", "streams", "", NULL},
         .standard = {&in, &out, NULL},
     };
     assert_int_equal(world_spawn(w, &o, &c), 0);
@@ -210,7 +210,7 @@ TEST(standard_streams_may_be_pipes)
     ssize_t len = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
     assert_true(len > 0);
     exe[len] = '\0';
-    snprintf(script, sizeof(script), "printf abc | '%s' streams x | cat", exe);
+    snprintf(script, sizeof(script), "printf abc | '%s' inheriting streams x | cat", exe);
     struct spawn_options o = {
         .argv = (const char *const[]){"sh", "-c", script, NULL}, .standard = {NULL, &out, NULL}};
     assert_int_equal(world_spawn(w, &o, &c), 0);
@@ -218,7 +218,7 @@ TEST(standard_streams_may_be_pipes)
     assert_at_end(out);
     stream_close(out);
     assert_exits_well(c);
-    snprintf(script, sizeof(script), "('%s' write x; echo $? >&2) | true", exe);
+    snprintf(script, sizeof(script), "('%s' inheriting write x; echo $? >&2) | true", exe);
     o.standard[1] = NULL;
     o.standard[2] = &out;
     assert_int_equal(world_spawn(w, &o, &c), 0);
@@ -388,10 +388,13 @@ TEST(there_are_cores)
     return 0;
 }
 
-int main(int argc, char **argv)
+TEST_ROLE(inheriting)
 {
-    if (argc > 2)
-        return child_main(argv[1], argv[2]);
+    return argc == 3 ? child_main(argv[1], argv[2]) : 2;
+}
+
+TEST_FILE(uv_inherit)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_child_accepts_from_its_parents_sockets),
         cmocka_unit_test(a_waiting_connection_survives_a_killed_child),

@@ -307,7 +307,7 @@ static void running_out_of_descriptors_is_an_answer_and_no_spin(void **state)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-int main(void)
+TEST_FILE(uv_listener)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(port_0_takes_a_free_one),

@@ -304,7 +304,7 @@ static void a_world_that_never_ran_can_be_closed(void **state)
     uv_world_close(world);
 }
 
-int main(void)
+TEST_FILE(uv_loop)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sleeps_are_never_short),

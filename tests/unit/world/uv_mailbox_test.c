@@ -189,7 +189,7 @@ static void what_is_left_is_delivered_before_the_end(void **state)
     assert_int_equal(last.delivered, 2);
 }
 
-int main(void)
+TEST_FILE(uv_mailbox)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(messages_of_four_threads_come_in_order),

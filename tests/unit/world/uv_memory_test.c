@@ -221,7 +221,7 @@ static void every_allocation_may_fail(void **state)
     remove_directory(directory);
 }
 
-int main(void)
+TEST_FILE(uv_memory)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(every_allocation_may_fail)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -362,7 +362,7 @@ static void a_past_deadline_is_only_a_time_out(void **state)
     run_in_world(wait_with_a_past_deadline);
 }
 
-int main(void)
+TEST_FILE(uv_misuse)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(waits_outside_coroutines),

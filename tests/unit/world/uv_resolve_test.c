@@ -78,7 +78,7 @@ TEST(who_asks_can_be_interrupted)
     return 0;
 }
 
-int main(void)
+TEST_FILE(uv_resolve)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(literals_are_their_own_answer),

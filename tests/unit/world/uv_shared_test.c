@@ -48,7 +48,7 @@ static void assert_child_succeeds(const char *what, struct shared *shared)
     struct stream *channel;
     struct child_exit exit;
     struct spawn_options o = {
-        .argv = (const char *const[]){"/proc/self/exe", what, NULL},
+        .argv = (const char *const[]){"/proc/self/exe", "sharing", what, NULL},
         .channel = &channel,
         .shared = shared,
     };
@@ -159,10 +159,13 @@ TEST(what_there_are_no_addresses_for_is_refused)
     return 0;
 }
 
-int main(int argc, char **argv)
+TEST_ROLE(sharing)
 {
-    if (argc > 1)
-        return strcmp(argv[1], "write") == 0 ? write_into_it() : be_hostile();
+    return argc == 2 && strcmp(argv[1], "write") == 0 ? write_into_it() : be_hostile();
+}
+
+TEST_FILE(uv_shared)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_grows_up_to_its_maximum),
         cmocka_unit_test(its_memory_can_be_given_back),

@@ -80,7 +80,7 @@ TEST(signals_nobody_can_catch_are_refused)
     return 0;
 }
 
-int main(void)
+TEST_FILE(uv_signals)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(signals_are_waited_for),

@@ -83,7 +83,7 @@ TEST(a_child_that_computes_has_the_usual)
     return 0;
 }
 
-int main(void)
+TEST_FILE(uv_slice)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_loop_has_the_shortest),

@@ -477,7 +477,7 @@ TEST(both_ends_know_their_peer)
     return 0;
 }
 
-int main(void)
+TEST_FILE(uv_stream)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tcp4_carries_bytes),

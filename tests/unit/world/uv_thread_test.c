@@ -232,7 +232,7 @@ TEST(a_shared_socket_outlives_its_first_listener)
     return 0;
 }
 
-int main(void)
+TEST_FILE(uv_thread)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_run_and_end_with_a_result),

@@ -144,7 +144,7 @@ TEST(what_cannot_be_watched_is_refused)
     return 0;
 }
 
-int main(void)
+TEST_FILE(uv_watch)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(readiness_is_told_by_direction),

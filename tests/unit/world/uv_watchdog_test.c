@@ -248,7 +248,7 @@ static void an_idle_loop_lets_its_watchdog_sleep(void **state)
     run_watched(sleep_measured, NS_PER_MS);
 }
 
-int main(void)
+TEST_FILE(uv_watchdog)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_slow_turn_is_reported_with_its_place),

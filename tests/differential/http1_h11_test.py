@@ -13,7 +13,7 @@ from collections import Counter
 import h11
 import pytest
 
-CAT = os.environ.get("WEIR_HTTP1_CAT", "build/debug/tests/wire/http1_cat")
+CAT = os.environ.get("WEIR_HTTP1_CAT", "build/debug/tests/differential/http1_cat")
 COUNT = 6000
 
 # What we refuse and h11 accepts: our sentence, and why it is right to refuse.
