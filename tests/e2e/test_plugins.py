@@ -163,7 +163,7 @@ def run_batch_test(folder, *flags):
     (folder / "numbers.c").write_text(BATCH)
     (folder / "numbers_test.c").write_text(BATCH_TEST)
     configured = subprocess.run(["pkg-config", "--cflags", "--libs", "weir-step"], capture_output=True, text=True, check=True)
-    build = [CC, *FLAGS.split("=", 1)[1].split(), *flags, "-o", "numbers_test", "numbers_test.c", "numbers.c"]
+    build = [*CC.split(), *FLAGS.split("=", 1)[1].split(), *flags, "-o", "numbers_test", "numbers_test.c", "numbers.c"]
     subprocess.run([*build, *configured.stdout.split()], cwd=folder, check=True, timeout=120)
     r = subprocess.run(["./numbers_test"], cwd=folder, capture_output=True, text=True, timeout=60)
     return r.returncode, r.stderr
@@ -236,7 +236,7 @@ routes:
 def test_it_has_a_threads_stack_wherever_it_runs(start, tmp_path):
     (tmp_path / "deep.c").write_text(DEEP)
     configured = subprocess.run(["pkg-config", "--cflags", "weir-step"], capture_output=True, text=True, check=True)
-    build = [CC, *FLAGS.split("=", 1)[1].split(), "-shared", "-fPIC", "-o", "deep.so", "deep.c", *configured.stdout.split()]
+    build = [*CC.split(), *FLAGS.split("=", 1)[1].split(), "-shared", "-fPIC", "-o", "deep.so", "deep.c", *configured.stdout.split()]
     subprocess.run(build, cwd=tmp_path, check=True, timeout=120)
     weir = start(config=DEEP_CONFIG % {"so": tmp_path / "deep.so"})
     for where in ("here", "forced", "threads", "processes"):
