@@ -3,7 +3,7 @@
 #   make             build for debugging, in build/debug
 #   make help        say this
 #   make test        ./test
-#   make install     build for release and install weir and its man page: PREFIX=/usr/local, DESTDIR
+#   make install     build for release and install: PREFIX=/usr/local, DESTDIR
 #   make bench       build for release, run the benchmarks one after another and show what they measured
 #   make bench-http  build for release, measure the HTTP server beside Debian's nginx, some 15 minutes;
 #                    ARGS='--only direct,start --rounds 3' measures less, bench/http/run.py --help says more
@@ -34,11 +34,8 @@ help:
 test:
 	@sh ./test
 
-# What is installed has a folder of its own, so that another PREFIX does not unmake what ./run has built.
 install:
-	@sh tools/setup build
-	@sh tools/build install $(RELEASE) --prefix=$(PREFIX)
-	@meson install -C build/install --no-rebuild --quiet
+	@sh tools/install '$(PREFIX)' '$(DESTDIR)'
 
 bench:
 	@sh tools/setup build

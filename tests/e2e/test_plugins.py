@@ -2,6 +2,7 @@
 import http.client
 import json
 import os
+import pathlib
 import re
 import subprocess
 
@@ -67,6 +68,27 @@ def test_its_test_passes_and_can_fail(project):
     os.utime(source)
     assert r.returncode != 0 and "4 of 7 as they should be" in r.stdout
     assert 'but is    {"words":12,"longest":"not"}' in r.stderr
+
+
+def test_a_weir_that_pkg_config_does_not_know_is_found_beside_its_program(project, tmp_path):
+    folders = [tmp_path / "bin", tmp_path / "lib" / "pkgconfig"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    os.symlink(WEIR, folders[0] / "weir")
+    pc = pathlib.Path(os.environ["PKG_CONFIG_PATH"]) / "weir-step-uninstalled.pc"
+    (folders[1] / "weir-step.pc").write_text(pc.read_text())
+    libyyjson = subprocess.run(["pkg-config", "--variable=libdir", "yyjson"], capture_output=True, text=True).stdout.strip()
+    nowhere = {**os.environ, "PKG_CONFIG_PATH": "", "PKG_CONFIG_LIBDIR": str(tmp_path), "LIBRARY_PATH": libyyjson}
+    command = ["make", "-s", "-B", "CC=" + CC, FLAGS, "test"]
+    r = subprocess.run(command + ["WEIR=weir"], cwd=project, capture_output=True, text=True, timeout=120,
+                       env={**nowhere, "PATH": "%s:%s" % (folders[0], os.environ["PATH"])})
+    assert r.returncode == 0 and "7 of 7" in r.stdout, r.stdout + r.stderr
+    r = subprocess.run(command + ["WEIR=/nowhere/weir"], cwd=project, capture_output=True, text=True, timeout=120, env=nowhere)
+    assert r.returncode == 2 and "pkg-config does not find weir-step. Install Weir" in r.stderr, r.stderr
+    assert "make PKG_CONFIG_PATH=FOLDER/lib/pkgconfig" in r.stderr
+    r = subprocess.run(["make", "-s", "PKG_CONFIG_PATH=%s" % folders[1], "WEIR=/nowhere/weir", "-B", "CC=" + CC, FLAGS, "test"],
+                       cwd=project, capture_output=True, text=True, timeout=120, env=nowhere)
+    assert r.returncode == 0 and "7 of 7" in r.stdout, r.stdout + r.stderr
 
 
 def test_it_is_served(project, start):
