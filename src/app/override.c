@@ -131,6 +131,8 @@ int override_conf(struct conf **conf, const struct overrides *o, struct conf_err
     if (rc == 0)
         rc = override(&text, NULL, "\"listen\"", o->listen);
     if (rc == 0)
+        rc = override(&text, NULL, "\"admin\"", o->admin);
+    if (rc == 0)
         rc = override(&text, "\"log\"", "\"level\"", o->log_level);
     if (rc == 0)
         rc = override(&text, "\"log\"", "\"format\"", o->log_format);

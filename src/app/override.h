@@ -8,6 +8,7 @@
 /* NULL: nothing. */
 struct overrides {
     const char *listen;
+    const char *admin;
     const char *log_level;
     const char *log_format;
 };

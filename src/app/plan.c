@@ -105,7 +105,8 @@ static int take_admin(struct plan *p, struct sockets *sockets, struct error *e)
         rc = sockets_get(sockets, &wish, &p->admin, e);
     if (rc == -EADDRINUSE)
         rc = error_set(e, rc, "bind",
-            "admin: another process listens on %s; choose another address, or say 'admin: off'",
+            "admin: another process listens on %s; choose another address (--admin), or say "
+            "'admin: off'",
             c->admin);
     else if (rc)
         error_prefix(e, "admin");

@@ -117,7 +117,7 @@ static int explain(int rc, const char *asked, struct error *e)
 {
     const char *advice = "";
     if (rc == -EADDRINUSE)
-        advice = "; another process listens there: stop it, or choose another address";
+        advice = "; another process listens there: stop it, or choose another address (--listen)";
     else if (rc == -EACCES)
         advice =
             "; ports below 1024 need a privilege (CAP_NET_BIND_SERVICE), or an init that opens "

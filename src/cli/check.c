@@ -11,7 +11,9 @@
 #define PRINTED_MAX (64u << 20)
 
 struct check {
+    const char *config;
     const char *path;
+    bool schema;
     bool print;
     bool quiet;
     bool unsafe;
@@ -83,48 +85,54 @@ static int print_schema(void)
     return print_bytes(conf_schema_write(&text), &text, stdout);
 }
 
+static const struct option options[] = {
+    {.letter = 'c',
+        .name = "config",
+        .at = offsetof(struct check, config),
+        .kind = VALUE_FILE,
+        .value = "FILE",
+        .help = "the configuration; the same as FILE"},
+    {.letter = 'q',
+        .name = "quiet",
+        .at = offsetof(struct check, quiet),
+        .help = "print nothing when there are no errors"},
+    {.name = "print",
+        .at = offsetof(struct check, print),
+        .help = "print the configuration with every default filled in\n"
+                "(values from ${...} are printed as ***)"},
+    {.name = "schema",
+        .at = offsetof(struct check, schema),
+        .help = "print the JSON Schema of configuration files, for editors"},
+    {.name = "unsafe-steps",
+        .at = offsetof(struct check, unsafe),
+        .help = "accept built-in steps that do harm on purpose (crash)"},
+};
+
 static int run(int argc, char **argv)
 {
     struct check c = {0};
-    const char *config = NULL;
     const char *operands[1];
-    bool schema = false;
-    const struct option options[] = {
-        {.letter = 'c', .name = "config", .value = &config},
-        {.letter = 'q', .name = "quiet", .flag = &c.quiet},
-        {.name = "print", .flag = &c.print},
-        {.name = "schema", .flag = &schema},
-        {.name = "unsafe-steps", .flag = &c.unsafe},
-    };
-    int count = parse_arguments(
-        "check", options, sizeof(options) / sizeof(options[0]), argc, argv, operands, 1);
+    int count = parse_arguments(&verb_check, &c, argc, argv, operands, 1);
     if (count < 0)
         return EXIT_STATUS_USAGE;
-    c.path = config_path("check", config, operands, count);
+    c.path = config_path("check", c.config, operands, count);
     if (!c.path)
         return EXIT_STATUS_USAGE;
-    return schema ? print_schema() : run_in_world(NULL, check_file, &c);
+    return c.schema ? print_schema() : run_in_world(NULL, check_file, &c);
 }
 
 const struct verb verb_check = {
     .name = "check",
-    .summary = "say what is wrong with a configuration",
-    .help =
-        "usage: weir check [--print] [--quiet] [--unsafe-steps] [FILE]\n"
-        "       weir check --schema\n"
-        "\n"
-        "Reads the configuration FILE (weir.yaml) and what it includes, and says on standard\n"
-        "error all that is wrong with it, a line a mistake: where, what, and what to do. Plugins\n"
-        "are loaded, to see whether their steps are there; no address is bound.\n"
-        "\n"
-        "    -c, --config FILE  the same as FILE\n"
-        "    --print            print the configuration with every default filled in; what came\n"
-        "                       from ${...} is shown as ***\n"
-        "    -q, --quiet        say nothing if all is well\n"
-        "    --unsafe-steps     built-in steps that are made to do harm are no mistake\n"
-        "    --schema           print the JSON Schema of configuration files, for editors\n"
-        "\n"
-        "Exit status: 0 all is well; 1 something is wrong; 2 the command line is wrong; 3 the\n"
-        "machine says no.\n",
+    .summary = "report every error in a configuration",
+    .usage = "[--print] [--quiet] [--unsafe-steps] [FILE]\n--schema\n",
+    .about =
+        "Reads the configuration FILE (weir.yaml) and the files it includes, and reports every\n"
+        "error on standard error, one a line: where it is, what it is, and how to correct it.\n"
+        "Plugins are loaded, to see whether they have their steps; no address is bound.\n",
+    .notes =
+        "Exit status: 0 no errors; 1 the configuration is wrong; 2 the command line is wrong;\n"
+        "3 the system refused.\n",
+    VERB_OPTIONS(options),
+    .operand = VALUE_FILE,
     .run = run,
 };

@@ -196,7 +196,7 @@ static int init_step(const char *name)
 static int run(int argc, char **argv)
 {
     const char *operands[2] = {NULL, NULL};
-    int count = parse_arguments("init", NULL, 0, argc, argv, operands, 2);
+    int count = parse_arguments(&verb_init, NULL, argc, argv, operands, 2);
     if (count < 0)
         return EXIT_STATUS_USAGE;
     if (count > 0 && strcmp(operands[0], "step") == 0)
@@ -207,21 +207,24 @@ static int run(int argc, char **argv)
     return write_into(&init);
 }
 
+static const char *const first_operands[] = {"step", NULL};
+
 const struct verb verb_init = {
     .name = "init",
-    .summary = "write a small project that runs at once",
-    .help = "usage: weir init [DIR]\n"
-            "       weir init step NAME\n"
-            "\n"
-            "Writes weir.yaml, a commented configuration, and README.md, what to try with it,\n"
-            "into DIR (the current directory), which is made if it does not exist.\n"
-            "\n"
-            "'step' writes a step in C into the directory NAME: its source, its test, a Makefile,\n"
-            "and a weir.yaml that serves it. 'pkg-config weir-step' is to find Weir's header.\n"
-            "\n"
-            "Files that exist are never overwritten.\n"
-            "\n"
-            "Exit status: 0 done; 1 a file exists already, and nothing was written; 2 the command\n"
-            "line is wrong; 3 the machine says no.\n",
+    .summary = "write a small project (a server, or a step in C)",
+    .usage = "[DIR]\nstep NAME\n",
+    .about =
+        "Writes weir.yaml, a commented configuration, and README.md, which lists commands to try,\n"
+        "into DIR (the current directory), which is created if it does not exist.\n"
+        "\n"
+        "'step' writes a step in C into the directory NAME: its source, its test, a Makefile,\n"
+        "and a weir.yaml that serves it. Building it needs a C compiler, make and pkg-config.\n"
+        "\n"
+        "Existing files are never overwritten.\n",
+    .notes =
+        "Exit status: 0 success; 1 a file exists already, and nothing was written; 2 the command\n"
+        "line is wrong; 3 the system refused.\n",
+    .operand = VALUE_FOLDER,
+    .operand_choices = first_operands,
     .run = run,
 };

@@ -10,27 +10,27 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct verb *const verbs[] = {
-    &verb_serve, &verb_check, &verb_init, &verb_version, &verb_worker_process};
+const struct verb *const verbs[] = {&verb_serve, &verb_check, &verb_init, &verb_completion,
+    &verb_version, &verb_help, &verb_worker_process, NULL};
 
-#define VERBS (sizeof(verbs) / sizeof(verbs[0]))
+#define VERBS (sizeof(verbs) / sizeof(verbs[0]) - 1)
 
 static void print_usage(FILE *to)
 {
     fputs("usage: weir VERB [ARGUMENT]...\n\n", to);
     for (size_t i = 0; i < VERBS; i++)
-        if (verbs[i]->help)
-            fprintf(to, "    %-10s %s\n", verbs[i]->name, verbs[i]->summary);
-    fputs("    help       say more about a verb: weir help VERB, or weir VERB --help\n"
+        if (verbs[i]->summary)
+            fprintf(to, "    %-10s  %s\n", verbs[i]->name, verbs[i]->summary);
+    fputs("\n"
+          "'weir VERB --help' lists a verb's options; 'man weir' is the manual page.\n"
+          "A first server: weir init hello && cd hello && weir serve\n"
           "\n"
-          "A first one: weir init hello && cd hello && weir serve\n"
-          "\n"
-          "Exit status: 0 done; 1 the configuration is bad, or the work was refused;\n"
-          "2 the command line is wrong; 3 the machine says no (an address in use, ...).\n",
+          "Exit status: 0 success; 1 the configuration is wrong, or a file exists already; 2 the\n"
+          "command line is wrong; 3 the system refused (an address in use, no memory, ...).\n",
         to);
 }
 
-static const struct verb *find_verb(const char *name)
+const struct verb *find_verb(const char *name)
 {
     for (size_t i = 0; i < VERBS; i++)
         if (strcmp(verbs[i]->name, name) == 0)
@@ -40,12 +40,11 @@ static const struct verb *find_verb(const char *name)
 
 static int unknown_verb(const char *name)
 {
-    const char *names[VERBS + 1];
+    const char *names[VERBS];
     size_t count = 0;
     for (size_t i = 0; i < VERBS; i++)
-        if (verbs[i]->help)
+        if (verbs[i]->summary)
             names[count++] = verbs[i]->name;
-    names[count++] = "help";
     const char *near = conf_nearest(span_of(name), names, count);
     if (near)
         return complain(EXIT_STATUS_USAGE, "there is no verb '%s'; did you mean '%s'?", name, near);
@@ -54,21 +53,28 @@ static int unknown_verb(const char *name)
 
 static int help(int argc, char **argv)
 {
-    if (argc > 1)
-        return complain(EXIT_STATUS_USAGE, "'help' takes one verb");
-    if (argc == 0) {
+    const char *operands[1];
+    int count = parse_arguments(&verb_help, NULL, argc, argv, operands, 1);
+    if (count < 0)
+        return EXIT_STATUS_USAGE;
+    if (count == 0) {
         print_usage(stdout);
         return EXIT_STATUS_OK;
     }
-    const struct verb *verb = find_verb(argv[0]);
-    if ((!verb || !verb->help) && strcmp(argv[0], "help") != 0)
-        return unknown_verb(argv[0]);
-    if (verb)
-        fputs(verb->help, stdout);
-    else
-        print_usage(stdout);
+    const struct verb *verb = find_verb(operands[0]);
+    if (!verb || !verb->summary)
+        return unknown_verb(operands[0]);
+    print_help(verb);
     return EXIT_STATUS_OK;
 }
+
+const struct verb verb_help = {
+    .name = "help",
+    .summary = "describe a verb and its options",
+    .usage = "[VERB]\n",
+    .about = "Lists the verbs, or describes one, as does weir VERB --help.\n",
+    .run = help,
+};
 
 static bool wants_help(int argc, char **argv)
 {
@@ -85,16 +91,17 @@ static int dispatch(int argc, char **argv)
         return EXIT_STATUS_USAGE;
     }
     const char *name = argv[0];
-    if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
-        return help(argc - 1, argv + 1);
-    if (strcmp(name, "--version") == 0)
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+        name = "help";
+    else if (strcmp(name, "--version") == 0)
         name = "version";
     const struct verb *verb = find_verb(name);
     if (!verb)
         return unknown_verb(name);
-    if (wants_help(argc - 1, argv + 1))
-        return help(1, (char *[]){argv[0]});
-    return verb->run(argc - 1, argv + 1);
+    if (!verb->summary || !wants_help(argc - 1, argv + 1))
+        return verb->run(argc - 1, argv + 1);
+    print_help(verb);
+    return EXIT_STATUS_OK;
 }
 
 int main(int argc, char **argv)

@@ -24,6 +24,7 @@ struct serve {
     const char *config;
     const char *pid_file;
     const char *listen;
+    const char *admin;
     const char *log_level;
     const char *log_format;
     bool server;
@@ -33,14 +34,15 @@ struct serve {
     char program[4096]; /* where a newer one would be */
     char **argv;        /* of the whole process, "serve" being argv[1] */
     char listen_full[ADDRESS_TEXT_MAX];
+    char admin_full[ADDRESS_TEXT_MAX];
 };
 
 /* ---- The log ---- */
 
 static const char *const levels[] = {
-    [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
+    [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug", NULL};
 static const char *const formats[] = {
-    [CONF_LOG_AUTO] = "auto", [CONF_LOG_TEXT] = "text", [CONF_LOG_JSON] = "json"};
+    [CONF_LOG_AUTO] = "auto", [CONF_LOG_TEXT] = "text", [CONF_LOG_JSON] = "json", NULL};
 
 /* The index of the word, or -1, and it has been told. */
 static int find_word(const char *option, const char *word, const char *const *words, size_t count)
@@ -160,8 +162,10 @@ static int supervise(struct world *w, struct serve *s, struct supervisor_handove
     const char *const check_safe[] = {s->program, "check", "--quiet", "--", s->config, NULL};
     const char *const check_unsafe[] = {
         s->program, "check", "--quiet", "--unsafe-steps", "--", s->config, NULL};
-    struct overrides overrides = {
-        .listen = s->listen, .log_level = s->log_level, .log_format = s->log_format};
+    struct overrides overrides = {.listen = s->listen,
+        .admin = s->admin,
+        .log_level = s->log_level,
+        .log_format = s->log_format};
     struct conf_source files = real_source(w);
     struct supervisor_options options = {
         .source = {.path = s->config,
@@ -203,20 +207,27 @@ static int serve_until_signal(struct world *w, void *arg)
 /* ---- The command line ---- */
 
 /* A bare port is one of this machine, as in the configuration. */
-static bool complete_listen(struct serve *s)
+static bool complete_address(const char *option, const char **text, char full[ADDRESS_TEXT_MAX])
 {
     struct address at;
     struct error e;
-    if (!s->listen)
+    if (!*text)
         return true;
-    bool bare = s->listen[strspn(s->listen, "0123456789")] == '\0';
-    snprintf(s->listen_full, sizeof(s->listen_full), "%s%s", bare ? "127.0.0.1:" : "", s->listen);
-    if (address_parse(&at, s->listen_full, &e)) {
-        complain(EXIT_STATUS_USAGE, "--listen: %s", e.sentence);
+    bool bare = (*text)[strspn(*text, "0123456789")] == '\0';
+    snprintf(full, ADDRESS_TEXT_MAX, "%s%s", bare ? "127.0.0.1:" : "", *text);
+    if (address_parse(&at, full, &e)) {
+        complain(EXIT_STATUS_USAGE, "--%s: %s", option, e.sentence);
         return false;
     }
-    s->listen = s->listen_full;
+    *text = full;
     return true;
+}
+
+static bool complete_addresses(struct serve *s)
+{
+    bool off = s->admin && strcmp(s->admin, "off") == 0;
+    return complete_address("listen", &s->listen, s->listen_full) &&
+           (off || complete_address("admin", &s->admin, s->admin_full));
 }
 
 static void find_program(struct serve *s)
@@ -225,23 +236,56 @@ static void find_program(struct serve *s)
     s->program[len > 0 ? len : 0] = '\0';
 }
 
+static const struct option options[] = {
+    {.letter = 'c',
+        .name = "config",
+        .at = offsetof(struct serve, config),
+        .kind = VALUE_FILE,
+        .value = "FILE",
+        .help = "the configuration; the same as FILE"},
+    {.letter = 'l',
+        .name = "listen",
+        .at = offsetof(struct serve, listen),
+        .kind = VALUE_WORD,
+        .value = "ADDR",
+        .help = "listen on ADDR, and not where the configuration says\n"
+                "(8080, which is on 127.0.0.1, *:80, [::1]:80, unix:/run/weir.sock;\n"
+                "for port 0 the log names the port that was free)"},
+    {.name = "admin",
+        .at = offsetof(struct serve, admin),
+        .kind = VALUE_WORD,
+        .value = "ADDR",
+        .help = "serve /metrics, /readyz and the like on ADDR (or off)"},
+    {.name = "log-level",
+        .at = offsetof(struct serve, log_level),
+        .kind = VALUE_CHOICE,
+        .value = "LEVEL",
+        .choices = levels,
+        .help = "log from this level on (error, warn, info or debug)"},
+    {.name = "log-format",
+        .at = offsetof(struct serve, log_format),
+        .kind = VALUE_CHOICE,
+        .value = "FORMAT",
+        .choices = formats,
+        .help = "text, json, or auto (text on a terminal, else json)"},
+    {.name = "pid",
+        .at = offsetof(struct serve, pid_file),
+        .kind = VALUE_FILE,
+        .value = "FILE",
+        .help = "write the process id to FILE once it is ready"},
+    {.name = "unsafe-steps",
+        .at = offsetof(struct serve, unsafe),
+        .help = "allow built-in steps that do harm on purpose (crash), for tests"},
+    {.name = "server", .at = offsetof(struct serve, server)},
+};
+
 static int run(int argc, char **argv)
 {
     /* The verb's arguments are the last of the process's. */
     struct serve s = {.argv = argv - 2, .notify_socket = getenv("NOTIFY_SOCKET")};
     const char *operands[1];
-    const struct option options[] = {
-        {.letter = 'c', .name = "config", .value = &s.config},
-        {.letter = 'l', .name = "listen", .value = &s.listen},
-        {.name = "log-level", .value = &s.log_level},
-        {.name = "log-format", .value = &s.log_format},
-        {.name = "pid", .value = &s.pid_file},
-        {.name = "unsafe-steps", .flag = &s.unsafe},
-        {.name = "server", .flag = &s.server},
-    };
-    int count = parse_arguments(
-        "serve", options, sizeof(options) / sizeof(options[0]), argc, argv, operands, 1);
-    if (count < 0 || !open_log(&s) || !complete_listen(&s))
+    int count = parse_arguments(&verb_serve, &s, argc, argv, operands, 1);
+    if (count < 0 || !open_log(&s) || !complete_addresses(&s))
         return EXIT_STATUS_USAGE;
     s.config = config_path("serve", s.config, operands, count);
     if (!s.config)
@@ -259,29 +303,19 @@ static int run(int argc, char **argv)
 
 const struct verb verb_serve = {
     .name = "serve",
-    .summary = "answer requests as the configuration says",
-    .help =
-        "usage: weir serve [OPTION]... [FILE]\n"
-        "\n"
+    .summary = "answer requests as a configuration says",
+    .usage = "[OPTION]... [FILE]\n",
+    .about =
         "Answers requests as the configuration FILE (weir.yaml) says, in the foreground, until a\n"
-        "signal ends it.\n"
+        "signal stops it.\n",
+    .notes =
+        "Signals: SIGHUP reloads the configuration, SIGUSR2 upgrades to the program that is now\n"
+        "installed; neither loses a request. SIGTERM and SIGINT stop it once the running\n"
+        "requests are answered; a second one, half a second later or more, stops it at once.\n"
         "\n"
-        "    -c, --config FILE    the same as FILE\n"
-        "    -l, --listen ADDR    listen there and nowhere else: 8080, *:80, [::1]:80,\n"
-        "                         unix:/run/weir.sock; with port 0 the log says which was free\n"
-        "        --log-level L    error, warn, info or debug\n"
-        "        --log-format F   text, json, or auto: text on a terminal\n"
-        "        --pid FILE       write the process's number there once it serves\n"
-        "        --unsafe-steps   let flows use built-in steps that are made to do harm (crash):\n"
-        "                         for tests and labs\n"
-        "\n"
-        "Signals: SIGHUP reads the configuration anew; SIGUSR2 replaces the program by the one\n"
-        "that is installed now; neither loses a request. SIGTERM and SIGINT let requests that\n"
-        "are being answered finish, and end it; a second one, half a second later or more, ends "
-        "it\n"
-        "at once.\n"
-        "\n"
-        "Exit status: 0 ended by a signal; 1 the configuration is bad; 2 the command line is\n"
-        "wrong; 3 the machine says no (an address in use, ...).\n",
+        "Exit status: 0 stopped by a signal; 1 the configuration is wrong; 2 the command line is\n"
+        "wrong; 3 the system refused (an address in use, ...).\n",
+    VERB_OPTIONS(options),
+    .operand = VALUE_FILE,
     .run = run,
 };

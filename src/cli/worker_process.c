@@ -5,13 +5,20 @@
 
 #include "pool/pool.h"
 
+struct worker_process {
+    bool unsafe;
+};
+
+static const struct option options[] = {
+    {.name = "unsafe-steps", .at = offsetof(struct worker_process, unsafe)}};
+
 static int run(int argc, char **argv)
 {
-    bool unsafe = false;
-    const struct option options[] = {{.name = "unsafe-steps", .flag = &unsafe}};
-    if (parse_arguments("worker-process", options, 1, argc, argv, NULL, 0) < 0)
+    struct worker_process w = {0};
+    if (parse_arguments(&verb_worker_process, &w, argc, argv, NULL, 0) < 0)
         return EXIT_STATUS_USAGE;
-    return pool_worker_main(unsafe);
+    return pool_worker_main(w.unsafe);
 }
 
-const struct verb verb_worker_process = {.name = "worker-process", .run = run};
+const struct verb verb_worker_process = {
+    .name = "worker-process", VERB_OPTIONS(options), .run = run};

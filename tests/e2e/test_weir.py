@@ -40,6 +40,7 @@ def weir(start):
     (["serve", "-x"], "no option '-x'"),
     (["serve", "--listen"], "needs a value"),
     (["serve", "--listen", "nowhere:x"], "--listen: "),
+    (["serve", "--admin", "on"], "--admin: "),
     (["serve", "--log-level", "inf"], "did you mean info"),
     (["serve", "a.yaml", "b.yaml"], "'b.yaml' is too much"),
     (["serve", "-c", "a.yaml", "b.yaml"], "one configuration"),
@@ -178,13 +179,16 @@ def test_an_address_in_use_is_said(start, weir, tmp_path):
     r = run("serve", "--listen", weir.address, "--log-format", "text", str(other))
     assert r.returncode == 3
     assert "cannot listen on %s: address already in use" % weir.address in r.stderr
+    assert "choose another address (--listen)" in r.stderr
 
 
 def test_an_admin_address_in_use_is_said(start, weir, tmp_path):
     other = tmp_path / "other.yaml"
     other.write_text(CONFIG.format(version=1).replace("admin: off", "admin: " + weir.address))
     r = run("serve", "--log-format", "text", str(other))
-    assert r.returncode == 3 and "'admin: off'" in r.stderr
+    assert r.returncode == 3 and "(--admin)" in r.stderr and "'admin: off'" in r.stderr
+    start("--admin", "0", config=other.read_text()).stop()
+    start("--admin=off", config=other.read_text()).stop()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])

@@ -145,7 +145,7 @@ static bool override_some(void)
     struct conf *conf = NULL;
     int rc = errors ? conf_parse(&conf, span_of(all), errors) : -ENOMEM;
     if (rc == 0) {
-        rc = override_with(&conf, &(struct overrides){"*:1", "info", "json"});
+        rc = override_with(&conf, &(struct overrides){"*:1", "off", "info", "json"});
         conf_free(conf);
     }
     conf_errors_free(errors);
