@@ -4,6 +4,7 @@
 #   make help        say this
 #   make test        ./test
 #   make install     build for release and install: PREFIX=/usr/local, DESTDIR
+#   make deb         build Debian packages, in build/deb
 #   make bench       build for release, run the benchmarks one after another and show what they measured
 #   make bench-http  build for release, measure the HTTP server beside Debian's nginx, some 15 minutes;
 #                    ARGS='--only direct,start --rounds 3' measures less, bench/http/run.py --help says more
@@ -36,6 +37,9 @@ test:
 
 install:
 	@sh tools/install '$(PREFIX)' '$(DESTDIR)'
+
+deb:
+	@sh tools/deb
 
 bench:
 	@sh tools/setup build
@@ -84,4 +88,4 @@ lint:
 clean:
 	rm -rf build
 
-.PHONY: all help test install bench bench-http bench-pool bench-placement bench-mixed sim fuzz format tidy lint clean
+.PHONY: all help test install deb bench bench-http bench-pool bench-placement bench-mixed sim fuzz format tidy lint clean
