@@ -98,7 +98,8 @@ static void *run_server(void *arg)
 static void start_servers(struct server *servers, bool shared_port, struct address *at)
 {
     static const struct uv_world_options options = {.name = "server"};
-    struct listen_options listening = {.shared_port = shared_port};
+    struct listen_options listening = {
+        .backlog = WORLD_BACKLOG_DEFAULT, .shared_port = shared_port};
     must("address", address_parse(at, "0.0.0.0:0", NULL));
     for (int i = 0; i < LOOPS; i++) {
         struct server *s = &servers[i];

@@ -97,7 +97,8 @@ static unsigned sockets_left(const struct plan *p, unsigned addresses_left)
 static int take_admin(struct plan *p, struct sockets *sockets, struct error *e)
 {
     const struct config *c = plan_config(p);
-    struct socket_wish wish = {.role = SOCKET_ADMIN, .count_max = 1};
+    struct socket_wish wish = {
+        .role = SOCKET_ADMIN, .backlog = WORLD_BACKLOG_DEFAULT, .count_max = 1};
     if (!c->admin)
         return 0;
     int rc = address_parse(&wish.at, c->admin, e);

@@ -354,9 +354,12 @@ static int start_admin(struct server *s, struct group *group)
 {
     if (!s->admin_listener)
         return 0;
-    int rc = http_server_new(&s->admin_server, s->world,
-        &(struct http_server_options){
-            .connections_max = 64, .date = true, .handle = admin_handle, .ctx = &s->admin});
+    struct http_server_options options = HTTP_SERVER_DEFAULTS;
+    options.connections_max = 64;
+    options.date = true;
+    options.handle = admin_handle;
+    options.ctx = &s->admin;
+    int rc = http_server_new(&s->admin_server, s->world, &options);
     if (rc == 0)
         rc = group_spawn(group, "admin", run_admin, s);
     if (rc == 0) {

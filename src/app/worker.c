@@ -185,9 +185,13 @@ static int make_server(struct worker *k)
     const struct config *c = k->options.config;
     const struct conf_timeouts *t = &c->timeouts;
     const struct conf_limits *l = &c->limits;
+    struct http1_limits limits = HTTP1_LIMITS_DEFAULT;
+    limits.line_max = l->line;
+    limits.head_max = l->head;
+    limits.fields_max = l->fields;
     return http_server_new(&k->server, k->world,
         &(struct http_server_options){
-            .limits = {.line_max = l->line, .head_max = l->head, .fields_max = l->fields},
+            .limits = limits,
             .body_max = l->body,
             .requests_per_connection = l->requests_per_connection,
             /* A share each: they do not know how many the others have. */
@@ -197,7 +201,7 @@ static int make_server(struct worker *k)
             .body_timeout = t->body,
             .idle_timeout = t->idle,
             .write_timeout = t->write,
-            .linger_timeout = t->linger ? t->linger : 1, /* zero would be the default */
+            .linger_timeout = t->linger,
             .body_rate = t->body_rate,
             .date = c->date,
             .server = c->server,
@@ -212,6 +216,8 @@ static int make_server(struct worker *k)
 static int make_client(struct worker *k)
 {
     const struct conf_client *c = &k->options.config->client;
+    struct http1_limits limits = HTTP1_LIMITS_DEFAULT;
+    limits.head_max = c->reply_head;
     return http_client_new(&k->client, k->world,
         &(struct http_client_options){
             .idle_max = c->connections,
@@ -219,7 +225,7 @@ static int make_client(struct worker *k)
             .idle_timeout = c->idle,
             .connect_timeout = c->connect,
             .first_byte_timeout = c->first_byte,
-            .limits = {.head_max = c->reply_head},
+            .limits = limits,
             .body_max = c->reply_body,
             .stats = &k->client_stats,
         });

@@ -148,6 +148,8 @@ struct conf_step_node {            /* step: tag, input: $body, pool: cpu */
     bool retry;                    /* as the step says */
 };
 
+#define CONF_NO_DEADLINE INT64_MAX
+
 struct conf_flow_node {
     struct conf_mark mark;
     const char *name;
@@ -156,7 +158,7 @@ struct conf_flow_node {
     struct conf_http http;
     struct conf_step_node step;
     const struct conf_node *value;    /* of a reply node: the template that becomes its value */
-    int64_t deadline;                 /* 0: the route's */
+    int64_t deadline;                 /* CONF_NO_DEADLINE: the route's alone */
     bool optional;                    /* its failure is not the request's: */
     const struct conf_node *fallback; /* `default`: its value then; NULL: null */
 };

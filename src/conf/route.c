@@ -140,6 +140,7 @@ static int read_node(struct conf_reader *r, struct conf_member *m, const struct 
     char found[CONF_FOUND_MAX];
     node->mark = m->mark;
     node->name = m->name.ptr;
+    node->deadline = CONF_NO_DEADLINE;
     if (!conf_is_name(m->name, NODE_NAME_MAX))
         conf_error(r->errors, &m->mark,
             "%s: found the name %s, expected at most %d letters, digits, '_' and '-', a letter "

@@ -298,11 +298,9 @@ static const struct conf_key node_keys[] = {
         .says = "What the step gets: a template.", .example = "{text: $body.text}"},
     {"pool", CONF_NAME, AT(step.pool), .standard_words = "the step's",
         .says = "Where the step runs: one of `pools`, or `default`.", .example = "cpu"},
-    {"deadline", CONF_DURATION, AT(deadline), .most = LONG, .standard_words = "the route's",
-        .says =
-            "What the node may take. 0: what is left of the route's; of an optional one, a little "
-            "less.",
-        .example = "200ms"},
+    {"deadline", CONF_DURATION, AT(deadline), .least = MS / 1000, .most = LONG,
+        .standard_words = "what is left of the route's; of an optional node, a little less",
+        .says = "What the node may take.", .example = "200ms"},
     {"optional", CONF_BOOL, AT(optional), .standard = "false",
         .says = "Its failure is not the request's: its value is `default` then."},
     {"default", CONF_TEMPLATE, AT(fallback), .standard_words = "null",

@@ -267,7 +267,7 @@ static bool is_wanted(
         const struct conf_flow_node *node = base;
         return !(key->type == CONF_SLEEP && node->kind != CONF_NODE_SLEEP) &&
                !(key->type == CONF_HTTP && node->kind != CONF_NODE_HTTP) &&
-               !(key->type == CONF_DURATION && node->deadline == 0);
+               !(key->type == CONF_DURATION && node->deadline == CONF_NO_DEADLINE);
     }
     if (section == &conf_section_http && key->type == CONF_COUNT)
         return ((const struct conf_http *)base)->times_given;

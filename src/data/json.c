@@ -125,7 +125,7 @@ static int parse(
     struct json **out, char *data, size_t len, yyjson_read_flag how, size_t max, struct error *e)
 {
     struct span text = {data, len};
-    int rc = check_size(text, max ? max : JSON_TEXT_MAX, e);
+    int rc = check_size(text, max, e);
     if (rc)
         return rc;
     struct json *j = mem_alloc(sizeof *j);

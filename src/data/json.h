@@ -13,6 +13,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/limits.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,7 +26,7 @@ enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSO
 /* ---- Reading ---- */
 
 /* 0; or -EINVAL with the line and column of what is wrong, -EMSGSIZE if it is longer than `max`
- * bytes (0: JSON_TEXT_MAX) or deeper than JSON_DEPTH_MAX, -ENOMEM. `e` may be NULL. */
+ * bytes (usually JSON_TEXT_MAX) or deeper than JSON_DEPTH_MAX, -ENOMEM. `e` may be NULL. */
 int json_parse(struct json **out, struct span text, size_t max, struct error *e)
     __attribute__((warn_unused_result));
 /* The same without a copy of the text, which is destroyed and must live as long as the document:

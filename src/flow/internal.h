@@ -152,7 +152,7 @@ int run_make_json(struct run *run, const struct template *t, bool parse, struct 
 /* By its own `deadline`; DEADLINE_NEVER: it has none. */
 static inline int64_t own_deadline(const struct flow_node *n, int64_t now)
 {
-    return n->conf->deadline > 0 ? deadline_after(now, n->conf->deadline) : DEADLINE_NEVER;
+    return deadline_after(now, n->conf->deadline);
 }
 /* When the running coroutine's node has had its time; an optional one, before the request has. */
 int64_t run_node_deadline(const struct flow_node *n, int64_t now);

@@ -248,7 +248,7 @@ static int check_json(struct run *run, const struct flow_node *n, struct answer 
     if (!a->is_json || !n->body_used)
         return 0;
     struct error why;
-    int rc = json_parse(&a->doc, a->body, 0, &why);
+    int rc = json_parse(&a->doc, a->body, JSON_TEXT_MAX, &why);
     if (rc == -ENOMEM)
         return error_set(e, rc, why.type, "%s", why.sentence);
     if (rc) {

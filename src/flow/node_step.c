@@ -201,7 +201,7 @@ static void take(struct run *run, struct job *j)
         return;
     }
     *out = (struct value){.kind = VALUE_RAW, .text = c->output};
-    j->rc = j->node->entered ? json_parse(&out->doc, c->output, 0, &c->error) : 0;
+    j->rc = j->node->entered ? json_parse(&out->doc, c->output, JSON_TEXT_MAX, &c->error) : 0;
     if (j->rc == 0)
         return;
     *out = (struct value){0};

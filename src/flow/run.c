@@ -47,7 +47,7 @@ int run_make_json(struct run *run, const struct template *t, bool parse, struct 
         rc = error_set(&e, -ENOMEM, no_memory.type, "%s", no_memory.sentence);
     *out = (struct value){.kind = VALUE_RAW, .text = json};
     if (rc == 0 && parse)
-        rc = json_parse(&out->doc, json, 0, &e);
+        rc = json_parse(&out->doc, json, JSON_TEXT_MAX, &e);
     if (rc) {
         *out = (struct value){0};
         *why = run_keep(run, &e);
@@ -80,7 +80,7 @@ int64_t run_node_deadline(const struct flow_node *n, int64_t now)
 static int run_within(
     struct run *run, const struct flow_node *n, struct value *out, const struct error **why)
 {
-    if (n->conf->deadline <= 0 && !n->conf->optional)
+    if (n->conf->deadline == CONF_NO_DEADLINE && !n->conf->optional)
         return n->kind->run(run, n, out, why);
     CORO_DEADLINE(run_node_deadline(n, world_now(run->context->world)));
     return n->kind->run(run, n, out, why);
@@ -112,7 +112,7 @@ static const struct error *reason(
     if (why)
         return why;
     if (rc == -ETIMEDOUT)
-        return too_late(run, n, n->conf->deadline <= 0);
+        return too_late(run, n, n->conf->deadline == CONF_NO_DEADLINE);
     return &no_memory;
 }
 
@@ -309,7 +309,7 @@ static __attribute__((noinline)) int parse_body(struct run *run, struct span tex
 {
     struct error e;
     struct json *doc;
-    int rc = json_parse(&doc, text, 0, &e);
+    int rc = json_parse(&doc, text, JSON_TEXT_MAX, &e);
     if (rc) {
         if (rc != -ENOMEM)
             error_prefix(&e, "the request's body is no JSON");
@@ -514,7 +514,7 @@ static int find_patience(struct run *run)
     unsigned found = 0;
     int64_t said = DEADLINE_NEVER;
     bool wrong = false;
-    run->patience = run->flow->route->deadline > 0 ? run->flow->route->deadline : DEADLINE_NEVER;
+    run->patience = run->flow->route->deadline;
     for (unsigned i = 0; i < head->field_count; i++) {
         if (!http_name_equal(head->fields[i].name, "weir-deadline"))
             continue;
@@ -539,7 +539,7 @@ static int gather(struct run *run)
     if (rc)
         return rc;
     int64_t now = world_now(run->context->world);
-    run->due = run->hurried && f->route->deadline > 0 ? deadline_after(now, f->route->deadline) : 0;
+    run->due = run->hurried ? deadline_after(now, f->route->deadline) : 0;
     CORO_DEADLINE(deadline_after(now, run->patience));
     rc = f->uses_body ? read_body(run) : 0;
     if (rc == 0 && f->node_count > 0)

@@ -11,27 +11,6 @@
 
 #define ORIGINS_MAX 4096
 
-static void fill_in(struct http_client_options *o)
-{
-    static const struct http_client_options usual = {
-        .idle_max = 64,
-        .in_use_max = 1024,
-        .idle_timeout = 30 * NS_PER_S,
-        .connect_timeout = 5 * NS_PER_S,
-        .first_byte_timeout = 30 * NS_PER_S,
-        .body_max = (uint64_t)16 * 1024 * 1024,
-    };
-    o->idle_max = o->idle_max ? o->idle_max : usual.idle_max;
-    o->in_use_max = o->in_use_max ? o->in_use_max : usual.in_use_max;
-    o->idle_timeout = o->idle_timeout ? o->idle_timeout : usual.idle_timeout;
-    o->connect_timeout = o->connect_timeout ? o->connect_timeout : usual.connect_timeout;
-    o->first_byte_timeout =
-        o->first_byte_timeout ? o->first_byte_timeout : usual.first_byte_timeout;
-    o->body_max = o->body_max ? o->body_max : usual.body_max;
-    o->limits.fields_max = o->limits.fields_max ? o->limits.fields_max : HTTP1_FIELDS_DEFAULT;
-    o->limits.body_max = 0; /* counted here: a streamed reply has no limit */
-}
-
 int http_client_new(
     struct http_client **out, struct world *w, const struct http_client_options *options)
 {
@@ -39,9 +18,7 @@ int http_client_new(
     if (!c)
         return -ENOMEM;
     c->world = w;
-    if (options)
-        c->options = *options;
-    fill_in(&c->options);
+    c->options = *options;
     c->stats = c->options.stats ? c->options.stats : &c->own_stats;
     list_init(&c->ages);
     uint64_t seed[2];

@@ -37,16 +37,24 @@ struct http_client_stats { /* relaxed atomics, written by the client's thread */
     _Atomic uint64_t idle, in_use;
 };
 
-struct http_client_options { /* zeros take the defaults of conf_client; NULL: all of them */
-    unsigned idle_max;       /* kept connections per origin */
-    unsigned in_use_max;     /* per origin; beyond, calls wait. UINT_MAX: no limit */
+/* Each means what it says: HTTP_CLIENT_DEFAULTS initializes them. */
+struct http_client_options {
+    unsigned idle_max;   /* kept connections per origin; 0: none is kept */
+    unsigned in_use_max; /* per origin; beyond, calls wait. UINT_MAX: no limit */
     int64_t idle_timeout;
     int64_t connect_timeout;
     int64_t first_byte_timeout;
-    struct http1_limits limits; /* of replies' heads; its body_max is not used */
-    uint64_t body_max;          /* of whole replies; streamed ones are counted by who reads them */
+    struct http1_limits
+        limits;        /* of replies; body_max: HTTP1_BODY_UNLIMITED, since streams have none */
+    uint64_t body_max; /* of whole replies; streamed ones are counted by who reads them */
     struct http_client_stats *stats; /* all zero, the caller's to keep; NULL: the client's own */
 };
+#define HTTP_CLIENT_DEFAULTS                                                   \
+    {                                                                          \
+        .idle_max = 64, .in_use_max = 1024, .idle_timeout = 30 * NS_PER_S,     \
+        .connect_timeout = 5 * NS_PER_S, .first_byte_timeout = 30 * NS_PER_S,  \
+        .limits = HTTP1_LIMITS_DEFAULT, .body_max = (uint64_t)16 * 1024 * 1024 \
+    }
 
 int http_client_new(struct http_client **out, struct world *w,
     const struct http_client_options *options) __attribute__((warn_unused_result));

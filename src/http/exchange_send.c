@@ -10,8 +10,6 @@
 
 #include <errno.h>
 
-#define HEAD_MAX_DEFAULT ((size_t)32 * 1024)
-
 /* ---- Putting it together ---- */
 
 /* Fields that speak of the connection, which is the client's affair, or would have it speak another
@@ -162,7 +160,6 @@ static void await_reply(struct http_exchange *x)
 static void prepare(
     struct http_exchange *x, struct http_client *c, const struct http_ask *ask, struct arena *arena)
 {
-    size_t head_max = c->options.limits.head_max ? c->options.limits.head_max : HEAD_MAX_DEFAULT;
     *x = (struct http_exchange){
         .client = c,
         .origin = ask->origin,
@@ -173,7 +170,7 @@ static void prepare(
     };
     x->idempotent = is_idempotent(x->method);
     /* What is not understood yet of a head, and what one read may add. */
-    bytes_init(&x->stash, head_max + 2 * (size_t)HTTP_SCRATCH_SIZE);
+    bytes_init(&x->stash, c->options.limits.head_max + 2 * (size_t)HTTP_SCRATCH_SIZE);
 }
 
 int exchange_begin(struct http_exchange *x, struct http_client *c, const struct http_ask *ask,

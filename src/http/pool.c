@@ -118,6 +118,10 @@ void pool_keep(struct http_link *link)
 {
     struct http_origin *o = link->origin;
     struct http_client *c = o->client;
+    if (c->options.idle_max == 0) {
+        pool_drop(link);
+        return;
+    }
     if (o->kept_count >= c->options.idle_max)
         pool_forget(list_entry(o->kept.prev, struct http_link, kept));
     link->idle_since = world_now(c->world);

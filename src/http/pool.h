@@ -21,8 +21,8 @@
 
 struct http_client {
     struct world *world;
-    struct http_client_options options; /* with the defaults filled in */
-    struct http_client_stats *stats;    /* the caller's, or own_stats */
+    struct http_client_options options;
+    struct http_client_stats *stats; /* the caller's, or own_stats */
     struct http_client_stats own_stats;
     struct map origins;       /* by place.text; owns them */
     struct list ages;         /* every kept connection, longest idle first: http_link.age */

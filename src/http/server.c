@@ -274,22 +274,6 @@ int http_server_run(struct http_server *s, struct listener *const *listeners, un
 
 /* ---- Life ---- */
 
-static void fill_in(struct http_server_options *o)
-{
-    struct http1_limits *l = &o->limits;
-    l->line_max = l->line_max ? l->line_max : 8 * 1024;
-    l->head_max = l->head_max ? l->head_max : 32 * 1024;
-    l->fields_max = l->fields_max ? l->fields_max : 100;
-    l->body_max = 0; /* counted here, since each route has its own */
-    o->body_max = o->body_max ? o->body_max : 1024 * 1024;
-    o->arena_max = o->arena_max ? o->arena_max : 64 * 1024 * 1024;
-    o->headers_timeout = o->headers_timeout ? o->headers_timeout : 10 * NS_PER_S;
-    o->body_timeout = o->body_timeout ? o->body_timeout : 10 * NS_PER_S;
-    o->idle_timeout = o->idle_timeout ? o->idle_timeout : 75 * NS_PER_S;
-    o->write_timeout = o->write_timeout ? o->write_timeout : 30 * NS_PER_S;
-    o->linger_timeout = o->linger_timeout ? o->linger_timeout : 2 * NS_PER_S;
-}
-
 int http_server_new(
     struct http_server **out, struct world *w, const struct http_server_options *options)
 {
@@ -298,7 +282,6 @@ int http_server_new(
         return -ENOMEM;
     s->world = w;
     s->options = *options;
-    fill_in(&s->options);
     s->stats = options->stats ? options->stats : &s->own_stats;
     list_init(&s->connections);
     list_init(&s->resting);

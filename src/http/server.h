@@ -73,17 +73,18 @@ struct http_server_stats {
     _Atomic uint64_t client_gone;                 /* requests whose client did not wait */
 };
 
+/* Each means what it says: HTTP_SERVER_DEFAULTS initializes all but the handler. */
 struct http_server_options {
-    struct http1_limits limits;
-    uint64_t body_max;                /* 1 MiB */
+    struct http1_limits limits; /* body_max: HTTP1_BODY_UNLIMITED, since each route has its own */
+    uint64_t body_max;
     unsigned requests_per_connection; /* 0: no limit */
     /* Open at once on this thread. Beyond, one that has been idle for a second or more is closed,
      * the longest first; if there is none the new one gets a 503. 0: no limit. */
     unsigned connections_max;
-    size_t arena_max; /* of a request; 0: 64 MiB */
-    /* Nanoseconds; zeros take conf_timeouts' defaults. */
+    size_t arena_max; /* of a request */
+    /* Nanoseconds. */
     int64_t headers_timeout, body_timeout, idle_timeout, write_timeout, linger_timeout;
-    uint64_t body_rate; /* bytes a second */
+    uint64_t body_rate; /* bytes a second; 0: a body may be as slow as it likes */
     bool date;          /* writes Date */
     const char *server; /* the Server field; NULL or "": none */
     bool timing;        /* writes Server-Timing */
@@ -94,6 +95,13 @@ struct http_server_options {
     struct http_server_stats
         *stats; /* all zero, to be kept by the caller; NULL: the server's own */
 };
+#define HTTP_SERVER_DEFAULTS                                                     \
+    {                                                                            \
+        .limits = HTTP1_LIMITS_DEFAULT, .body_max = 1024 * 1024,                 \
+        .arena_max = (size_t)64 * 1024 * 1024, .headers_timeout = 10 * NS_PER_S, \
+        .body_timeout = 10 * NS_PER_S, .idle_timeout = 75 * NS_PER_S,            \
+        .write_timeout = 30 * NS_PER_S, .linger_timeout = 2 * NS_PER_S           \
+    }
 
 int http_server_new(struct http_server **out, struct world *w,
     const struct http_server_options *options) __attribute__((warn_unused_result));

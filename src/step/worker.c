@@ -23,7 +23,7 @@ static int read_options(struct weir_worker *w, struct error *e)
 {
     if (w->step->options.len == 0)
         return 0;
-    int rc = json_parse(&w->options, w->step->options, 0, e);
+    int rc = json_parse(&w->options, w->step->options, JSON_TEXT_MAX, e);
     if (rc) {
         w->options = NULL;
         error_prefix(e, "step '%s': its options", w->step->name);

@@ -14,11 +14,6 @@
 
 _Static_assert(HTTP1_PARSER_SIZE >= HTTP1_LLHTTP_SIZE, "llhttp's parser has room");
 
-#define LINE_DEFAULT       ((size_t)8 * 1024)
-#define HEAD_DEFAULT       ((size_t)32 * 1024)
-#define TRAILER_DEFAULT    ((size_t)8 * 1024)
-#define CHUNK_LINE_DEFAULT ((size_t)1024)
-
 /* RFC 9112, 2.2, asks for at least one; clients of old sent one after a body. */
 #define BLANK_LINES_MAX 4
 
@@ -35,17 +30,6 @@ enum stage {
     AFTER, /* END was said */
     BAD,
 };
-
-static size_t or_default(size_t limit, size_t usual)
-{
-    return limit ? limit : usual;
-}
-
-static unsigned fields_max(const struct http1 *p)
-{
-    unsigned max = p->limits->fields_max;
-    return max ? max : HTTP1_FIELDS_DEFAULT;
-}
 
 void http1_init(struct http1 *p, enum http1_kind kind, const struct http1_limits *limits,
     struct http_field *table)
@@ -105,9 +89,9 @@ static bool is_start_line(const struct http1 *p)
 static size_t section_max(const struct http1 *p)
 {
     if (p->stage == TRAILERS)
-        return or_default(p->limits->trailer_max, TRAILER_DEFAULT);
-    size_t head = or_default(p->limits->head_max, HEAD_DEFAULT);
-    size_t line = or_default(p->limits->line_max, LINE_DEFAULT);
+        return p->limits->trailer_max;
+    size_t head = p->limits->head_max;
+    size_t line = p->limits->line_max;
     return is_start_line(p) && line < head ? line : head;
 }
 
@@ -189,7 +173,7 @@ static enum http1_event begin_body(struct http1 *p)
         p->stage = OVER;
         break;
     case HTTP1_LENGTH:
-        if (p->limits->body_max && p->head.length > p->limits->body_max)
+        if (p->head.length > p->limits->body_max)
             return refuse(p, 413, "a body that is too large");
         p->left = p->head.length;
         p->stage = p->left ? IN_LENGTH : OVER;
@@ -220,7 +204,7 @@ static enum http1_event next_head(struct http1 *p, struct span *in)
     if (p->base != in->ptr && !http1_start_line(p, start))
         return bad(p);
 
-    struct http1_table table = {.fields = p->table, .max = fields_max(p)};
+    struct http1_table table = {.fields = p->table, .max = p->limits->fields_max};
     struct span head = {.ptr = in->ptr, .len = p->scanned};
     http1_parser_init(p->parser, p->kind == HTTP1_REPLY);
     const char *refused = http1_parser_head(p->parser, head, &table);
@@ -259,8 +243,7 @@ static enum http1_event next_of_length(struct http1 *p, struct span *in, struct 
 
 static enum http1_event next_of_rest(struct http1 *p, struct span *in, struct span *data)
 {
-    uint64_t max = p->limits->body_max;
-    p->left = max ? max - p->body_seen : UINT64_MAX;
+    p->left = p->limits->body_max - p->body_seen;
     if (p->left == 0)
         return refuse(p, 413, "a body that is too large");
     *data = take_piece(p, in);
@@ -273,7 +256,7 @@ static enum http1_event next_of_rest(struct http1 *p, struct span *in, struct sp
 /* HTTP1_HEAD where the line was taken. */
 static enum http1_event next_chunk_line(struct http1 *p, struct span *in)
 {
-    size_t max = or_default(p->limits->chunk_line_max, CHUNK_LINE_DEFAULT);
+    size_t max = p->limits->chunk_line_max;
     const char *feed = memchr(in->ptr + p->scanned, '\n', in->len - p->scanned);
     struct span line = {.ptr = in->ptr, .len = feed ? (size_t)(feed - in->ptr) + 1 : in->len};
     if (line.len > max)
@@ -288,7 +271,7 @@ static enum http1_event next_chunk_line(struct http1 *p, struct span *in)
     if (p->left > INT64_MAX - p->body_seen)
         return refuse(p, 400, "a chunk whose size is beyond reason");
     p->body_seen += p->left;
-    if (p->limits->body_max && p->body_seen > p->limits->body_max)
+    if (p->body_seen > p->limits->body_max)
         return refuse(p, 413, "a body that is too large");
     take(in, line.len);
     p->stage = p->left ? CHUNK : TRAILERS;
@@ -343,7 +326,7 @@ static enum http1_event next_trailers(struct http1 *p, struct span *in)
         break;
     }
     unsigned taken = p->head.field_count; /* the head's fields stay where they are */
-    struct http1_table table = {.fields = p->table + taken, .max = fields_max(p) - taken};
+    struct http1_table table = {.fields = p->table + taken, .max = p->limits->fields_max - taken};
     struct span section = {.ptr = in->ptr, .len = p->scanned};
     const char *refused = http1_parser_trailers(p->parser, section, &table);
     if (table.full)

@@ -72,18 +72,23 @@ struct http1_head {
     unsigned field_count;
 };
 
-/* Zeros take the defaults. */
+/* Each means what it says: a limit of 0 allows nothing. HTTP1_LIMITS_DEFAULT initializes them. */
 struct http1_limits {
-    size_t line_max;     /* request line or status line, with its CR LF: beyond, 414. 8 KiB */
-    size_t head_max;     /* the whole head, with its empty line: beyond, 431. 32 KiB */
-    unsigned fields_max; /* header fields and trailers: beyond, 431; up to HTTP1_FIELDS_MAX. 100 */
-    size_t trailer_max;  /* the whole trailer section, in bytes: beyond, 431. 8 KiB */
-    uint64_t body_max;   /* bytes of body without its framing: beyond, 413. 0: none (the caller
-                          * counts) */
-    unsigned chunk_line_max; /* a chunk's size, extensions and CR LF: beyond, 400. 1 KiB */
+    size_t line_max;         /* request line or status line, with its CR LF: beyond, 414 */
+    size_t head_max;         /* the whole head, with its empty line: beyond, 431 */
+    unsigned fields_max;     /* header fields and trailers: beyond, 431; up to HTTP1_FIELDS_MAX */
+    size_t trailer_max;      /* the whole trailer section, in bytes: beyond, 431 */
+    uint64_t body_max;       /* bytes of body without its framing: beyond, 413 */
+    unsigned chunk_line_max; /* a chunk's size, extensions and CR LF: beyond, 400 */
 };
 #define HTTP1_FIELDS_DEFAULT 100
 #define HTTP1_FIELDS_MAX     1000
+#define HTTP1_BODY_UNLIMITED UINT64_MAX /* the caller counts */
+#define HTTP1_LIMITS_DEFAULT                                                              \
+    {                                                                                     \
+        .line_max = 8 * 1024, .head_max = 32 * 1024, .fields_max = HTTP1_FIELDS_DEFAULT,  \
+        .trailer_max = 8 * 1024, .body_max = HTTP1_BODY_UNLIMITED, .chunk_line_max = 1024 \
+    }
 
 enum http1_kind { HTTP1_REQUEST, HTTP1_REPLY };
 enum http1_event { HTTP1_MORE, HTTP1_HEAD, HTTP1_DATA, HTTP1_END, HTTP1_BAD };
@@ -120,8 +125,8 @@ struct http1 {
     uint8_t answers;     /* the method that a reply answers */
 };
 
-/* `table` has room for limits->fields_max fields (HTTP1_FIELDS_DEFAULT where that is 0) and may be
- * shared by parsers whose heads are not looked at at the same time. */
+/* `table` has room for limits->fields_max fields and may be shared by parsers whose heads are not
+ * looked at at the same time. */
 void http1_init(struct http1 *p, enum http1_kind kind, const struct http1_limits *limits,
     struct http_field *table);
 /* For the next message on the same connection: after HTTP1_END. What the reply answers is kept

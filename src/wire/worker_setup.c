@@ -236,7 +236,7 @@ int worker_setup_read(struct worker_setup *s, struct arena *a, struct span text,
 int worker_ready_read(int64_t *pid, struct span text, struct error *e)
 {
     struct json *j;
-    int rc = json_parse(&j, text, 0, e);
+    int rc = json_parse(&j, text, JSON_TEXT_MAX, e);
     if (rc)
         return rc;
     rc = read_protocol(json_root(j), e);

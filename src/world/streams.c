@@ -10,12 +10,9 @@
 int world_listen(struct world *w, const struct address *at, const struct listen_options *options,
     struct listener **out)
 {
-    static const struct listen_options defaults = {0};
+    static const struct listen_options defaults = {.backlog = WORLD_BACKLOG_DEFAULT};
     check_here(w, "world_listen");
-    struct listen_options o = options ? *options : defaults;
-    if (o.backlog <= 0)
-        o.backlog = WORLD_BACKLOG_DEFAULT;
-    return w->ops->listen(w, at, &o, out);
+    return w->ops->listen(w, at, options ? options : &defaults, out);
 }
 
 int listener_accept(struct listener *l, struct stream **out)

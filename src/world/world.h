@@ -63,12 +63,13 @@ struct stream;
 struct listener;
 
 struct listen_options {
-    int backlog;      /* 0: WORLD_BACKLOG_DEFAULT */
+    int backlog;
     bool shared_port; /* SO_REUSEPORT: several listeners, one a thread, on one address */
 };
 #define WORLD_BACKLOG_DEFAULT 4096
 
-/* Does not wait. -EADDRINUSE, -EACCES, ... `options` may be NULL. Port 0 takes a free one. */
+/* Does not wait. -EADDRINUSE, -EACCES, ... NULL `options`: the default backlog, a port of its own.
+ * Port 0 takes a free one. */
 int world_listen(struct world *w, const struct address *at, const struct listen_options *options,
     struct listener **out) __attribute__((warn_unused_result));
 /* Waits for the next connection. One coroutine at a time a listener. */

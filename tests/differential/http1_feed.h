@@ -26,7 +26,7 @@ struct http1_feed {
 
 static inline void http1_feed_init(struct http1_feed *f, enum http1_kind kind)
 {
-    *f = (struct http1_feed){.kind = kind, .answers = HTTP_GET};
+    *f = (struct http1_feed){.kind = kind, .answers = HTTP_GET, .limits = HTTP1_LIMITS_DEFAULT};
     bytes_init(&f->body, SIZE_MAX / 2);
     bytes_init(&f->out, SIZE_MAX / 2);
 }
@@ -220,11 +220,10 @@ static inline void http1_feed_eof(struct http1_feed *f, struct span left)
 static inline struct span http1_feed_stream(
     struct http1_feed *f, struct span stream, size_t first, size_t step)
 {
-    unsigned fields_max = f->limits.fields_max ? f->limits.fields_max : HTTP1_FIELDS_DEFAULT;
     char *memory = NULL;
     struct span in = {0};
     size_t shown = 0;
-    f->table = mem_alloc(fields_max * sizeof *f->table);
+    f->table = mem_alloc((f->limits.fields_max + 1) * sizeof *f->table);
     bytes_reset(&f->out);
     bytes_reset(&f->body);
     f->over = false;

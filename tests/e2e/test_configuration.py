@@ -1,9 +1,14 @@
 """Configurations as files on a disk: what the real source of them refuses and completes."""
+import http.client
+import json
 import os
+import re
+import socket
+import threading
 
 import pytest
 
-from weir_process import run
+from weir_process import run, weirs
 
 
 @pytest.mark.parametrize("text", ["include: pipe\n", "server: ${file:pipe}\n"])
@@ -36,3 +41,145 @@ def test_a_plugin_stands_beside_the_file_that_names_it(tmp_path):
     r = run("check", "--print", cwd=tmp_path, timeout=20)
     said = r.stdout + r.stderr  # what is printed, or that there are no such files
     assert f"{tmp_path}/more/a.so" in said and f"{tmp_path}/b.so" in said
+
+
+# ---- Zero is a value, never "the default" ----
+
+
+class Upstream:
+    """Counts connections; answers every request on them with `body`."""
+
+    def __init__(self, body):
+        self.connections = 0
+        self.reply = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self.serve, args=[connection], daemon=True).start()
+
+    def serve(self, connection):
+        with connection:
+            text = b""
+            while part := connection.recv(4096):
+                text += part
+                if text.endswith(b"\r\n\r\n"):
+                    connection.sendall(self.reply)
+                    text = b""
+
+
+@pytest.fixture
+def upstream():
+    started = []
+
+    def start_one(body=b"1"):
+        started.append(Upstream(body))
+        return started[-1]
+
+    yield start_one
+    for one in started:
+        one.listener.close()
+
+
+@pytest.fixture
+def start(tmp_path):
+    with weirs(tmp_path) as start_one:
+        yield start_one
+
+
+def calling(upstream, client):
+    return f"""
+listen: 127.0.0.1:0
+admin: off
+threads: 1
+client: {client}
+routes: [{{route: GET /, nodes: {{a: {{http: "http://127.0.0.1:{upstream.port}/"}}}}, reply: $node.a.body}}]
+"""
+
+
+@pytest.mark.parametrize("kept, connections", [(0, 4), (1, 1)])
+def test_client_connections_0_keeps_none(start, upstream, kept, connections):
+    other = upstream()
+    weir = start(config=calling(other, "{connections: %d}" % kept))
+    for _ in range(4):
+        assert weir.get()[0] == 200
+    assert other.connections == connections
+
+
+def test_client_reply_body_0_lets_no_byte_in(start, upstream):
+    weir = start(config=calling(upstream(), "{reply_body: 0}"))
+    status, text = weir.get()
+    assert status == 502 and "is longer than 0 bytes" in text
+    weir = start(config=calling(upstream(b""), "{reply_body: 0}"))
+    assert weir.get()[0] == 200
+
+
+def post(weir, path, body):
+    connection = http.client.HTTPConnection("127.0.0.1", weir.port, timeout=30)
+    try:
+        connection.request("POST", path, body)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_a_body_limit_of_0_allows_no_byte(start):
+    weir = start(config="""
+listen: 127.0.0.1:0
+admin: off
+limits: {body: 0}
+routes:
+  - {route: POST /global, reply: $body}
+  - {route: POST /own, body: 1MiB, reply: $body}
+  - {route: POST /none, body: 0, reply: $body}
+""")
+    assert [post(weir, path, b"1") for path in ("/global", "/own", "/none")] == [413, 200, 413]
+
+
+ZEROS = """
+listen: 127.0.0.1:0
+admin: 127.0.0.1:0
+threads: 1
+limits: {requests_per_connection: 0, connections: 0}
+timeouts: {body_rate: 0, linger: 0, drain: 0}
+client: {in_use: 0, waiting: 0}
+pools: {p: {kind: processes, size: 1, nice: 0, max_tasks: 0, memory: 0, hard_timeout: 0}}
+steps: {e: {step: echo, batch: {wait: 0}}}
+routes:
+  - route: POST /
+    max_in_flight: 0
+    nodes:
+      a: {step: e, pool: p}
+      b: {sleep: 0}
+      c: {sleep: {uniform: [0, 0], seed: 0}}
+    reply: $node.a
+"""
+
+
+def test_zeros_that_mean_no_limit_and_no_time(start):
+    weir = start(config=ZEROS)
+    connection = http.client.HTTPConnection("127.0.0.1", weir.port, timeout=30)
+    for i in range(5):  # one connection, with no limit on its requests
+        connection.request("POST", "/", str(i))
+        assert connection.getresponse().read().decode() == str(i)
+    connection.close()
+    admin = int(re.findall(r"admin pages on \S+:(\d+)", weir.log())[0])
+    connection = http.client.HTTPConnection("127.0.0.1", admin, timeout=30)
+    connection.request("GET", "/config")
+    shown = json.loads(connection.getresponse().read())
+    connection.close()
+    assert shown["client"]["in_use"] == shown["client"]["waiting"] == shown["limits"]["connections"] == 0
+    assert shown["timeouts"]["drain"] == shown["timeouts"]["linger"] == 0
+
+
+def test_a_nodes_deadline_of_0_is_refused(tmp_path):
+    (tmp_path / "weir.yaml").write_text("routes: [{route: /, nodes: {a: {sleep: 1s, deadline: 0}}}]\n")
+    r = run("check", cwd=tmp_path, timeout=20)
+    assert r.returncode == 1 and "deadline: found '0', expected a duration from 1us to 720h" in r.stderr

@@ -59,7 +59,7 @@ static void check_written(struct span stream)
 {
     struct http_field first_table[HTTP1_FIELDS_DEFAULT];
     struct http_field table[HTTP1_FIELDS_DEFAULT];
-    struct http1_limits limits = {0};
+    static const struct http1_limits limits = HTTP1_LIMITS_DEFAULT;
     struct http1 first;
     struct http1 again;
     struct bytes out;

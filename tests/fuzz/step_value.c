@@ -234,7 +234,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct span text = {.ptr = (const char *)data, .len = size};
     struct json *j;
     struct step_output out = {.grow = grow};
-    if (json_parse(&j, text, 0, NULL) == 0) {
+    if (json_parse(&j, text, JSON_TEXT_MAX, NULL) == 0) {
         check_copy(j, text);
         check_orders(text);
         json_free(j);

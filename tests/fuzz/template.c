@@ -47,7 +47,7 @@ static void set(struct scene *s, struct span data)
         .fields = &s->field,
         .field_count = 1};
     s->param = (struct flow_param){.name = SPAN("id"), .value = data};
-    bool json = json_parse(&s->doc, data, 0, NULL) == 0;
+    bool json = json_parse(&s->doc, data, JSON_TEXT_MAX, NULL) == 0;
     s->answers[0] = (struct answer){
         .head = &s->head, .body = data, .is_json = json, .doc = json ? s->doc : NULL};
     s->answers[1] = (struct answer){.head = &s->head, .body = data};

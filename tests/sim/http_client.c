@@ -48,7 +48,7 @@ struct visit {
     size_t len;
 };
 
-static const struct http1_limits limits;
+static const struct http1_limits limits = HTTP1_LIMITS_DEFAULT;
 
 static int send_text(struct stream *s, char *text, size_t len)
 {
@@ -252,7 +252,9 @@ static int ask(struct world *w, void *arg)
 {
     struct scene *s = arg;
     s->w = w;
-    int rc = http_client_new(&s->client, w, &(struct http_client_options){.in_use_max = 8});
+    struct http_client_options options = HTTP_CLIENT_DEFAULTS;
+    options.in_use_max = 8;
+    int rc = http_client_new(&s->client, w, &options);
     if (rc)
         return rc;
     rc = http_client_origin(s->client, SPAN("http://server"), &s->origin, NULL);

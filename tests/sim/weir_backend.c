@@ -203,7 +203,7 @@ static const char *split_path(struct visit *v)
 static int visit_fn(void *arg)
 {
     struct visit *v = arg;
-    static const struct http1_limits limits;
+    static const struct http1_limits limits = HTTP1_LIMITS_DEFAULT;
     http1_init(&v->parser, HTTP1_REQUEST, &limits, v->table);
     int rc = next_request(v);
     while (rc == 0) {

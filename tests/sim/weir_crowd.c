@@ -82,7 +82,7 @@ static void hang_up(struct client *c)
 static int connect_once(struct client *c)
 {
     struct crowd *crowd = c->crowd;
-    static const struct http1_limits limits;
+    static const struct http1_limits limits = HTTP1_LIMITS_DEFAULT;
     CORO_DEADLINE(
         crowd->patience_ns ? deadline_after(world_now(c->w), crowd->patience_ns) : DEADLINE_NEVER);
     int rc = world_connect(c->w, crowd->at, &c->stream);

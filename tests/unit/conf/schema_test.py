@@ -48,7 +48,7 @@ GOOD = [
     "_c: {sleep: {exponential: 1ms}, optional: true, default: {x: 1}}}}]",
     "routes: [{route: /x, nodes: {a: {http: 'http://x/'}, b: {http: {url: 'http://x/', method: PATCH, "
     "headers: {X-y: 1}, body: [1], expect: [200, 300-399], times: 10}}, c: {http: {url: 'http://x', expect: 404}}, "
-    "d: {reply: null, deadline: 0}}}]",
+    "d: {reply: null, deadline: 1ms}}}]",
     "server_timing: false\npools:\nsteps:\n",
     "pools: {cpu: {kind: processes, size: 4, queue: 1, start: 5s, nice: 19, step_threads: auto, value: 1KiB, "
     "max_tasks: 0, memory: 1GiB, hard_timeout: 0, on_cancel: kill}, here: {kind: inline, step_threads: 1}, n: , "
@@ -97,6 +97,7 @@ BAD = [
     "routes: [{route: /x, headers: [a]}]", "routes: [{route: /x, headers: {'a b': c}}]",
     "routes: [{route: /x, nodes: [a]}]", "routes: [{route: /x, nodes: {1a: {sleep: 1s}}}]",
     "routes: [{route: /x, nodes: {a: {}}}]", "routes: [{route: /x, nodes: {a: {sleep: 1s, reply: 2}}}]",
+    "routes: [{route: /x, nodes: {a: {sleep: 1s, deadline: 0}}}]",
     "routes: [{route: /x, nodes: {a: {slep: 1s}}}]", "routes: [{route: /x, nodes: {a: {sleep: 5}}}]",
     "routes: [{route: /x, nodes: {a: {sleep: {uniform: [1s]}}}}]", "routes: [{route: /x, nodes: {a: {sleep: {gauss: 1s}}}}]",
     "routes: [{route: /x, nodes: {a: {sleep: {uniform: [1s, 2s], exponential: 1s}}}}]",

@@ -16,7 +16,7 @@ static struct json *parse(const char *text)
 {
     struct json *j;
     struct error e;
-    int rc = json_parse(&j, span_of(text), 0, &e);
+    int rc = json_parse(&j, span_of(text), JSON_TEXT_MAX, &e);
     if (rc)
         fail_msg("%s: %s", text, e.sentence);
     return j;
@@ -129,7 +129,7 @@ static void wrong_texts_are_refused_with_the_place(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct json *j = NULL;
         struct error e;
-        assert_int_equal(json_parse(&j, span_of(cases[i].text), 0, &e), -EINVAL);
+        assert_int_equal(json_parse(&j, span_of(cases[i].text), JSON_TEXT_MAX, &e), -EINVAL);
         assert_null(j);
         if (strncmp(e.sentence, cases[i].where, strlen(cases[i].where)) != 0)
             fail_msg("'%s' was refused with: %s", cases[i].text, e.sentence);
@@ -144,7 +144,7 @@ static void bounds_are_kept(void **state)
     for (size_t depth = JSON_DEPTH_MAX; depth <= JSON_DEPTH_MAX + 1; depth++) {
         memset(text, '[', depth);
         memset(text + depth, ']', depth);
-        int rc = json_parse(&j, (struct span){text, 2 * depth}, 0, &e);
+        int rc = json_parse(&j, (struct span){text, 2 * depth}, JSON_TEXT_MAX, &e);
         assert_int_equal(rc, depth > JSON_DEPTH_MAX ? -EMSGSIZE : 0);
         if (rc == 0)
             json_free(j);
@@ -158,7 +158,7 @@ static void bounds_are_kept(void **state)
     memset(text, '[', sizeof text);
     text[0] = text[2] = text[sizeof text - 1] = '"';
     text[1] = '\\';
-    assert_int_equal(json_parse(&j, (struct span){text, sizeof text}, 0, &e), 0);
+    assert_int_equal(json_parse(&j, (struct span){text, sizeof text}, JSON_TEXT_MAX, &e), 0);
     json_free(j);
 }
 
@@ -209,7 +209,8 @@ static void a_text_is_read_in_place(void **state)
     char text[] = "{\"a\\n\":[\"b\\u00e9\",12]}[[[[";
     struct json *j;
     assert_int_equal(
-        json_parse_in_place(&j, text, sizeof text - 1 - JSON_PARSE_PADDING, 0, NULL), 0);
+        json_parse_in_place(&j, text, sizeof text - 1 - JSON_PARSE_PADDING, JSON_TEXT_MAX, NULL),
+        0);
     const struct json_value *a = json_member(json_root(j), "a\n");
     struct json_iter it = json_iter(a);
     struct span b = json_string(json_next(&it, NULL));
@@ -221,7 +222,8 @@ static void a_text_is_read_in_place(void **state)
     char wrong[] = "[1,\n2}....";
     struct error e;
     assert_int_equal(
-        json_parse_in_place(&j, wrong, sizeof wrong - 1 - JSON_PARSE_PADDING, 0, &e), -EINVAL);
+        json_parse_in_place(&j, wrong, sizeof wrong - 1 - JSON_PARSE_PADDING, JSON_TEXT_MAX, &e),
+        -EINVAL);
     assert_memory_equal(e.sentence, "line 2, column 2:", 17);
     assert_int_equal(json_parse_in_place(&j, wrong, 5, 4, &e), -EMSGSIZE);
 }
@@ -252,7 +254,7 @@ static void numbers_have_the_fewest_digits(void **state)
         if (!span_equal(bytes_span(&out), span_of(cases[i].text)))
             fail_msg("%s was written as %.*s", cases[i].text, SPAN_ARG(out));
         struct json *j;
-        assert_int_equal(json_parse(&j, bytes_span(&out), 0, NULL), 0);
+        assert_int_equal(json_parse(&j, bytes_span(&out), JSON_TEXT_MAX, NULL), 0);
         double back = json_number(json_root(j), NAN);
         assert_memory_equal(&back, &cases[i].n, sizeof back);
         json_free(j);
@@ -266,7 +268,7 @@ static bool parse_and_write(void)
 {
     struct json *j;
     struct bytes out;
-    int rc = json_parse(&j, SPAN("{\"a\":[1,2,3,\"four\"],\"b\":\"c\"}"), 0, NULL);
+    int rc = json_parse(&j, SPAN("{\"a\":[1,2,3,\"four\"],\"b\":\"c\"}"), JSON_TEXT_MAX, NULL);
     if (rc)
         return false;
     bytes_init(&out, 1000);

@@ -56,7 +56,7 @@ struct scene {
 static struct json *parsed(const char *text)
 {
     struct json *doc;
-    assert_int_equal(json_parse(&doc, span_of(text), 0, NULL), 0);
+    assert_int_equal(json_parse(&doc, span_of(text), JSON_TEXT_MAX, NULL), 0);
     return doc;
 }
 

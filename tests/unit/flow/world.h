@@ -156,8 +156,10 @@ static inline int upstream_main(struct world *w, void *arg)
     struct weir *weir = arg;
     struct listener *broken = must_listen(w, "*:9002");
     struct serving s = {.listener = must_listen(w, "*:9001")};
-    must(http_server_new(&s.server, w,
-             &(struct http_server_options){.handle = handle_upstream, .ctx = w}) == 0);
+    struct http_server_options options = HTTP_SERVER_DEFAULTS;
+    options.handle = handle_upstream;
+    options.ctx = w;
+    must(http_server_new(&s.server, w, &options) == 0);
     {
         GROUP(g, GROUP_FAIL_FAST);
         must(group_spawn(&g, "broken", break_connections, broken) == 0);
@@ -228,10 +230,12 @@ static inline int weir_main(struct world *w, void *arg)
     struct weir *weir = arg;
     struct serving s = {.listener = must_listen(w, "*:8080")};
     weir->world = w;
-    must(http_client_new(&weir->client, w, &(struct http_client_options){0}) == 0);
-    must(http_server_new(&s.server, w,
-             &(struct http_server_options){.timing = true, .handle = handle_weir, .ctx = weir}) ==
-         0);
+    must(http_client_new(&weir->client, w, &(struct http_client_options)HTTP_CLIENT_DEFAULTS) == 0);
+    struct http_server_options options = HTTP_SERVER_DEFAULTS;
+    options.timing = true;
+    options.handle = handle_weir;
+    options.ctx = weir;
+    must(http_server_new(&s.server, w, &options) == 0);
     weir->server = s.server;
     serve_with_pools(w, weir, &s);
     must(weir->under_way == 0);
@@ -277,7 +281,7 @@ static inline int try_ask(struct world *w, const char *method, const char *targe
         .body = span_of(body ? body : "")};
     arena_init(&arena, 64 << 20);
     *told = (struct told){0};
-    must(http_client_new(&client, w, &(struct http_client_options){0}) == 0);
+    must(http_client_new(&client, w, &(struct http_client_options)HTTP_CLIENT_DEFAULTS) == 0);
     must(http_client_origin(client, SPAN("http://here:8080"), &a.origin, &e) == 0);
     int64_t began = world_now(w);
     int rc = http_call(client, &a, &arena, &answer, &e);

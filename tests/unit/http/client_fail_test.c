@@ -20,7 +20,7 @@ static void ask_refused(struct scene *s)
 static void test_nobody_there(void **state)
 {
     static struct scene s;
-    s = (struct scene){.ask = ask_refused};
+    s = (struct scene){.options = HTTP_CLIENT_DEFAULTS, .ask = ask_refused};
     play_scene(&s, (struct sim_options){0});
 }
 
@@ -149,7 +149,8 @@ static void play_limited(const char *reply, void (*ask)(struct scene *s))
 {
     static struct scene s;
     struct line line = {.replies = {reply}};
-    s = (struct scene){.ask = ask, .lines = &line, .line_count = 1};
+    s = (struct scene){
+        .options = HTTP_CLIENT_DEFAULTS, .ask = ask, .lines = &line, .line_count = 1};
     s.options.body_max = 10;
     s.options.limits.head_max = 200;
     play_scene(&s, (struct sim_options){0});
@@ -349,7 +350,8 @@ static void test_calls_wait_in_line(void **state)
     static struct scene s;
     static const struct line line = {
         .replies = {OK("a", "1"), OK("a", "1"), OK("a", "1")}, .before_ns = NS_PER_S};
-    s = (struct scene){.ask = ask_in_line, .lines = &line, .line_count = 1};
+    s = (struct scene){
+        .options = HTTP_CLIENT_DEFAULTS, .ask = ask_in_line, .lines = &line, .line_count = 1};
     s.options.in_use_max = 1;
     play_scene(&s, (struct sim_options){0});
 }
@@ -370,7 +372,8 @@ static void test_only_so_many_are_kept(void **state)
 {
     static struct scene s;
     static const struct line line = {.replies = {OK("a", "1")}, .before_ns = NS_PER_MS};
-    s = (struct scene){.ask = ask_many, .lines = &line, .line_count = 1};
+    s = (struct scene){
+        .options = HTTP_CLIENT_DEFAULTS, .ask = ask_many, .lines = &line, .line_count = 1};
     s.options.idle_max = 3;
     play_scene(&s, (struct sim_options){0});
 }
@@ -430,7 +433,10 @@ static void test_memory_that_runs_out_fails_one_call(void **state)
     through = false;
     for (unsigned nth = 1; !through; nth++) {
         assert_true(nth < 1000);
-        s = (struct scene){.ask = ask_with_failing_memory, .lines = &line, .line_count = 1};
+        s = (struct scene){.options = HTTP_CLIENT_DEFAULTS,
+            .ask = ask_with_failing_memory,
+            .lines = &line,
+            .line_count = 1};
         s.options.idle_max = nth; /* a way to hand it in that changes nothing */
         play_scene(&s, (struct sim_options){.survive = true});
     }

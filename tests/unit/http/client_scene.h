@@ -200,7 +200,8 @@ static inline void play_scene(struct scene *s, struct sim_options options)
     do {                                                          \
         const struct line lines_[] = {__VA_ARGS__};               \
         static struct scene scene_;                               \
-        scene_ = (struct scene){.ask = (asking),                  \
+        scene_ = (struct scene){.options = HTTP_CLIENT_DEFAULTS,  \
+            .ask = (asking),                                      \
             .lines = lines_,                                      \
             .line_count = (int)(sizeof lines_ / sizeof *lines_)}; \
         play_scene(&scene_, (struct sim_options){0});             \

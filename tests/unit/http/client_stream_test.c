@@ -184,7 +184,8 @@ static void test_a_streamed_reply_has_no_limit(void **state)
     static char reply[20100] = "HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n";
     memset(reply + strlen(reply), 'x', 20000);
     struct line line = {.replies = {reply}};
-    s = (struct scene){.ask = ask_huge, .lines = &line, .line_count = 1};
+    s = (struct scene){
+        .options = HTTP_CLIENT_DEFAULTS, .ask = ask_huge, .lines = &line, .line_count = 1};
     s.options.body_max = 10;
     play_scene(&s, (struct sim_options){.short_reads_ppm = 500000});
 }

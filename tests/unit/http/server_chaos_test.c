@@ -113,7 +113,8 @@ static void test_every_request_gets_its_own_reply(void **state)
         .loss_ppm = 10000};
     for (uint64_t seed = 1; seed <= 6; seed++) {
         static struct scene s;
-        s = (struct scene){.script = many, .seed = seed};
+        s = new_scene(many);
+        s.seed = seed;
         play_with(&s, (struct sim_options){
                           .link = &bad, .short_reads_ppm = 300000, .short_writes_ppm = 300000});
     }

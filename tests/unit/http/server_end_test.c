@@ -120,7 +120,7 @@ static void drained(struct scene *s, struct world *w)
 
 static void test_a_drain(void **state)
 {
-    PLAY(drained, .grace = 2 * NS_PER_S);
+    PLAY(drained, s.grace = 2 * NS_PER_S);
 }
 
 /* Whoever is left at the deadline is cut off, all of them. */
@@ -147,7 +147,7 @@ static void cut_off(struct scene *s, struct world *w)
 
 static void test_a_drain_at_its_deadline(void **state)
 {
-    PLAY(cut_off, .grace = 5 * NS_PER_S, .deadline = NS_PER_S);
+    PLAY(cut_off, s.grace = 5 * NS_PER_S, s.deadline = NS_PER_S);
 }
 
 /* Nothing to wait for. */
@@ -232,7 +232,7 @@ static int ask_for_a_while(struct world *w, void *arg)
 static void test_a_server_that_is_cancelled(void **state)
 {
     static struct scene s;
-    s = (struct scene){0};
+    s = new_scene(NULL);
     fill_options(&s);
     s.u = open_default();
     struct sim_process *server = start(s.u.there, serve_for_a_while, &s);

@@ -56,7 +56,8 @@ static void bad_heads(struct scene *s, struct world *w)
 
 static void test_bad_heads(void **state)
 {
-    PLAY(bad_heads, .options.limits = {.line_max = 80, .head_max = 160, .fields_max = 3});
+    PLAY(bad_heads, s.options.limits.line_max = 80, s.options.limits.head_max = 160,
+        s.options.limits.fields_max = 3);
 }
 
 /* ---- Bodies ---- */
@@ -95,7 +96,7 @@ static void big_bodies(struct scene *s, struct world *w)
 
 static void test_bodies_beyond_their_limit(void **state)
 {
-    PLAY(big_bodies, .options.body_max = 1000);
+    PLAY(big_bodies, s.options.body_max = 1000);
 }
 
 static void too_big_for_memory(struct scene *s, struct world *w)
@@ -119,7 +120,7 @@ static void too_big_for_memory(struct scene *s, struct world *w)
 
 static void test_a_body_beyond_the_arena(void **state)
 {
-    PLAY(too_big_for_memory, .options.arena_max = 100000);
+    PLAY(too_big_for_memory, s.options.arena_max = 100000);
 }
 
 static void broken_chunks(struct scene *s, struct world *w)
@@ -163,7 +164,7 @@ static void a_few_requests(struct scene *s, struct world *w)
 
 static void test_requests_per_connection(void **state)
 {
-    PLAY(a_few_requests, .options.requests_per_connection = 3);
+    PLAY(a_few_requests, s.options.requests_per_connection = 3);
 }
 
 static void too_many(struct scene *s, struct world *w)
@@ -214,7 +215,7 @@ static void too_many(struct scene *s, struct world *w)
 
 static void test_too_many_connections(void **state)
 {
-    PLAY(too_many, .options = {.connections_max = 3, .linger_timeout = 60 * NS_PER_S});
+    PLAY(too_many, s.options.connections_max = 3, s.options.linger_timeout = 60 * NS_PER_S);
 }
 
 /* More than are told so are closed unheard. */
@@ -242,7 +243,7 @@ static void far_too_many(struct scene *s, struct world *w)
 
 static void test_far_too_many_connections(void **state)
 {
-    PLAY(far_too_many, .options = {.connections_max = 1, .linger_timeout = 60 * NS_PER_S});
+    PLAY(far_too_many, s.options.connections_max = 1, s.options.linger_timeout = 60 * NS_PER_S);
 }
 
 TEST_FILE(server_limits)

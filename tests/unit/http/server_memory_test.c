@@ -128,7 +128,9 @@ static void test_memory_that_runs_out_costs_one_connection(void **state)
     through = false;
     for (uint64_t nth = 1; !through; nth++) {
         assert_true(nth < 2000);
-        s = (struct scene){.script = starve, .number = nth, .deadline = 5 * NS_PER_S};
+        s = new_scene(starve);
+        s.number = nth;
+        s.deadline = 5 * NS_PER_S;
         s.options.linger_timeout = s.options.headers_timeout = 100 * NS_PER_MS;
         s.options.date = true;
         play_with(&s, (struct sim_options){.survive = true});
@@ -160,7 +162,7 @@ static int make_servers(struct world *w, void *arg)
 static void test_a_server_that_cannot_be_made(void **state)
 {
     static struct scene s;
-    s = (struct scene){0};
+    s = new_scene(NULL);
     fill_options(&s);
     s.u = open_default();
     struct sim_process *p = start(s.u.there, make_servers, &s);

@@ -446,7 +446,7 @@ static void stamps(struct scene *s, struct world *w)
 
 static void test_date_and_server(void **state)
 {
-    PLAY(stamps, .options = {.date = true, .server = "weir/1"});
+    PLAY(stamps, s.options.date = true, s.options.server = "weir/1");
 }
 
 static void timings(struct scene *s, struct world *w)
@@ -476,7 +476,7 @@ static void timings(struct scene *s, struct world *w)
 
 static void test_server_timing(void **state)
 {
-    PLAY(timings, .options = {.timing = true});
+    PLAY(timings, s.options.timing = true);
 }
 
 static void no_stamps(struct scene *s, struct world *w)

@@ -358,12 +358,19 @@ static inline void play_with(struct scene *s, struct sim_options options)
     sim_close(s->u.sim);
 }
 
-/* PLAY(script, .options = {...}): a test. */
-#define PLAY(playing, ...)                                           \
-    do {                                                             \
-        static struct scene scene_;                                  \
-        scene_ = (struct scene){.script = (playing), ##__VA_ARGS__}; \
-        play_with(&scene_, (struct sim_options){0});                 \
+static inline struct scene new_scene(void (*script)(struct scene *s, struct world *w))
+{
+    return (struct scene){.options = HTTP_SERVER_DEFAULTS, .script = script};
+}
+
+/* PLAY(script, s.options.body_max = 1000, ...): a test of a scene that differs from the usual one
+ * like that. */
+#define PLAY(playing, ...)                      \
+    do {                                        \
+        static struct scene s;                  \
+        s = new_scene(playing);                 \
+        __VA_ARGS__;                            \
+        play_with(&s, (struct sim_options){0}); \
     } while (0)
 
 static inline uint64_t figure(const _Atomic uint64_t *f)
@@ -397,6 +404,7 @@ static inline struct ear *ear_on(struct stream *stream)
     struct ear *e = calloc(1, sizeof *e);
     must(e);
     e->stream = stream;
+    e->limits = (struct http1_limits)HTTP1_LIMITS_DEFAULT;
     http1_init(&e->parser, HTTP1_REPLY, &e->limits, e->table);
     return e;
 }

@@ -45,7 +45,7 @@ static void slow_heads(struct scene *s, struct world *w)
 
 static void test_slow_heads(void **state)
 {
-    PLAY(slow_heads, .options = {.headers_timeout = NS_PER_S, .linger_timeout = NS_PER_S});
+    PLAY(slow_heads, s.options.headers_timeout = NS_PER_S, s.options.linger_timeout = NS_PER_S);
 }
 
 static void idle(struct scene *s, struct world *w)
@@ -67,7 +67,7 @@ static void idle(struct scene *s, struct world *w)
 
 static void test_idle_connections(void **state)
 {
-    PLAY(idle, .options = {.idle_timeout = 5 * NS_PER_S});
+    PLAY(idle, s.options.idle_timeout = 5 * NS_PER_S);
 }
 
 /* ---- Bodies ---- */
@@ -109,9 +109,8 @@ static void slow_bodies(struct scene *s, struct world *w)
 
 static void test_slow_bodies(void **state)
 {
-    PLAY(slow_bodies,
-        .options = {
-            .body_timeout = 2 * NS_PER_S, .body_rate = 100, .linger_timeout = 2 * NS_PER_S});
+    PLAY(slow_bodies, s.options.body_timeout = 2 * NS_PER_S, s.options.body_rate = 100,
+        s.options.linger_timeout = 2 * NS_PER_S);
 }
 
 /* The time that a handler takes is not its client's. */
@@ -129,7 +128,7 @@ static void slow_handler(struct scene *s, struct world *w)
 
 static void test_a_slow_handler_of_a_body(void **state)
 {
-    PLAY(slow_handler, .options = {.body_timeout = 5 * NS_PER_S, .body_rate = 1000});
+    PLAY(slow_handler, s.options.body_timeout = 5 * NS_PER_S, s.options.body_rate = 1000);
 }
 
 /* ---- Replies ---- */
@@ -154,7 +153,7 @@ static void reads_nothing(struct scene *s, struct world *w)
 
 static void test_a_client_that_reads_nothing(void **state)
 {
-    PLAY(reads_nothing, .options = {.write_timeout = 2 * NS_PER_S});
+    PLAY(reads_nothing, s.options.write_timeout = 2 * NS_PER_S);
 }
 
 /* So many bytes each second. */
@@ -195,7 +194,7 @@ static void reads_slowly(struct scene *s, struct world *w)
 
 static void test_clients_that_read_slowly(void **state)
 {
-    PLAY(reads_slowly, .options = {.write_timeout = 5 * NS_PER_S, .body_rate = 90000});
+    PLAY(reads_slowly, s.options.write_timeout = 5 * NS_PER_S, s.options.body_rate = 90000);
 }
 
 static void answered_late(struct scene *s, struct world *w)
@@ -209,7 +208,7 @@ static void answered_late(struct scene *s, struct world *w)
 /* What the handler took is not the reader's time either. */
 static void test_a_large_reply_after_a_long_wait(void **state)
 {
-    PLAY(answered_late, .options = {.write_timeout = 2 * NS_PER_S, .body_rate = 1000000});
+    PLAY(answered_late, s.options.write_timeout = 2 * NS_PER_S, s.options.body_rate = 1000000);
 }
 
 /* ---- Lingering ---- */
@@ -238,7 +237,7 @@ static void never_leaves(struct scene *s, struct world *w)
 
 static void test_lingering_has_an_end(void **state)
 {
-    PLAY(never_leaves, .options = {.linger_timeout = 2 * NS_PER_S});
+    PLAY(never_leaves, s.options.linger_timeout = 2 * NS_PER_S);
 }
 
 TEST_FILE(server_time)

@@ -11,7 +11,7 @@
 
 static const struct weir_value *read_value(struct json **j, const char *text)
 {
-    assert_int_equal(json_parse(j, span_of(text), 0, NULL), 0);
+    assert_int_equal(json_parse(j, span_of(text), JSON_TEXT_MAX, NULL), 0);
     return (const struct weir_value *)(const void *)json_root(*j);
 }
 

@@ -234,7 +234,7 @@ static void test_a_coding_that_only_we_understand_is_refused_with_its_head(void 
 
 static void test_trailers_are_found_beside_the_heads_fields(void **state)
 {
-    struct http1_limits limits = {0};
+    static const struct http1_limits limits = HTTP1_LIMITS_DEFAULT;
     struct http_field table[HTTP1_FIELDS_DEFAULT];
     struct http1 p;
     struct span in = SPAN(CHUNKS "1\r\nx\r\n0\r\nDigest: abc\r\nLast: \r\n\r\n");
@@ -255,30 +255,42 @@ static void test_trailers_are_found_beside_the_heads_fields(void **state)
 
 /* ---- Limits ---- */
 
+/* One limit is lowered, the others are usual. */
+#define LIMIT(member, most) \
+    offsetof(struct http1_limits, member), sizeof(((struct http1_limits *)0)->member), (most)
+
 struct limit_case {
-    struct http1_limits limits;
+    size_t offset;
+    size_t size;
+    uint64_t most;
     const char *fits;
     const char *beyond;
     int status;
 };
 
 static const struct limit_case limit_cases[] = {
-    {{.line_max = 17}, "GET /a HTTP/1.1\r\nHost: a\r\n\r\n", "GET /ab HTTP/1.1\r\nHost: a\r\n\r\n",
-        414},
-    {{.line_max = 17}, "GET /a HTTP/1.1\r\nHost: a\r\n\r\n", "GET /aaaaaaaaaaaaaaaaaaaaa", 414},
-    {{.head_max = 27}, GET_A "\r\n", GET_A "X:\r\n\r\n", 431},
-    {{.head_max = 27}, GET_A "\r\n", GET "Host: ab\r\n\r\n", 431},
-    {{.head_max = 27}, GET_A "\r\n", GET_A "X: aaaaaaaaaaaaa", 431},
-    {{.head_max = 10, .line_max = 100}, "", GET_A "\r\n", 414},
-    {{.fields_max = 2}, GET_A "X: y\r\n\r\n", GET_A "X: y\r\nX: y\r\n\r\n", 431},
-    {{.fields_max = 3}, CHUNKS "0\r\nX: y\r\n\r\n", CHUNKS "0\r\nX: y\r\nX: y\r\n\r\n", 431},
-    {{.trailer_max = 8}, CHUNKS "0\r\nX: y\r\n\r\n", CHUNKS "0\r\nX: yz\r\n\r\n", 431},
-    {{.trailer_max = 8}, CHUNKS "0\r\nX: y\r\n\r\n", CHUNKS "0\r\nX: yzzzzz", 431},
-    {{.body_max = 3}, POST_A "Content-Length: 3\r\n\r\nabc", POST_A "Content-Length: 4\r\n\r\n",
+    {LIMIT(line_max, 17), "GET /a HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /ab HTTP/1.1\r\nHost: a\r\n\r\n", 414},
+    {LIMIT(line_max, 17), "GET /a HTTP/1.1\r\nHost: a\r\n\r\n", "GET /aaaaaaaaaaaaaaaaaaaaa", 414},
+    {LIMIT(head_max, 27), GET_A "\r\n", GET_A "X:\r\n\r\n", 431},
+    {LIMIT(head_max, 27), GET_A "\r\n", GET "Host: ab\r\n\r\n", 431},
+    {LIMIT(head_max, 27), GET_A "\r\n", GET_A "X: aaaaaaaaaaaaa", 431},
+    {LIMIT(head_max, 10), "", GET_A "\r\n", 414},
+    {LIMIT(fields_max, 2), GET_A "X: y\r\n\r\n", GET_A "X: y\r\nX: y\r\n\r\n", 431},
+    {LIMIT(fields_max, 3), CHUNKS "0\r\nX: y\r\n\r\n", CHUNKS "0\r\nX: y\r\nX: y\r\n\r\n", 431},
+    {LIMIT(trailer_max, 8), CHUNKS "0\r\nX: y\r\n\r\n", CHUNKS "0\r\nX: yz\r\n\r\n", 431},
+    {LIMIT(trailer_max, 8), CHUNKS "0\r\nX: y\r\n\r\n", CHUNKS "0\r\nX: yzzzzz", 431},
+    {LIMIT(body_max, 3), POST_A "Content-Length: 3\r\n\r\nabc", POST_A "Content-Length: 4\r\n\r\n",
         413},
-    {{.body_max = 3}, CHUNKS "1\r\na\r\n2\r\nbc\r\n0\r\n\r\n", CHUNKS "1\r\na\r\n3\r\nb", 413},
-    {{.chunk_line_max = 5}, CHUNKS "1;a\r\nx\r\n0\r\n\r\n", CHUNKS "1;ab\r\nx\r\n0\r\n\r\n", 400},
-    {{.chunk_line_max = 5}, CHUNKS "1;a\r\nx\r\n0\r\n\r\n", CHUNKS "000000", 400},
+    {LIMIT(body_max, 3), CHUNKS "1\r\na\r\n2\r\nbc\r\n0\r\n\r\n", CHUNKS "1\r\na\r\n3\r\nb", 413},
+    {LIMIT(body_max, 0), POST_A "Content-Length: 0\r\n\r\n", POST_A "Content-Length: 1\r\n\r\n",
+        413},
+    {LIMIT(body_max, 0), CHUNKS "0\r\n\r\n", CHUNKS "1\r\na", 413},
+    {LIMIT(trailer_max, 2), CHUNKS "0\r\n\r\n", CHUNKS "0\r\nX: y\r\n\r\n", 431},
+    {LIMIT(fields_max, 0), "GET / HTTP/1.0\r\n\r\n", GET_A "\r\n", 431},
+    {LIMIT(chunk_line_max, 5), CHUNKS "1;a\r\nx\r\n0\r\n\r\n", CHUNKS "1;ab\r\nx\r\n0\r\n\r\n",
+        400},
+    {LIMIT(chunk_line_max, 5), CHUNKS "1;a\r\nx\r\n0\r\n\r\n", CHUNKS "000000", 400},
 };
 
 static void expect_status(struct http1_feed *f, struct span stream, int status)
@@ -291,12 +303,21 @@ static void expect_status(struct http1_feed *f, struct span stream, int status)
     forget(said);
 }
 
+static void set_limit(struct http1_limits *limits, const struct limit_case *c)
+{
+    char *at = (char *)limits + c->offset;
+    if (c->size == sizeof(unsigned))
+        *(unsigned *)(void *)at = (unsigned)c->most;
+    else
+        *(uint64_t *)(void *)at = c->most;
+}
+
 static void test_limits_are_met_exactly(void **state)
 {
     for (size_t i = 0; i < COUNT(limit_cases); i++) {
         struct http1_feed f;
         http1_feed_init(&f, HTTP1_REQUEST);
-        f.limits = limit_cases[i].limits;
+        set_limit(&f.limits, &limit_cases[i]);
         expect_status(&f, span_of(limit_cases[i].fits), 0);
         expect_status(&f, span_of(limit_cases[i].beyond), limit_cases[i].status);
         http1_feed_release(&f);
@@ -366,7 +387,7 @@ static void test_an_end_is_good_only_between_messages(void **state)
 
 static void test_an_end_that_was_not_asked_for_yet(void **state)
 {
-    struct http1_limits limits = {0};
+    static const struct http1_limits limits = HTTP1_LIMITS_DEFAULT;
     struct http_field table[HTTP1_FIELDS_DEFAULT];
     struct http1 p;
     struct span data;
@@ -380,7 +401,7 @@ static void test_an_end_that_was_not_asked_for_yet(void **state)
 
 static void test_what_a_reply_answers_lasts_until_the_final_one(void **state)
 {
-    struct http1_limits limits = {0};
+    static const struct http1_limits limits = HTTP1_LIMITS_DEFAULT;
     struct http_field table[HTTP1_FIELDS_DEFAULT];
     struct http1 p;
     struct span data;

@@ -338,7 +338,9 @@ static int share_a_port(struct world *w, void *arg)
     GROUP(g, GROUP_INDEPENDENT);
     for (int i = 0; i < 2; i++) {
         takers[i] = (struct taker){.w = w, .taken = &taken[i]};
-        must(world_listen(w, &a, &(struct listen_options){.shared_port = true}, &takers[i].l) == 0);
+        must(world_listen(w, &a,
+                 &(struct listen_options){.backlog = WORLD_BACKLOG_DEFAULT, .shared_port = true},
+                 &takers[i].l) == 0);
         must(group_spawn(&g, "taker", count_taken, &takers[i]) == 0);
     }
     struct listener *alone;

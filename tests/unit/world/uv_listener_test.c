@@ -55,7 +55,7 @@ TEST(every_address_includes_ipv4)
 
 TEST(a_shared_port_has_several_listeners)
 {
-    struct listen_options shared = {.shared_port = true};
+    struct listen_options shared = {.backlog = WORLD_BACKLOG_DEFAULT, .shared_port = true};
     struct address at;
     struct listener *a;
     struct listener *b;
