@@ -39,10 +39,12 @@ static void find_twin(const struct config *c, unsigned nth, struct conf_errors *
 {
     struct address at;
     struct address other;
-    if (!parse(&at, c->listen[nth].address, &c->listen[nth].mark, errors))
+    if (!c->listen[nth].address ||
+        !parse(&at, c->listen[nth].address, &c->listen[nth].mark, errors))
         return;
     for (unsigned i = 0; i < nth; i++) {
-        if (address_parse(&other, c->listen[i].address, NULL) || !same_address(&at, &other))
+        if (!c->listen[i].address || address_parse(&other, c->listen[i].address, NULL) ||
+            !same_address(&at, &other))
             continue;
         conf_error(errors, &c->listen[nth].mark,
             "listens on %s twice, here and in line %u; remove one of them", c->listen[nth].address,
@@ -63,7 +65,8 @@ static void check_admin(const struct config *c, struct conf_errors *errors)
         return;
     }
     for (unsigned i = 0; i < c->listen_count; i++) {
-        if (address_parse(&other, c->listen[i].address, NULL) == 0 && same_address(&admin, &other))
+        if (c->listen[i].address && address_parse(&other, c->listen[i].address, NULL) == 0 &&
+            same_address(&admin, &other))
             conf_error(errors, &c->listen[i].mark,
                 "listens on %s, which is the admin's address; choose another for one of them, or "
                 "say 'admin: off'",
@@ -84,11 +87,22 @@ static void check_addresses(const struct config *c, struct conf_errors *errors)
 
 /* ---- Routes ---- */
 
+/* Steps that it runs may be in what could not be read. */
+static bool lacks_steps(const struct config *c, const struct conf_route *route)
+{
+    bool runs_any = false;
+    for (unsigned i = 0; i < route->node_count; i++)
+        runs_any |= route->nodes[i].kind == CONF_NODE_STEP;
+    return runs_any && c->partial;
+}
+
 static int check_route(struct router *router, struct conf_route *route,
     const struct flow_steps *steps, struct conf_errors *errors)
 {
     struct error e;
     void *other = NULL;
+    if (!route->pattern)
+        return 0;
     int rc = router_add(router, span_of(route->method), span_of(route->pattern), route, &other, &e);
     if (rc == -ENOMEM)
         return rc;
@@ -99,7 +113,7 @@ static int check_route(struct router *router, struct conf_route *route,
         conf_error(errors, &route->route_mark, "%s", e.sentence);
     }
     /* A malformed pattern has no parameters that references could be checked against. */
-    if (rc && rc != -EEXIST)
+    if ((rc && rc != -EEXIST) || route->broken || lacks_steps(steps->config, route))
         return 0;
 
     struct flow *flow;
@@ -159,7 +173,7 @@ int app_check_plugins(const struct conf *conf, struct conf_errors *errors)
     const struct config *c = conf_config(conf);
     int rc = 0;
     for (unsigned i = 0; i < c->step_count && rc == 0; i++)
-        if (c->steps[i].plugin)
+        if (c->steps[i].plugin && !c->steps[i].broken)
             rc = check_plugin(&c->steps[i], errors);
     if (rc)
         return rc;
@@ -173,8 +187,12 @@ int app_check(const struct conf *conf, bool unsafe, struct conf_errors *errors)
     const struct config *c = conf_config(conf);
     check_addresses(c, errors);
     for (unsigned i = 0; i < c->step_count; i++)
-        if (!c->steps[i].plugin)
+        if (!c->steps[i].plugin && !c->steps[i].broken)
             check_builtin(&c->steps[i], unsafe, errors);
+    if (c->route_count == 0 && !c->partial)
+        conf_error(errors, &c->mark,
+            "no routes: nothing would be answered; 'weir init' makes a configuration to begin "
+            "with");
     int rc = check_routes(c, unsafe, errors);
     if (rc)
         return rc;

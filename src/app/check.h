@@ -9,8 +9,9 @@
 
 #include "conf/config.h"
 
-/* 0; -EINVAL, and `errors` has gained what is wrong, all of it; or -ENOMEM. `unsafe`: steps that
- * are meant to do harm may be used. */
+/* Also of a configuration with mistakes: what was understood of it is checked. 0; -EINVAL, and
+ * `errors` has gained what is wrong, all of it; or -ENOMEM. `unsafe`: steps that are meant to do
+ * harm may be used. */
 int app_check(const struct conf *conf, bool unsafe, struct conf_errors *errors)
     __attribute__((warn_unused_result));
 /* The same of what is in plugins, which are loaded into this process, and with them their authors'

@@ -124,7 +124,7 @@ static int override(struct bytes *text, const char *within, const char *name, co
 
 int override_conf(struct conf **conf, const struct overrides *o, struct conf_errors *errors)
 {
-    struct conf *changed;
+    struct conf *changed = NULL;
     struct bytes text;
     bytes_init(&text, TEXT_MAX);
     int rc = conf_write(*conf, &text);
@@ -139,8 +139,10 @@ int override_conf(struct conf **conf, const struct overrides *o, struct conf_err
     if (rc == 0)
         rc = conf_parse(&changed, bytes_span(&text), errors);
     bytes_release(&text);
-    if (rc)
+    if (rc) {
+        conf_free(changed);
         return rc;
+    }
     conf_free(*conf);
     *conf = changed;
     return 0;

@@ -19,19 +19,21 @@ int plan_read(struct conf **out, const struct plan_source *source, struct conf_e
     const struct overrides *o = source->overrides;
     struct conf *conf;
     int rc = conf_load(&conf, source->path, source->files, errors);
-    if (rc)
-        return rc;
-    rc = app_check(conf, source->unsafe, errors);
+    if (conf) {
+        int checked = app_check(conf, source->unsafe, errors);
+        rc = checked == -ENOMEM ? checked : rc ? rc : checked;
+    }
     /* Checked before: places are those in the file. */
     if (rc == 0 && o && (o->listen || o->log_level || o->log_format)) {
         rc = override_conf(&conf, o, errors);
         if (rc == 0)
             rc = app_check(conf, source->unsafe, errors);
     }
-    if (rc)
+    if (rc && rc != -EINVAL) {
         conf_free(conf);
-    else
-        *out = conf;
+        conf = NULL;
+    }
+    *out = conf;
     return rc;
 }
 
@@ -184,11 +186,16 @@ static void log_errors(struct log *log, const struct conf_errors *errors)
 static int read_logged(struct conf **out, const struct plan_source *source, struct log *log)
 {
     struct conf_errors *errors = conf_errors_new();
+    *out = NULL;
     int rc = errors ? plan_read(out, source, errors) : -ENOMEM;
     if (rc && errors && conf_errors_count(errors))
         log_errors(log, errors);
     else if (rc)
         log_error(log, "cannot load %s: %s", source->path, error_text(rc));
+    if (rc) {
+        conf_free(*out);
+        *out = NULL;
+    }
     conf_errors_free(errors);
     return rc;
 }

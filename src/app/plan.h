@@ -51,6 +51,6 @@ static inline const struct config *plan_config(const struct plan *p)
 }
 
 /* Reads, applies the overrides and checks: 0, or -EINVAL and `errors` says why, or another negative
- * errno. */
+ * errno. After -EINVAL, `out` is what was understood, as conf_load has it. */
 int plan_read(struct conf **out, const struct plan_source *source, struct conf_errors *errors)
     __attribute__((warn_unused_result));

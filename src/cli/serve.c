@@ -290,6 +290,10 @@ static int run(int argc, char **argv)
     s.config = config_path("serve", s.config, operands, count);
     if (!s.config)
         return EXIT_STATUS_USAGE;
+    if (strcmp(s.config, "-") == 0)
+        return complain(EXIT_STATUS_USAGE,
+            "'serve' reads its configuration again at each reload, so it must be a file; "
+            "'weir check -' checks one that comes by a pipe");
     int rc = coro_catch_overflow();
     if (rc)
         return complain(

@@ -103,6 +103,7 @@ extern const char *const conf_builtin_steps[];
 
 struct conf_step { /* steps: {tag: {plugin: ./tagger.so, options: {...}, retry: true}} */
     struct conf_mark mark;
+    bool broken;                     /* after -EINVAL: there is a mistake in it */
     const char *name;                /* as nodes say it */
     const char *plugin;              /* a file, with a slash; NULL: built in */
     const char *step;                /* its name there; the same name unless given */
@@ -169,6 +170,7 @@ struct conf_flow_node {
 struct conf_route {
     struct conf_mark mark;
     struct conf_mark route_mark;
+    bool broken;         /* after -EINVAL: a mistake in it makes its flow another one */
     const char *method;  /* "GET", or "*" */
     const char *pattern; /* "/hello/{name}" */
     const char *name;    /* in metrics and logs: "GET /hello/{name}" unless given */
@@ -192,6 +194,9 @@ struct conf_route {
 };
 
 struct config {
+    struct conf_mark mark; /* of the file as a whole: line 0 */
+    bool partial; /* after -EINVAL: a file or section could not be read, so what is missing may be
+                     there */
     struct conf_listen *listen;
     unsigned listen_count;
     const char *admin; /* address; NULL: `admin: off`. "127.0.0.1:9900" */
@@ -230,10 +235,11 @@ struct conf_source {
 
 /* Reads `path` and what it includes. 0 and a configuration; -EINVAL and `errors` says why (all that
  * is wrong, not the first alone); -ENOMEM. `errors` is made by conf_errors_new and may gain entries
- * of those who check further. */
+ * of those who check further. After -EINVAL, `out` is what was understood, to be checked further
+ * and freed; or NULL. */
 int conf_load(struct conf **out, const char *path, const struct conf_source *source,
     struct conf_errors *errors) __attribute__((warn_unused_result));
-/* From a text whose `${...}` are not special: what conf_write gave. */
+/* From a text whose `${...}` are not special: what conf_write gave. Likewise. */
 int conf_parse(struct conf **out, struct span text, struct conf_errors *errors)
     __attribute__((warn_unused_result));
 void conf_free(struct conf *c);

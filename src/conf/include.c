@@ -262,7 +262,10 @@ static int read_tree(struct including *in, const struct included *file, struct c
         bool first = file->by < 0;
         conf_error(in->r->errors, &file->mark, "%s%scannot be read: %s%s", first ? "" : file->path,
             first ? "" : " ", conf_file_text(rc),
-            first && rc == -ENOENT ? "; 'weir init' makes one to begin with" : "");
+            !first          ? ""
+            : rc == -ENOENT ? "; 'weir init' makes one to begin with"
+            : rc == -ESPIPE ? ", and would be read again at each reload"
+                            : "");
         return -EINVAL;
     }
     rc = conf_yaml_read(in->r, file->path, (struct span){text, len}, root);

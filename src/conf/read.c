@@ -129,6 +129,14 @@ static int read_default(struct conf_reader *r, const struct conf_key *key,
     return conf_read_value(r, key, &n, where, at);
 }
 
+/* Values by which a flow is run, but which do not change what it is. */
+static bool is_setting(enum conf_type type)
+{
+    return type == CONF_DURATION || type == CONF_SIZE || type == CONF_COUNT || type == CONF_SEED ||
+           type == CONF_BOOL || type == CONF_CHOICE || type == CONF_ORDER || type == CONF_TEXT ||
+           type == CONF_THREADS || type == CONF_SLEEP || type == CONF_RANGE;
+}
+
 /* The map's values by the section's keys. Names have no zero byte, so they can be compared as they
  * are. */
 static void sort_members(struct conf_reader *r, const struct conf_section *section,
@@ -168,8 +176,12 @@ int conf_read_section(struct conf_reader *r, const struct conf_section *section,
         struct conf_where here = {.up = where, .name = span_of(key->name)};
         void *at = (char *)base + key->offset;
         int rc;
+        unsigned mistakes = conf_errors_count(r->errors);
+        unsigned of_settings = r->setting_mistakes;
         if (values[i] && !(values[i]->kind == CONF_NULL && may_be_empty(key->type))) {
             rc = conf_read_value(r, key, values[i], &here, at);
+            if (is_setting(key->type)) /* those in parts of it are counted once */
+                r->setting_mistakes = of_settings + conf_errors_count(r->errors) - mistakes;
         } else {
             if (key->required && n)
                 tell_missing(r, section, key, n, where);
@@ -232,13 +244,10 @@ static const struct conf_bounds handed_bounds = {
 
 #define ARENA_MAX ((size_t)4 * 1024 * 1024 * 1024)
 
-static int read_config(struct conf *c, const struct conf_reading *reading, bool partial)
+static int read_config(struct conf *c, const struct conf_reading *reading)
 {
-    struct conf_reader r = {.conf = c,
-        .arena = &c->arena,
-        .errors = reading->errors,
-        .source = reading->source,
-        .partial = partial};
+    struct conf_reader r = {
+        .conf = c, .arena = &c->arena, .errors = reading->errors, .source = reading->source};
     return conf_read_section(&r, &conf_section_root, c->root, NULL, &c->config);
 }
 
@@ -248,6 +257,7 @@ static int load(struct conf **out, const char *path, struct span text,
 {
     unsigned before = conf_errors_count(errors);
     struct conf *c = mem_zalloc(sizeof *c);
+    *out = NULL;
     if (!c)
         return -ENOMEM;
     arena_init(&c->arena, ARENA_MAX);
@@ -261,18 +271,21 @@ static int load(struct conf **out, const char *path, struct span text,
                       : conf_yaml_read(&reading, name, text, &c->root);
     if (c->root && c->root->kind == CONF_NULL)
         c->root = NULL;
-    if (rc == 0 || (rc == -EINVAL && c->root)) {
-        int read = read_config(c, &reading, rc != 0);
+    c->config.mark = (struct conf_mark){.file = name};
+    c->config.partial = rc != 0;
+    bool understood = rc == 0 || (rc == -EINVAL && c->root);
+    if (understood) {
+        int read = read_config(c, &reading);
         rc = read ? read : rc;
     }
     if (rc == 0 && conf_errors_count(errors) > before)
         rc = -EINVAL;
     if (rc == -EINVAL && conf_errors_starved(errors))
         rc = -ENOMEM;
-    if (rc)
+    bool kept = rc == 0 || (rc == -EINVAL && understood);
+    if (!kept)
         conf_free(c);
-    else
-        *out = c;
+    *out = kept ? c : NULL;
     return rc;
 }
 

@@ -22,7 +22,8 @@ struct conf_reader {
     struct arena *arena;
     struct conf_errors *errors;
     const struct conf_source *source; /* NULL: what was handed on */
-    bool partial;                     /* a file could not be read: what is missing may be there */
+    /* Mistakes in values that no flow depends on: it can be checked nevertheless. */
+    unsigned setting_mistakes;
 };
 
 #define CONF_WHERE_MAX 256
@@ -69,6 +70,9 @@ bool conf_is_name(struct span s, size_t max);
 /* "limits.body: found 'lots', expected ..."; `hint` is put behind. */
 void conf_tell(struct conf_reader *r, const struct conf_node *n, const struct conf_where *where,
     const char *expected, const char *hint);
+
+/* Whether a mistake within it was told when its text was read. */
+bool conf_was_told(const struct conf_node *n);
 
 /* A scalar of a constant text, where `like` stands (or nowhere). NULL without memory. */
 struct conf_node *conf_new_scalar(

@@ -65,12 +65,23 @@ int conf_read_listeners(struct conf_reader *r, struct conf_node *n, const struct
 
 /* ---- routes ---- */
 
+bool conf_was_told(const struct conf_node *n)
+{
+    bool told = n->told;
+    for (unsigned i = 0; i < n->count && !told; i++)
+        told = conf_was_told(n->kind == CONF_MAP ? n->members[i].value : n->elements[i]);
+    return told;
+}
+
 static int read_route(struct conf_reader *r, struct conf_node *n, const struct conf_where *where,
     struct conf_route *route)
 {
     route->mark = n->mark;
     route->route_mark = n->mark;
+    unsigned mistakes = conf_errors_count(r->errors) - r->setting_mistakes;
     int rc = conf_read_section(r, &conf_section_route, n, where, route);
+    route->broken =
+        conf_errors_count(r->errors) - r->setting_mistakes > mistakes || conf_was_told(n);
     if (rc == 0)
         conf_check_dispatch(r, n, where, route);
     if (rc || route->name || !route->pattern)
@@ -87,6 +98,7 @@ int conf_read_routes(struct conf_reader *r, struct conf_node *n, const struct co
     struct config *config = &r->conf->config;
     if (n->kind != CONF_LIST) {
         conf_tell(r, n, where, "a list of routes, each with '- ' before it", "");
+        config->partial = true;
         return 0;
     }
     if (n->count == 0)

@@ -322,7 +322,8 @@ static const struct conf_key route_keys[] = {
     {"route", CONF_PATTERN, .required = true, .offset = 0, .most = ROUTE_MAX,
         .says =
             "Method and path. Without a method it answers every one. `{name}` is any one segment, "
-            "`{name...}` the rest of the path.",
+            "`{name...}` the rest of the path. `:name`, `<name>` and `*` are refused, as they "
+            "would be taken as they stand; `%3A`, `%3C` and `%2A` are these signs themselves.",
         .example = "GET /hello/{name}"},
     {"name", CONF_TEXT, AT(name), .least = 1, .most = ROUTE_MAX,
         .standard_words = "what `route` says", .says = "What it is called in metrics and logs.",

@@ -138,6 +138,13 @@ static void read_size(struct conf_reader *r, const struct conf_key *key, const s
 
 /* ---- Words ---- */
 
+/* "{id}" without quotes is a map whose one key has no value. */
+static const char *needs_quotes(const struct conf_node *n)
+{
+    bool braces = n->kind == CONF_MAP && n->count == 1 && n->members[0].value->kind == CONF_NULL;
+    return braces ? "; a text that begins with '{' needs quotes" : "";
+}
+
 static void read_bool(
     struct conf_reader *r, struct conf_node *n, const struct conf_where *where, bool *at)
 {
@@ -388,7 +395,7 @@ static int read_pattern(struct conf_reader *r, const struct conf_key *key,
     if (!method_good || !pattern_good || s.len > key->most || has_controls(s)) {
         const char *hint = s.len > key->most              ? "; at most 1024 bytes"
                            : pattern_good && !method_good ? "; methods are written in capitals"
-                                                          : "";
+                                                          : needs_quotes(n);
         conf_tell(r, n, where, "a method and a path such as 'GET /hello/{name}'", hint);
         return 0;
     }
@@ -489,7 +496,7 @@ static void read_literal(struct conf_reader *r, const struct conf_key *key, stru
     if (!is_text(n) || (url ? n->text.len == 0 : !is_method(n->text))) {
         conf_tell(r, n, where,
             url ? "a URL such as http://127.0.0.1:9001/users" : "a method in capitals such as GET",
-            "");
+            needs_quotes(n));
         return;
     }
     make_template(n);

@@ -103,6 +103,7 @@ int conf_read_pools(struct conf_reader *r, struct conf_node *n, const struct con
     struct config *config = &r->conf->config;
     if (n->kind != CONF_MAP || n->count > CONF_POOLS_MAX) {
         conf_tell(r, n, where, "a map of at most 64 pools such as {cpu: {kind: processes}}", "");
+        config->partial = true;
         return 0;
     }
     config->pools = arena_zalloc(r->arena, (n->count + 1) * sizeof *config->pools);
@@ -139,7 +140,8 @@ static int add_default_pool(struct conf_reader *r, const struct conf_node *n)
 static bool knows_pools(const struct conf_reader *r)
 {
     const struct conf_node *given = conf_member(r->conf->root, "pools");
-    return !r->partial && (!given || given->kind == CONF_NULL || r->conf->config.pools);
+    return !r->conf->config.partial &&
+           (!given || given->kind == CONF_NULL || r->conf->config.pools);
 }
 
 /* That the pool which the map names is one. */
@@ -179,6 +181,7 @@ static int read_step(struct conf_reader *r, struct conf_member *m, const struct 
 {
     struct conf_where here = {.up = where, .name = m->name};
     struct conf_node *n = m->value;
+    unsigned before = conf_errors_count(r->errors);
     step->mark = m->mark;
     step->name = m->name.ptr;
     check_name(r, m, where);
@@ -196,6 +199,7 @@ static int read_step(struct conf_reader *r, struct conf_member *m, const struct 
     check_pool(r, n, &here);
     if (!step->step)
         step->step = step->name;
+    step->broken = conf_errors_count(r->errors) > before || conf_was_told(n);
     return 0;
 }
 
@@ -205,6 +209,7 @@ int conf_read_steps(struct conf_reader *r, struct conf_node *n, const struct con
     if (n->kind != CONF_MAP || n->count > CONF_STEPS_MAX) {
         conf_tell(
             r, n, where, "a map of at most 1000 steps such as {tag: {plugin: ./tagger.so}}", "");
+        config->partial = true;
         return 0;
     }
     if (n->count == 0)

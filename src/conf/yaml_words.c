@@ -106,6 +106,10 @@ void conf_yaml_explain(struct conf_errors *errors, const char *file, struct span
     }
     if (rest.len > 0 && rest.ptr[0] == '{' && rest.ptr > text.ptr && rest.ptr[-1] == '$')
         expected = "quotes around a text with '${...}' that stands within { } or [ ]";
+    else if (rest.len > 0 && rest.ptr[0] == '{' && rest.ptr > text.ptr &&
+             !strchr(" \t\r\n,:[]{}", rest.ptr[-1]))
+        expected = "quotes around a text with '{' that stands within { } or [ ], as in "
+                   "{route: 'GET /hello/{name}'}";
     if (strcmp(what, "a tab") == 0)
         expected = "spaces: YAML does not indent with tabs";
     snprintf(begin, sizeof begin, "%zu:%zu", parser->context_mark.line + 1,

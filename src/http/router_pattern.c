@@ -7,6 +7,7 @@
 #include "wire/target.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 struct span router_pattern_shown(struct span pattern)
 {
@@ -69,8 +70,36 @@ static const char *read_param(struct router_pattern *p, struct span segment)
     return NULL;
 }
 
+/* What other routers take for a parameter or a wildcard, and here would be taken as it stands: the
+ * sentence for it, or NULL. */
+static const char *find_foreign(struct router_pattern *p, struct span s)
+{
+    struct span name = {s.ptr + 1, s.len - 1};
+    bool colon = s.len > 1 && s.ptr[0] == ':';
+    bool angles = s.len > 2 && s.ptr[0] == '<' && s.ptr[s.len - 1] == '>';
+    if (angles) { /* "<int:id>" */
+        const char *type = memrchr(name.ptr, ':', --name.len);
+        if (type)
+            name = (struct span){type + 1, (size_t)(name.ptr + name.len - type) - 1};
+    }
+    if (has_one_of(s, "*"))
+        return "found '*', expected a text or a parameter; did you mean '{name}', which is any one "
+               "segment, or '{rest...}', which is the rest of the path? In a text '*' is %2A";
+    if (!(colon || angles) || !is_name(name))
+        return NULL;
+    int shown = (int)utf8_cut(name.ptr, name.len, 40);
+    snprintf(p->wrong, sizeof p->wrong,
+        "found a segment that begins with '%c', expected a text or a parameter; did you mean "
+        "'{%.*s}'? In a text '%c' is %s",
+        s.ptr[0], shown, name.ptr, s.ptr[0], colon ? "%3A" : "%3C");
+    return p->wrong;
+}
+
 static const char *read_literal(struct router_pattern *p, struct span segment)
 {
+    const char *foreign = find_foreign(p, segment);
+    if (foreign)
+        return foreign;
     if (has_one_of(segment, "{}"))
         return "a parameter is a whole segment, '{name}'; a brace in a text is written %7B or %7D";
     if (has_one_of(segment, "?#") || has_control(segment))

@@ -16,6 +16,7 @@ struct router_pattern {
     struct span segments[ROUTER_SEGMENTS_MAX];
     char text[ROUTER_PATTERN_MAX];
     size_t text_len;
+    char wrong[240]; /* a sentence that was made */
 };
 
 static inline uint64_t router_bit(unsigned i)

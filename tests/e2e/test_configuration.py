@@ -11,7 +11,7 @@ import pytest
 from weir_process import run, weirs
 
 
-@pytest.mark.parametrize("text", ["include: pipe\n", "server: ${file:pipe}\n"])
+@pytest.mark.parametrize("text", ["include: pipe\n", "server: ${file:pipe}\nroutes: [{route: /, reply: 1}]\n"])
 def test_a_pipe_is_refused_at_once(tmp_path, text):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "weir.yaml").write_text(text)
@@ -28,7 +28,7 @@ def test_without_a_configuration_init_is_named(tmp_path, verb):
 
 
 def test_the_admins_address_is_told_of_where_it_stands(tmp_path):
-    (tmp_path / "weir.yaml").write_text("listen: 8080\n\nadmin: '[::1%nowhere]:80'\n")
+    (tmp_path / "weir.yaml").write_text("listen: 8080\n\nadmin: '[::1%nowhere]:80'\nroutes: [{route: /, reply: 1}]\n")
     r = run("check", cwd=tmp_path, timeout=20)
     assert r.returncode == 1
     assert r.stderr.startswith("weir.yaml:3:8: admin: ")
@@ -41,6 +41,55 @@ def test_a_plugin_stands_beside_the_file_that_names_it(tmp_path):
     r = run("check", "--print", cwd=tmp_path, timeout=20)
     said = r.stdout + r.stderr  # what is printed, or that there are no such files
     assert f"{tmp_path}/more/a.so" in said and f"{tmp_path}/b.so" in said
+
+
+# ---- What weir check reads ----
+
+ONE_ROUTE = "include: more.yaml\nlisten: 0\n"
+
+
+@pytest.mark.parametrize("path", ["-", "/dev/stdin"])
+def test_check_reads_a_pipe(tmp_path, path):
+    (tmp_path / "more.yaml").write_text("routes: [{route: /, reply: 1}]\n")
+    good = run("check", path, cwd=tmp_path, input=ONE_ROUTE if path == "-" else "routes: [{route: /, reply: 1}]\n")
+    assert (good.returncode, good.stdout) == (0, f"{path}: ok: 1 route, 1 listener\n"), good.stderr
+    bad = run("check", path, cwd=tmp_path, input="lisen: 0\n")
+    assert bad.returncode == 1 and bad.stderr.startswith(f"{path}: no routes")
+    assert f"{path}:1:1: unknown key 'lisen'" in bad.stderr
+
+
+def test_check_reads_a_named_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=["routes: [{route: /, reply: 1}]\n"],
+                              daemon=True)
+    writer.start()
+    r = run("check", "pipe", cwd=tmp_path)
+    assert (r.returncode, r.stdout) == (0, "pipe: ok: 1 route, 1 listener\n"), r.stderr
+
+
+def test_serve_wants_a_file_that_it_can_read_again(tmp_path):
+    r = run("serve", "-", cwd=tmp_path, input="routes: [{route: /, reply: 1}]\n")
+    assert r.returncode == 2 and "must be a file" in r.stderr and "'weir check -'" in r.stderr
+    r = run("serve", "/dev/stdin", cwd=tmp_path, input="routes: [{route: /, reply: 1}]\n")
+    assert r.returncode == 1 and "it is no regular file, and would be read again at each reload" in r.stderr
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "listen: 8080\n", "routes: []\n"])
+@pytest.mark.parametrize("verb", ["check", "serve"])
+def test_without_routes_nothing_is_served(tmp_path, verb, text):
+    (tmp_path / "weir.yaml").write_text(text)
+    r = run(verb, cwd=tmp_path, timeout=20)
+    assert r.returncode == 1 and "weir.yaml: no routes: nothing would be answered; 'weir init' makes" in r.stderr
+
+
+@pytest.mark.parametrize("text", [
+    "routes: [{route: GET /x/{id}, reply: 1}]\n", "routes: [{route: {id}, reply: 1}]\n",
+    "routes: [{route: /, nodes: {a: {http: {url: {id}}}}}]\n",
+    "routes: [{route: /, nodes: {a: {http: http://x/{id}}}}]\n"])
+def test_braces_without_quotes_get_a_hint(tmp_path, text):
+    (tmp_path / "weir.yaml").write_text(text)
+    r = run("check", cwd=tmp_path, timeout=20)
+    assert r.returncode == 1 and "quotes" in r.stderr
 
 
 # ---- Zero is a value, never "the default" ----

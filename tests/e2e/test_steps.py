@@ -352,12 +352,13 @@ steps:
     r = run("check", str(path))
     assert r.returncode == 1
     lines = r.stderr.splitlines()
-    assert len(lines) == 5, r.stderr  # all at once, in their order
+    assert len(lines) == 6, r.stderr  # all at once, in their order
     assert "weir.yaml:4:" in lines[0] and "did you mean 'echo'" in lines[0]
     assert "weir.yaml:5:" in lines[1] and "--unsafe-steps" in lines[1]
     assert "weir.yaml:7:" in lines[2] and "there is no step 'hash'" in lines[2]
-    assert "weir.yaml:13:" in lines[3] and "nothing" in lines[3]
-    assert "weir.yaml:14:" in lines[4] and "--unsafe-steps" in lines[4]
+    assert "weir.yaml:12:" in lines[3] and "no-such-plugin.so cannot be read" in lines[3]
+    assert "weir.yaml:13:" in lines[4] and "nothing" in lines[4]
+    assert "weir.yaml:14:" in lines[5] and "--unsafe-steps" in lines[5]
 
 
 def test_plugins_are_checked(tmp_path):

@@ -96,15 +96,12 @@ def test_check_says_all_errors_at_once(tmp_path):
         "  - {route: GET /a, reply: $path.nope}\n"
         "  - {route: 'GET /b/{x}', reply: $path.x}\n"
         "  - {route: 'GET /b/{y}', reply: $path.y}\n")
-    r = run("check", cwd=tmp_path)
-    assert r.returncode == 1 and r.stdout == ""
-    assert "weir.yaml:1:1: " in r.stderr and "did you mean 'listen'?" in r.stderr
-    (tmp_path / "weir.yaml").write_text((tmp_path / "weir.yaml").read_text().replace("lisen: 80\n", ""))
     r = run("check", "weir.yaml", cwd=tmp_path)
     assert r.returncode == 1 and r.stdout == ""
     lines = r.stderr.splitlines()
-    assert [line.split(":")[1] for line in lines] == ["2", "2", "4", "6"], r.stderr
-    assert "admin's address" in lines[0] and "twice" in lines[1] and "nope" in lines[2] and "/b/{x}" in lines[3]
+    assert [line.split(":")[1] for line in lines] == ["1", "3", "3", "5", "7"], r.stderr
+    assert "did you mean 'listen'?" in lines[0]
+    assert "admin's address" in lines[1] and "twice" in lines[2] and "nope" in lines[3] and "/b/{x}" in lines[4]
 
 
 def test_check_says_that_all_is_well(tmp_path):

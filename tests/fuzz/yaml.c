@@ -65,8 +65,10 @@ static void check_loaded(struct span text, struct conf_errors *errors)
     struct only_file only = {text};
     struct conf_source source = {file, env, &only};
     struct conf *c;
-    if (conf_load(&c, "fuzz.yaml", &source, errors) != 0)
+    if (conf_load(&c, "fuzz.yaml", &source, errors) != 0) {
+        conf_free(c);
         return;
+    }
     struct bytes once;
     struct bytes twice;
     bytes_init(&once, OUT_MAX);
@@ -102,6 +104,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_handed_on(c, errors);
         conf_free(c);
     } else {
+        conf_free(c);
         check(conf_errors_count(errors) > 0, "a refusal without a sentence");
         check(
             conf_errors_write(errors, &told) == 0 && told.len > 0, "errors that cannot be written");

@@ -40,13 +40,97 @@ static void assert_says(const char *text, const char *sentence)
     conf_free(conf);
 }
 
+#define ROUTE ", routes: [{route: GET /, reply: 1}]}"
+
 static void addresses_are_checked(void **state)
 {
-    assert_says("{listen: [\"127.0.0.1:80\", \"[::1]:80\", \"unix:/run/a\"]}", NULL);
-    assert_says("{listen: [\"127.0.0.1:0\", \"[::1]:0\"]}", NULL);
-    assert_says("{listen: \"127.0.0.1:99\", admin: \"127.0.0.1:99\"}", "the admin's address");
-    assert_says("{listen: \"127.0.0.1:0\", admin: \"127.0.0.1:0\"}", NULL);
-    assert_says("{listen: [\"*:80\", \"[::]:80\"]}", "twice");
+    assert_says("{listen: [\"127.0.0.1:80\", \"[::1]:80\", \"unix:/run/a\"]" ROUTE, NULL);
+    assert_says("{listen: [\"127.0.0.1:0\", \"[::1]:0\"]" ROUTE, NULL);
+    assert_says("{listen: \"127.0.0.1:99\", admin: \"127.0.0.1:99\"" ROUTE, "the admin's address");
+    assert_says("{listen: \"127.0.0.1:0\", admin: \"127.0.0.1:0\"" ROUTE, NULL);
+    assert_says("{listen: [\"*:80\", \"[::]:80\"]" ROUTE, "twice");
+}
+
+static void a_configuration_without_routes_is_a_mistake(void **state)
+{
+    assert_says("{}", "configuration: no routes: nothing would be answered; 'weir init'");
+    assert_says("{routes: []}", "no routes");
+    assert_says("{listen: 8080}", "no routes");
+}
+
+/* What is told of a text, whatever is wrong with it; in lines. */
+static void assert_told(const char *text, const char *told)
+{
+    struct conf_errors *errors = conf_errors_new();
+    struct conf *conf;
+    struct bytes said;
+    assert_non_null(errors);
+    bytes_init(&said, 64 * 1024);
+    int rc = conf_parse(&conf, span_of(text), errors);
+    assert_true(rc == 0 || rc == -EINVAL);
+    if (conf) {
+        rc = app_check(conf, false, errors);
+        assert_int_equal(rc, -EINVAL);
+    }
+    conf_free(conf);
+    assert_int_equal(conf_errors_write(errors, &said), 0);
+    assert_int_equal(bytes_append_byte(&said, '\0'), 0);
+    conf_errors_free(errors);
+    assert_string_equal(said.ptr, told);
+    bytes_release(&said);
+}
+
+#define AT "configuration:"
+
+static void all_stages_tell_at_once(void **state)
+{
+    assert_told("lisen: 8080\n"
+                "limits: {body: lots}\n"
+                "routes:\n"
+                "- {route: GET /a, reply: $node.x.body}\n"
+                "- {route: GET /b, deadline: soon, reply: $node.y.body}\n"
+                "- {route: GET /c/:id, reply: 1}\n",
+        AT "1:1: unknown key 'lisen' in the configuration; did you mean 'listen'?\n" AT
+           "2:16: limits.body: found 'lots', expected a size such as 64KiB or 1MiB\n" AT
+           "4:26: $node.x.body: there is no node 'x': the route has none\n" AT
+           "5:29: routes[1].deadline: found 'soon', expected a duration such as 250ms, 1.5s or "
+           "2m\n" AT "5:42: $node.y.body: there is no node 'y': the route has none\n" AT
+           "6:11: route '/c/:id': found a segment that begins with ':', expected a text or a "
+           "parameter; did you mean '{id}'? In a text ':' is %3A\n");
+}
+
+/* What follows from a mistake that was told is not told. */
+static void a_mistake_is_told_once(void **state)
+{
+    assert_told("routes: [{route: GET /a, node: {x: {sleep: 1s}}, reply: $node.x}]",
+        AT "1:26: unknown key 'node' in routes[0]; did you mean 'nodes'?\n");
+    assert_told("routes: [{route: GET /a, nodes: {x: {slep: 1s}}, reply: $node.x}]",
+        AT "1:38: unknown key 'slep' in routes[0].nodes.x; did you mean 'sleep'?\n");
+    assert_told("{steps: [a], routes: [{route: GET /a, nodes: {x: {step: a}}}]}",
+        AT "1:9: steps: found a list, expected a map of at most 1000 steps such as {tag: {plugin: "
+           "./tagger.so}}\n");
+    assert_told("{steps: {a: {pool: default}}, routes: [{route: GET /a, nodes: {x: {step: a}}}]}",
+        AT "1:10: steps.a: found neither 'plugin' nor 'step', expected the file that has it, or "
+           "the name of a built-in step\n");
+    assert_told("routes: 5",
+        AT "1:9: routes: found '5', expected a list of routes, each with '- ' before it\n");
+    assert_told("listen: nowhere else\nroutes: [{reply: $node.x}, 7]",
+        AT "1:9: listen: found 'nowhere else', expected an address such as 127.0.0.1:8080, "
+           "[::1]:8080, *:8080 or unix:/run/weir.sock, or a port\n" AT
+           "2:10: routes[0]: the key 'route' is missing, expected one such as 'route: GET "
+           "/hello/{name}'\n" AT
+           "2:28: routes[1]: found '7', expected a map with any of the keys 'route', 'name', "
+           "'deadline', 'body', 'order', 'dispatch', 'priority', 'max_in_flight', 'nodes', "
+           "'reply', 'status' or 'headers'\n");
+}
+
+static void foreign_parameters_get_a_hint(void **state)
+{
+    assert_says("{routes: [{route: '/<int:id>', reply: 1}]}", "did you mean '{id}'?");
+    assert_says("{routes: [{route: '/<id>', reply: 1}]}", "did you mean '{id}'?");
+    assert_says("{routes: [{route: '/files/*', reply: 1}]}", "'{rest...}'");
+    assert_says("{routes: [{route: '/%3Aid/%2A/%3Cid>', reply: 1}]}", NULL);
+    assert_says("{routes: [{route: '/a:b/<b/c>/:/:8', reply: 1}]}", NULL);
 }
 
 static void routes_are_checked(void **state)
@@ -161,6 +245,10 @@ TEST_FILE(check)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses_are_checked),
+        cmocka_unit_test(a_configuration_without_routes_is_a_mistake),
+        cmocka_unit_test(all_stages_tell_at_once),
+        cmocka_unit_test(a_mistake_is_told_once),
+        cmocka_unit_test(foreign_parameters_get_a_hint),
         cmocka_unit_test(routes_are_checked),
         cmocka_unit_test(checks_lose_nothing_without_memory),
         cmocka_unit_test(what_is_overridden_changes_and_nothing_else),

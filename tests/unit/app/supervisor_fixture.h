@@ -305,6 +305,7 @@ static inline int direct(struct sim *sim, void *arg)
     return r->direct(r);
 }
 
+#define ROUTES "routes:\n  - {route: GET /one, reply: 1}\n"
 #define GOOD   "listen: 127.0.0.1:80\nadmin: off\nroutes:\n  - {route: GET /one, reply: 1}\n"
 #define BETTER "listen: 127.0.0.1:80\nadmin: off\nroutes:\n  - {route: GET /two, reply: 2}\n"
 #define BEST   "listen: 127.0.0.1:80\nadmin: off\nroutes:\n  - {route: GET /three, reply: 3}\n"

@@ -458,7 +458,7 @@ static int change_listeners(struct rig *r)
 {
     after(r, S);
     must(connects_to_81(r) == -ECONNREFUSED);
-    put(r, "/weir.yaml", "listen: [127.0.0.1:80, 127.0.0.1:81]\nadmin: 127.0.0.1:90\nroutes: []\n");
+    put(r, "/weir.yaml", "listen: [127.0.0.1:80, 127.0.0.1:81]\nadmin: 127.0.0.1:90\n" ROUTES);
     send_signal(r, SIGHUP);
     after(r, S);
     must(connects_to_81(r) == 0);
@@ -492,7 +492,7 @@ static int reload_to_an_occupied_address(struct rig *r)
 {
     must(sim_start(r->host, "occupies", occupy, r) != NULL);
     after(r, S);
-    put(r, "/weir.yaml", "listen: [127.0.0.1:82, 127.0.0.1:81]\nadmin: off\nroutes: []\n");
+    put(r, "/weir.yaml", "listen: [127.0.0.1:82, 127.0.0.1:81]\nadmin: off\n" ROUTES);
     send_signal(r, SIGHUP);
     after(r, S);
     send_signal(r, SIGTERM);

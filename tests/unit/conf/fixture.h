@@ -78,6 +78,10 @@ static inline struct conf *load_from(struct disk *disk, const char *path, struct
     assert_int_equal(conf_errors_write(errors, told), 0);
     assert_int_equal(bytes_append_byte(told, '\0'), 0);
     conf_errors_free(errors);
+    if (rc) {
+        conf_free(c);
+        c = NULL;
+    }
     return c;
 }
 
