@@ -8,7 +8,28 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
+
+/* One that is made for the trial is taken away again: it is there only while we serve. */
+int pid_file_try(struct world *w, const char *path)
+{
+    struct file *f;
+    if (!path)
+        return 0;
+    int rc = world_open(w, path, O_WRONLY, 0, &f);
+    bool is_new = rc == -ENOENT;
+    if (is_new)
+        rc = world_open(w, path, O_WRONLY | O_CREAT | O_EXCL, 0644, &f);
+    if (rc == 0) {
+        file_close(f);
+        rc = is_new ? world_unlink(w, path) : 0;
+    }
+    if (rc)
+        log_error(world_log(w), "cannot write the pid file %s: %s; name another by --pid", path,
+            error_text(rc));
+    return rc;
+}
 
 void pid_file_write(struct world *w, const char *path, int pid)
 {

@@ -566,6 +566,9 @@ int supervisor_run(struct world *w, const struct supervisor_options *options)
         .restart_at = world_now(w),
         .ping_at = world_now(w)};
     list_init(&s.servers);
+    bool is_heir = options->heritage && options->heritage->server_count > 0;
+    if (!is_heir && pid_file_try(w, options->pid_file) != 0)
+        return EXIT_STATUS_ENVIRONMENT;
     int rc = catch_signals(&s);
     if (rc == 0) {
         rc = run_in_group(&s);

@@ -241,6 +241,14 @@ def test_the_pid_file_is_there_while_it_serves(start, tmp_path):
     assert not path.exists()
 
 
+@pytest.mark.parametrize("name", ["nowhere/pid", "."])
+def test_a_pid_file_that_cannot_be_written_is_refused_before_anything_is_served(tmp_path, name):
+    (tmp_path / "weir.yaml").write_text(CONFIG.format(version=1))
+    r = run("serve", "--pid", str(tmp_path / name), cwd=tmp_path, timeout=30)
+    assert r.returncode == 3 and "cannot write the pid file" in r.stderr and "listening on" not in r.stderr
+    assert sorted(os.listdir(tmp_path)) == ["weir.yaml"]
+
+
 def test_options_win_over_the_configuration(start, tmp_path):
     path = tmp_path / "weir.sock"
     weir = start("--listen", "unix:%s" % path, "--log-level", "warn", wait=False)
