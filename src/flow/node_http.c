@@ -5,6 +5,7 @@
  * parameters of the query, each encoded, and never choose the host, nor climb up in the path.
  */
 #include "flow/internal.h"
+#include "flow/url.h"
 
 #include "wire/deadline.h"
 #include "wire/problem.h"
@@ -24,32 +25,21 @@ static size_t before_dollar(struct span text)
     return dollar ? (size_t)(dollar - text.ptr) : text.len;
 }
 
-/* A path segment "." or ".." of what is before the query. */
-static bool climbs(struct span target)
+static int check_target(struct compiler *c, const struct conf_node *url, const struct template *t)
 {
-    const char *query = target.len ? memchr(target.ptr, '?', target.len) : NULL;
-    size_t end = query ? (size_t)(query - target.ptr) : target.len;
-    size_t from = 0;
-    for (size_t i = 0; i <= end; i++) {
-        if (i < end && target.ptr[i] != '/')
-            continue;
-        size_t len = i - from;
-        if ((len == 1 || len == 2) && memcmp(target.ptr + from, "..", len) == 0)
-            return true;
-        from = i + 1;
-    }
-    return false;
-}
-
-static void check_target(struct compiler *c, const struct conf_node *url, const struct template *t)
-{
+    bool climbs;
+    int rc = url_climbs(t, &c->flow->arena, &climbs);
+    if (rc == 0 && climbs && !template_is_literal(t))
+        compiler_error(c, &url->mark,
+            "a segment of the URL's path is '.' or '..'; write the path that is meant");
     for (const struct template_piece *p = t->first; p; p = p->next)
         for (size_t i = 0; i < p->literal.len; i++)
             if (p->literal.ptr[i] <= ' ' || p->literal.ptr[i] > '~' || p->literal.ptr[i] == '#') {
                 compiler_error(c, &url->mark,
                     "a URL's bytes are visible ASCII without '#'; encode others as in '%%20'");
-                return;
+                return rc;
             }
+    return rc;
 }
 
 static int compile_url(struct compiler *c, struct flow_http *h, const struct conf_node *url)
@@ -83,9 +73,7 @@ static int compile_url(struct compiler *c, struct flow_http *h, const struct con
     if (has_target)
         target.len = (size_t)(url->text.ptr + url->text.len - target.ptr);
     int rc = template_compile_text(&h->target, target, &url->mark, TEMPLATE_URL, &c->site);
-    if (rc == 0)
-        check_target(c, url, &h->target);
-    return rc;
+    return rc ? rc : check_target(c, url, &h->target);
 }
 
 static void compile_method(struct compiler *c, struct flow_http *h, const struct conf_http *conf)
@@ -183,9 +171,6 @@ static int make_target(
     }
     int rc = template_render(t, &run->data, &a->target, e);
     a->ask.target = bytes_span(&a->target);
-    if (rc == 0 && climbs(a->ask.target))
-        return error_set(e, -EINVAL, "invalid-target",
-            "a part of the path that is asked for would be '.' or '..'");
     return rc;
 }
 

@@ -3,8 +3,8 @@
  */
 #include "flow/template.h"
 
+#include "flow/url.h"
 #include "wire/field.h"
-#include "wire/target.h"
 
 #include <errno.h>
 
@@ -299,8 +299,6 @@ static int append_text(const struct template_piece *p, enum template_form form,
     int rc = value_text(v, &scratch, &text);
     if (rc == 0 && form == TEMPLATE_FIELD && !http_value_valid(text))
         rc = refuse_field(p->reference, e);
-    else if (rc == 0 && form == TEMPLATE_URL)
-        rc = percent_encode(out, text);
     else if (rc == 0 && form == TEMPLATE_JSON)
         rc = append_within(out, text);
     else if (rc == 0)
@@ -321,16 +319,23 @@ static int append_reference(const struct template_piece *p, enum template_form f
     return append_text(p, form, &v, out, e);
 }
 
-int template_render(
+static int render(
     const struct template *t, const struct flow_data *data, struct bytes *out, struct error *e)
 {
     int rc = 0;
-    error_clear(e);
     for (const struct template_piece *p = t->first; rc == 0 && p; p = p->next) {
         rc = bytes_append_span(out, p->literal);
         if (rc == 0 && p->reference)
             rc = append_reference(p, t->form, data, out, e);
     }
+    return rc;
+}
+
+int template_render(
+    const struct template *t, const struct flow_data *data, struct bytes *out, struct error *e)
+{
+    error_clear(e);
+    int rc = t->form == TEMPLATE_URL ? url_render(t, data, out, e) : render(t, data, out, e);
     if (rc == -ENOMEM)
         return error_set(e, rc, "out-of-memory", "no memory to write a template's text");
     if (rc == -ENOBUFS)

@@ -104,6 +104,53 @@ int target_segments(struct span path, char *text, struct span *segments, int max
     return count;
 }
 
+/* ---- Paths that others will resolve ---- */
+
+/* The byte that "%XX" stands for, or -1. */
+static int encoded_byte(const char text[3])
+{
+    int high = text[0] == '%' ? hex_digit(text[1]) : -1;
+    int low = high < 0 ? -1 : hex_digit(text[2]);
+    return low < 0 ? -1 : high << 4 | low;
+}
+
+/* Whether "." or ".." is all of it up to where some cut a segment. */
+static bool is_dotted(const char *text, size_t len)
+{
+    size_t count = 0;
+    while (count < len && count < 2 && text[count] == '.')
+        count++;
+    return count > 0 && (count == len || memchr(";?#", text[count], sizeof ";?#"));
+}
+
+/* Each byte is put behind those of its segment, and there an encoding is undone as soon as it is
+ * complete, as often as one comes out: so all that any number of decodings would make is seen in
+ * one pass. A separator is final: no encoding has one in it. */
+bool target_climbs(struct span path, char *room, struct span *where)
+{
+    size_t len = 0;  /* of the segment in `room` */
+    size_t from = 0; /* where it begins in the path */
+    for (size_t i = 0; i < path.len; i++) {
+        room[len++] = path.ptr[i];
+        int byte;
+        while (len >= 3 && (byte = encoded_byte(room + len - 3)) >= 0) {
+            len -= 2;
+            room[len - 1] = (char)byte;
+        }
+        bool last = i + 1 == path.len;
+        bool separator = room[len - 1] == '/' || room[len - 1] == '\\';
+        if (!last && !separator)
+            continue;
+        if (is_dotted(room, len - separator)) {
+            *where = (struct span){path.ptr + from, i + 1 - from};
+            return true;
+        }
+        len = 0;
+        from = i + 1;
+    }
+    return false;
+}
+
 /* ---- Queries ---- */
 
 bool query_next(struct span *query, struct span *name, struct span *value)

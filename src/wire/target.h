@@ -30,6 +30,12 @@ int percent_encode(struct bytes *out, struct span in) __attribute__((warn_unused
 int target_segments(struct span path, char *text, struct span *segments, int max)
     __attribute__((warn_unused_result));
 
+/* Whether a segment of the path is "." or ".." to anyone who resolves it behind us: however often
+ * that one decodes, be "\" a slash to it or not, and also if it cuts a segment at a ';', '?', '#'
+ * or zero byte first. Then `*where` is the segment as it stands in `path`, with the separator
+ * behind it. `room` has path.len bytes. Takes linear time. */
+bool target_climbs(struct span path, char *room, struct span *where);
+
 /* Goes through a query, "a=1&b": the next name and value, still encoded, cut at the first '=';
  * false at the end. Nothing between two '&' is passed over; a name without '=' has an empty
  * value. */

@@ -1,7 +1,7 @@
 /*
  * template.c: any text as a template (up to the first newline), and anything as the data (the
  * rest): what comes out as JSON can be read as JSON, a header field gets no control bytes, and a
- * URL no more parts than the template has.
+ * URL no more parts than the template has, and no segment "." or "..", however often it is decoded.
  */
 #include "flow/template.h"
 #include "base/bug.h"
@@ -109,6 +109,56 @@ static size_t count_separators(struct span s)
     return count;
 }
 
+static int digit(char c)
+{
+    const char *all = "0123456789abcdef";
+    const char *at = c ? strchr(all, c >= 'A' && c <= 'F' ? c + 32 : c) : NULL;
+    return at ? (int)(at - all) : -1;
+}
+
+/* One decoding more, of what can be decoded; whether that was anything. */
+static bool decode_again(char *text, size_t *len)
+{
+    size_t to = 0;
+    for (size_t i = 0; i < *len; i++) {
+        bool encoded =
+            text[i] == '%' && *len - i > 2 && digit(text[i + 1]) >= 0 && digit(text[i + 2]) >= 0;
+        text[to++] = encoded ? (char)(digit(text[i + 1]) * 16 + digit(text[i + 2])) : text[i];
+        i += encoded ? 2 : 0;
+    }
+    bool changed = to < *len;
+    *len = to;
+    return changed;
+}
+
+static bool has_dot_segment(const char *text, size_t len)
+{
+    size_t from = 0;
+    for (size_t i = 0; i <= len; i++) {
+        if (i < len && text[i] != '/' && text[i] != '\\')
+            continue;
+        if ((i - from == 1 || i - from == 2) && memcmp(text + from, "..", i - from) == 0)
+            return true;
+        from = i + 1;
+    }
+    return false;
+}
+
+/* As slow as it is simple: decoded once, and once more, and looked at each time. */
+static void check_path(struct span out)
+{
+    const char *query = out.len ? memchr(out.ptr, '?', out.len) : NULL;
+    size_t len = query ? (size_t)(query - out.ptr) : out.len;
+    char *text = mem_alloc(len + 1);
+    check(text, "no memory");
+    if (len > 0)
+        memcpy(text, out.ptr, len);
+    do
+        check(!has_dot_segment(text, len), "a URL's path climbs: %.*s", SPAN_ARG(out));
+    while (decode_again(text, &len));
+    mem_free(text);
+}
+
 static void check_url(const struct template *t, struct span out)
 {
     size_t literal = 0;
@@ -117,6 +167,8 @@ static void check_url(const struct template *t, struct span out)
     check(count_separators(out) == literal, "a URL has parts that its template has not: %.*s",
         SPAN_ARG(out));
     check(!literals_fit(t, is_visible) || is_visible(out), "a URL has bytes that are not visible");
+    if (!template_is_literal(t))
+        check_path(out);
 }
 
 static void check_form(struct scene *s, struct span text, enum template_form form)

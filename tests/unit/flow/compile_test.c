@@ -65,6 +65,10 @@ static const struct row table[] = {
         AT(3, 13) "the step 'crash' is made to do harm, and runs only with --unsafe-steps\n"},
     {"nodes: {s: {step: echo, input: {a: $path.x}}}",
         AT(3, 40) "$path.x: the route's path has no parameter 'x'\n"},
+    {"nodes: {h: {http: 'http://a/x/../$query.q'}}",
+        AT(3, 23) "a segment of the URL's path is '.' or '..'; write the path that is meant\n"},
+    {"nodes: {h: {http: 'http://a/%2e/$query.q'}}",
+        AT(3, 23) "a segment of the URL's path is '.' or '..'; write the path that is meant\n"},
     {"nodes: {s: {step: echo, input: $node.s}}", AT(3, 13) "node 's' needs its own value\n"},
     /* Priorities. */
     {"reply: 1\n    priority: $hedder.x",

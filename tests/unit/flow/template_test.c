@@ -14,7 +14,8 @@ static struct http_field request_fields[] = {
 static const struct http1_head request_head = {
     .method_name = SPAN("POST"),
     .path = SPAN("/a%20b"),
-    .query = SPAN("n=1&s=a%20b+c&empty=&n=2&ctl=a%0d%0aX:+y&ut=%ff"),
+    .query = SPAN("n=1&s=a%20b+c&empty=&n=2&ctl=a%0d%0aX:+y&ut=%ff&up=..&dot=.&half=2e"
+                  "&in=x/../y&back=..%5Cx&twice=%252e%252E%252Fx&param=..;x&none=%2500"),
     .fields = request_fields,
     .field_count = 2,
 };
@@ -119,6 +120,7 @@ struct row {
     const char *yaml;
     const char *expected; /* NULL: refused, with `type` */
     const char *type;
+    const char *sentence; /* how it begins; NULL: not looked at */
 };
 
 static const struct row table[] = {
@@ -191,6 +193,27 @@ static const struct row table[] = {
     {TEMPLATE_URL, "'/u/$path.id?q=$query.s&e=$header.quoted'",
         "/u/x%2Fy%20%22z%22?q=a%20b%20c&e=say%20%22hi%22"},
     {TEMPLATE_URL, "'/$query.ctl'", "/a%0D%0AX%3A%20y"},
+    /* A path that climbs for anyone who resolves it is refused, and the reference named. */
+    {TEMPLATE_URL, "'/a/$query.up'", NULL, "invalid-target", "$query.up would"},
+    {TEMPLATE_URL, "'/$path.id/$query.up/b?x=$query.n'", NULL, "invalid-target", "$query.up would"},
+    {TEMPLATE_URL, "'/a/$query.dot/b'", NULL, "invalid-target", "$query.dot would"},
+    {TEMPLATE_URL, "'/a/.$query.dot'", NULL, "invalid-target", "$query.dot would"},
+    {TEMPLATE_URL, "'/a/$(query.dot).'", NULL, "invalid-target", "$(query.dot) would"},
+    {TEMPLATE_URL, "'/a/$(query.dot)$query.dot'", NULL, "invalid-target", "$(query.dot) would"},
+    {TEMPLATE_URL, "'/a/%$(query.half)'", NULL, "invalid-target", "$(query.half) would"},
+    {TEMPLATE_URL, "'/a/$query.in'", NULL, "invalid-target", "$query.in would"},
+    {TEMPLATE_URL, "'/a/$query.back'", NULL, "invalid-target", "$query.back would"},
+    {TEMPLATE_URL, "'/a/$query.twice'", NULL, "invalid-target", "$query.twice would"},
+    {TEMPLATE_URL, "'/a/$query.param'", NULL, "invalid-target", "$query.param would"},
+    {TEMPLATE_URL, "'/a/..$query.none'", NULL, "invalid-target", "$query.none would"},
+    {TEMPLATE_URL, "'/a/..$query.n'", "/a/..1"},
+    {TEMPLATE_URL, "'/a/$(query.n)..'", "/a/1.."},
+    {TEMPLATE_URL, "'/a?b=$query.up/$query.in'", "/a?b=../x%2F..%2Fy"},
+    /* A path needs its values, a query does not. */
+    {TEMPLATE_URL, "'/users/$query.no'", NULL, "invalid-target", "$query.no is missing or empty"},
+    {TEMPLATE_URL, "'/users/$query.empty/x'", NULL, "invalid-target", "$query.empty is missing"},
+    {TEMPLATE_URL, "'/users/x$body.nobody'", NULL, "invalid-target", "$body.nobody is missing"},
+    {TEMPLATE_URL, "'/x?a=$query.no&b=$query.empty&c=$body.nobody'", "/x?a=&b=&c="},
     /* Header fields. */
     {TEMPLATE_FIELD, "'Bearer $header.x-team'", "Bearer red"},
     {TEMPLATE_FIELD, "$query.ctl", NULL, "invalid-header"},
@@ -215,6 +238,8 @@ static void check_row(const struct row *row)
     } else {
         assert_int_equal(rc, -EINVAL);
         assert_string_equal(e.type, row->type);
+        if (row->sentence && strncmp(e.sentence, row->sentence, strlen(row->sentence)) != 0)
+            fail_msg("%s: %s", row->yaml, e.sentence);
     }
     bytes_release(&out);
     end_scene(&s);

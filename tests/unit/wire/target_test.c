@@ -205,6 +205,40 @@ static void queries_are_gone_through(void **state)
     assert_string_equal(pairs("a%26=1%3D2"), "(a%26)(1%3D2)");
 }
 
+/* ---- Paths that others will resolve ---- */
+
+static void assert_climbs(const char *path, const char *segment)
+{
+    char room[256];
+    struct span where = {0};
+    bool climbs = target_climbs(span_of(path), room, &where);
+    if (climbs != (segment != NULL) || (segment && !span_equal(where, span_of(segment))))
+        fail_msg("%s: %.*s", path, climbs ? (int)where.len : 4, climbs ? where.ptr : "does");
+}
+
+static void what_climbs_for_anyone_is_found(void **state)
+{
+    static const char *const climbing[][2] = {{"/a/../b", "../"}, {"/a/./b", "./"}, {"/..", ".."},
+        {"/.", "."}, {"..", ".."}, {"/a/%2e%2e/b", "%2e%2e/"}, {"/a/%2E./b", "%2E./"},
+        {"/a/..%2Fb/c", "..%2F"}, {"/a/x%2F..%2Fb/c", "..%2F"}, {"/a/..%5Cb", "..%5C"},
+        {"/a/..\\b", "..\\"}, {"/a/x\\../b", "../"}, {"/a/%252e%252e%252fb", "%252e%252e%252f"},
+        {"/a/%25252e%25252E/b", "%25252e%25252E/"}, {"/a/%2%65%25%32e/b", "%2%65%25%32e/"},
+        {"/a/%%32e%2e/b", "%%32e%2e/"}, {"/a/..;x=1/b", "..;x=1/"}, {"/a/..%3Bx/b", "..%3Bx/"},
+        {"/a/..%00/b", "..%00/"}, {"/a/..%3Fx/b", "..%3Fx/"}, {"/a/..%23", "..%23"},
+        {"/a/.%2525252f/b", ".%2525252f"}};
+    for (size_t i = 0; i < sizeof climbing / sizeof *climbing; i++)
+        assert_climbs(climbing[i][0], climbing[i][1]);
+}
+
+static void what_does_not_climb_is_let_be(void **state)
+{
+    static const char *const fine[] = {"", "/", "/a", "/a/b.c/d", "/...", "/a/..b/", "/a/b../",
+        "/a/.b/", "/a.;/b", "/x..", "/%", "/%2", "/a/%2eb/", "/.%2", "/a/%25/b", "/a//b",
+        "/a/b;../c", "/what%3F..", "/1.2.3", "/%2e%2e%2e/", "/a/.%zz./"};
+    for (size_t i = 0; i < sizeof fine / sizeof *fine; i++)
+        assert_climbs(fine[i], NULL);
+}
+
 TEST_FILE(target)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +255,8 @@ TEST_FILE(target)
         cmocka_unit_test(too_many_segments_are_refused),
         cmocka_unit_test(what_is_not_encoded_is_not_copied),
         cmocka_unit_test(queries_are_gone_through),
+        cmocka_unit_test(what_climbs_for_anyone_is_found),
+        cmocka_unit_test(what_does_not_climb_is_let_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

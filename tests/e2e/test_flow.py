@@ -1,0 +1,141 @@
+"""What a flow hands on to other servers and back to clients: real servers on both sides, and clients that mean harm."""
+import contextlib
+import http.client
+import json
+import shutil
+import subprocess
+import tempfile
+import pathlib
+
+import pytest
+
+from conftest import until
+from weir_process import weirs
+
+HEAD = """
+listen: 127.0.0.1:0
+admin: off
+threads: 1
+timeouts: {drain: 10s, linger: 100ms}
+log: {access: false}
+"""
+NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/sbin:/bin")
+
+
+@pytest.fixture
+def start(tmp_path):
+    with weirs(tmp_path) as start:
+        yield start
+
+
+def ask(weir, path, method="GET", body=None, **fields):
+    """Status, header fields, body."""
+    connection = http.client.HTTPConnection("127.0.0.1", weir.port, timeout=60)
+    try:
+        connection.request(method, path, body=body, headers=fields)
+        reply = connection.getresponse()
+        return reply.status, reply.headers, reply.read()
+    finally:
+        connection.close()
+
+
+def problem(answer, status, kind, *parts):
+    assert answer[0] == status and answer[1]["Content-Type"] == "application/problem+json", answer
+    told = json.loads(answer[2])
+    assert told["type"] == "urn:weir:problem:" + kind, told
+    for part in parts:
+        assert part in told["detail"], told
+
+
+# ---- An upstream's path ----
+
+NGINX_CONFIG = """
+daemon off;
+master_process off;
+pid {0}/pid;
+error_log {0}/errors;
+events {{ worker_connections 64; }}
+http {{
+    access_log off;
+    client_body_temp_path {0}/body;
+    proxy_temp_path {0}/proxy;
+    fastcgi_temp_path {0}/fastcgi;
+    uwsgi_temp_path {0}/uwsgi;
+    scgi_temp_path {0}/scgi;
+    default_type text/plain;
+    # It sees what the one before it made of the path: it decodes once more.
+    server {{
+        listen unix:{0}/second;
+        location /users/ {{ return 200 "inside $uri"; }}
+        location / {{ return 200 "outside $uri"; }}
+    }}
+    server {{
+        listen unix:{0}/first;
+        location /users/ {{ return 200 "inside $uri"; }}
+        location /twice/ {{ rewrite ^/twice(/.*)$ $1 break; proxy_pass http://unix:{0}/second; }}
+        location / {{ return 200 "outside $uri"; }}
+    }}
+}}
+"""
+
+
+@contextlib.contextmanager
+def nginx():
+    with tempfile.TemporaryDirectory(prefix="weir-", dir="/tmp") as name:  # a socket's path is to be short
+        folder = pathlib.Path(name)
+        (folder / "conf").write_text(NGINX_CONFIG.format(name))
+        process = subprocess.Popen([NGINX, "-p", name, "-e", name + "/errors", "-c", name + "/conf"],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            until(lambda: (folder / "first").exists() or process.poll() is not None)
+            assert process.poll() is None, (folder / "errors").read_text()
+            yield "unix:%s/first:" % name
+        finally:
+            process.terminate()
+            process.wait()
+
+
+CLIMBING = ["%2e%2e%2finternal", "%2e%2e%2Finternal%2f", "..%2finternal", "x%2f..%2f..%2finternal", "%2e%2e%5cinternal",
+            "%252e%252e%252finternal", "..%252finternal", "%25252e%25252e%25252finternal", "%2e%252e%2finternal",
+            "%2e%2e%2f%2e%2e%2f%2e%2e%2finternal", ".%2f..%2finternal", "..;%2finternal", "%2e%2e%3b%2finternal",
+            "%2525252e.%2finternal", "..%2f", "a%2f%2e%2e%2f%2e%2e%2fb", "%25%32%65%25%32%65%2finternal"]
+
+
+@pytest.mark.skipif(not NGINX, reason="Debian's nginx-light is not installed")
+def test_no_value_leads_out_of_the_place_that_the_configuration_gives_it(start):
+    with nginx() as place:
+        weir = start(config=HEAD + """
+routes:
+  - {route: "GET /users/{id}", nodes: {n: {http: "http://PLACE/users/$path.id/profile"}}, reply: $node.n.body}
+  - {route: "GET /last/{id}", nodes: {n: {http: "http://PLACE/users/$path.id"}}, reply: $node.n.body}
+  - {route: "GET /dot/{id}", nodes: {n: {http: "http://PLACE/users/.$path.id/profile"}}, reply: $node.n.body}
+  - {route: "GET /twice/{id}", nodes: {n: {http: "http://PLACE/twice/users/$path.id/profile"}}, reply: $node.n.body}
+  - {route: "POST /body", nodes: {n: {http: "http://PLACE/users/$body.id/profile"}}, reply: $node.n.body}
+""".replace("PLACE", place))
+        assert ask(weir, "/users/ann")[2] == b'"inside /users/ann/profile"'
+        assert ask(weir, "/users/a%2Fb..c")[2] == b'"inside /users/a/b..c/profile"'
+        assert ask(weir, "/dot/ann")[2] == b'"inside /users/.ann/profile"'
+        assert ask(weir, "/twice/ann")[2] == b'"inside /users/ann/profile"'
+        for id in CLIMBING:
+            for route in ["users", "last", "twice"]:
+                answer = ask(weir, "/%s/%s" % (route, id))
+                assert b"outside" not in answer[2], (route, id, answer)
+                problem(answer, 400, "invalid-target", "$path.id would make a segment '.' or '..'")
+        problem(ask(weir, "/dot/.%2finternal"), 400, "invalid-target", "$path.id")
+        assert b"outside" not in ask(weir, "/dot/%2e")[2]
+        for id in ["..", "../internal", "..\\internal", "x/../..", "%2e%2e/internal", "..\u0000/x", "%252e%252e%252f"]:
+            answer = ask(weir, "/body", "POST", json.dumps({"id": id}), **{"Content-Type": "application/json"})
+            problem(answer, 400, "invalid-target", "$body.id")
+
+
+def test_a_path_that_lacks_a_value_is_not_asked_for(start):
+    weir = start(config=HEAD + """
+routes:
+  - {route: DELETE /users, nodes: {n: {http: {method: DELETE, url: "http://127.0.0.1:9/users/$query.id"}}}, reply: $node.n}
+  - {route: POST /users, nodes: {n: {http: {url: "http://127.0.0.1:9/users/$body.id/x"}}}, reply: $node.n}
+""")
+    for path in ["/users", "/users?id=", "/users?ID=1"]:
+        problem(ask(weir, path, "DELETE"), 400, "invalid-target", "$query.id is missing or empty")
+    for body in ["{}", '{"id":null}', '{"id":""}']:
+        answer = ask(weir, "/users", "POST", body, **{"Content-Type": "application/json"})
+        problem(answer, 400, "invalid-target", "$body.id is missing or empty")
