@@ -279,7 +279,8 @@ static void make_static(struct flow *f)
     f->fields = m->literal;
     f->field_count = m->literal_count;
     if (m->has_body)
-        f->body = (!m->literal_json && m->may_be_text ? &m->text : &m->json)->first->literal;
+        f->body = (m->literal_kind != CONTENT_JSON && m->may_be_text ? &m->text : &m->json)
+                      ->first->literal;
 }
 
 /* ---- The whole ---- */

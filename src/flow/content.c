@@ -3,6 +3,8 @@
  */
 #include "flow/content.h"
 
+#include "flow/markup.h"
+
 #include <errno.h>
 
 static const struct http_field json_type_field = {
@@ -76,6 +78,13 @@ bool content_has_field(const struct content *m, const char *lower)
     return false;
 }
 
+static enum content_kind kind_of(struct span type)
+{
+    if (media_is_json(type))
+        return CONTENT_JSON;
+    return media_is_markup(type) ? CONTENT_MARKUP : CONTENT_TEXT;
+}
+
 static int literal_fields(struct content *m, struct arena *arena)
 {
     for (unsigned i = 0; i < m->field_count; i++)
@@ -84,12 +93,12 @@ static int literal_fields(struct content *m, struct arena *arena)
     struct http_field *list = arena_alloc(arena, (m->field_count + 1) * sizeof *list);
     if (!list)
         return -ENOMEM;
-    m->literal_json = !m->has_type;
+    m->literal_kind = CONTENT_JSON;
     for (unsigned i = 0; i < m->field_count; i++) {
         list[i] = (struct http_field){
             .name = m->fields[i].name, .value = http_trim(m->fields[i].value.first->literal)};
         if (http_name_equal(list[i].name, "content-type"))
-            m->literal_json = media_is_json(list[i].value);
+            m->literal_kind = kind_of(list[i].value);
     }
     m->literal_count = m->field_count;
     if (m->has_body && !m->has_type)
@@ -172,13 +181,13 @@ static int is_left_out(
 }
 
 static int render_fields(const struct content *m, unsigned more, const struct flow_data *data,
-    struct content_parts *out, bool *json, struct error *e)
+    struct content_parts *out, enum content_kind *kind, struct error *e)
 {
     struct http_field *list = arena_alloc(data->arena, (m->field_count + 1 + more) * sizeof *list);
     unsigned count = 0;
     int rc = list ? 0 : error_set(e, -ENOMEM, "out-of-memory", "no memory for header fields");
     bool typed = false;
-    *json = true;
+    *kind = CONTENT_JSON;
     for (unsigned i = 0; rc == 0 && i < m->field_count; i++) {
         const struct content_field *f = &m->fields[i];
         bool left_out;
@@ -192,7 +201,7 @@ static int render_fields(const struct content *m, unsigned more, const struct fl
         list[count].value = http_trim(list[count].value);
         if (http_name_equal(f->name, "content-type")) {
             typed = true;
-            *json = media_is_json(list[count].value);
+            *kind = kind_of(list[count].value);
         }
         count++;
     }
@@ -204,11 +213,11 @@ static int render_fields(const struct content *m, unsigned more, const struct fl
 }
 
 static int give_fields(const struct content *m, unsigned more, const struct flow_data *data,
-    struct content_parts *out, bool *json, struct error *e)
+    struct content_parts *out, enum content_kind *kind, struct error *e)
 {
     if (!m->literal)
-        return render_fields(m, more, data, out, json, e);
-    *json = m->literal_json;
+        return render_fields(m, more, data, out, kind, e);
+    *kind = m->literal_kind;
     out->fields = m->literal;
     out->field_count = m->literal_count;
     if (more == 0)
@@ -244,6 +253,40 @@ static int render_body(const struct template *t, const struct flow_data *data,
     return rc;
 }
 
+/* Whether the body is one reference to what another server or a step has made. */
+static bool is_document(const struct content *m, const struct flow_data *data)
+{
+    const struct reference *r = template_whole(&m->json);
+    return r && r->root == REFERENCE_NODE && data->nodes[r->index].document;
+}
+
+static int render_markup(const struct content *m, const struct flow_data *data,
+    struct content_parts *out, struct error *e)
+{
+    struct template t = m->text;
+    t.form = TEMPLATE_HTML;
+    int rc = template_render(&t, data, &out->buffer, e);
+    out->body = bytes_span(&out->buffer);
+    return rc;
+}
+
+static int render_json_in_markup(const struct content *m, const struct flow_data *data,
+    struct content_parts *out, struct error *e)
+{
+    struct bytes plain;
+    bytes_init(&plain, TEMPLATE_TEXT_MAX);
+    int rc = template_render(&m->json, data, &plain, e);
+    if (rc == 0) {
+        rc = markup_escape_json(&out->buffer, bytes_span(&plain));
+        if (rc)
+            error_set(e, rc, rc == -ENOMEM ? "out-of-memory" : "too-large",
+                "no room to escape a body for its content type");
+    }
+    out->body = bytes_span(&out->buffer);
+    bytes_release(&plain);
+    return rc;
+}
+
 /* A text stays one, of whatever type; what one reference brought decides by what it is. */
 static int is_text(
     const struct content *m, const struct flow_data *data, bool *out, struct error *e)
@@ -261,16 +304,20 @@ static int is_text(
 int content_render(const struct content *m, unsigned more, const struct flow_data *data,
     struct content_parts *out, struct error *e)
 {
-    bool json;
+    enum content_kind kind;
+    bool text = false;
     *out = (struct content_parts){0};
     bytes_init(&out->buffer, TEMPLATE_TEXT_MAX);
-    int rc = give_fields(m, more, data, out, &json, e);
+    int rc = give_fields(m, more, data, out, &kind, e);
     if (rc || !m->has_body)
         return rc;
-    bool text = false;
-    if (!json && m->may_be_text)
+    if (kind != CONTENT_JSON && m->may_be_text)
         rc = is_text(m, data, &text, e);
-    return rc ? rc : render_body(text ? &m->text : &m->json, data, out, e);
+    if (rc)
+        return rc;
+    if (kind == CONTENT_MARKUP && !content_is_literal(m) && !is_document(m, data))
+        return text ? render_markup(m, data, out, e) : render_json_in_markup(m, data, out, e);
+    return render_body(text ? &m->text : &m->json, data, out, e);
 }
 
 void content_parts_release(struct content_parts *parts)

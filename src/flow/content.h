@@ -3,7 +3,9 @@
  * have in common.
  *
  * The body is JSON, with a content type that says so, unless the header fields give another type:
- * then a body that is a text is sent as it is.
+ * then a body that is a text is sent as it is. If that type is HTML or XML, values in it are
+ * escaped, unless the body is, as a whole, what another server or a step has made: that is its
+ * document.
  */
 #pragma once
 
@@ -15,12 +17,14 @@ struct content_field {
     struct template value;
 };
 
+enum content_kind { CONTENT_JSON, CONTENT_TEXT, CONTENT_MARKUP };
+
 struct content {
     struct content_field *fields;
     unsigned field_count;
     struct http_field *literal; /* the fields, if all are literal; with the content type */
     unsigned literal_count;
-    bool literal_json;
+    enum content_kind literal_kind;
     bool has_type; /* `fields` have a Content-Type */
     bool has_body;
     struct template json;

@@ -433,8 +433,10 @@ static int run_http(
     struct answer *answers = arena_zalloc(run->data.arena, count * sizeof *answers);
     if (!answers)
         return -ENOMEM;
-    *out = (struct value){
-        .kind = list ? VALUE_ANSWERS : VALUE_ANSWER, .count = count, .answers = answers};
+    *out = (struct value){.kind = list ? VALUE_ANSWERS : VALUE_ANSWER,
+        .document = true,
+        .count = count,
+        .answers = answers};
     struct asking a = {0};
     bytes_init(&a.target, TEMPLATE_TEXT_MAX);
     int rc = prepare(run, n, &a, why);

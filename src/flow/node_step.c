@@ -200,7 +200,7 @@ static void take(struct run *run, struct job *j)
         failed(run, j);
         return;
     }
-    *out = (struct value){.kind = VALUE_RAW, .text = c->output};
+    *out = (struct value){.kind = VALUE_RAW, .document = true, .text = c->output};
     j->rc = j->node->entered ? json_parse(&out->doc, c->output, JSON_TEXT_MAX, &c->error) : 0;
     if (j->rc == 0)
         return;

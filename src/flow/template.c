@@ -3,6 +3,7 @@
  */
 #include "flow/template.h"
 
+#include "flow/markup.h"
 #include "flow/url.h"
 #include "wire/field.h"
 
@@ -301,6 +302,8 @@ static int append_text(const struct template_piece *p, enum template_form form,
         rc = refuse_field(p->reference, e);
     else if (rc == 0 && form == TEMPLATE_JSON)
         rc = append_within(out, text);
+    else if (rc == 0 && form == TEMPLATE_HTML)
+        rc = markup_escape(out, text);
     else if (rc == 0)
         rc = bytes_append_span(out, text);
     bytes_release(&scratch);

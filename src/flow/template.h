@@ -17,6 +17,7 @@
 enum template_form {
     TEMPLATE_JSON, /* the whole value as a JSON text; a reference alone keeps its type */
     TEMPLATE_TEXT, /* a text; references become text */
+    TEMPLATE_HTML, /* the same, references escaped for HTML and XML */
     TEMPLATE_URL,  /* path and query of a URL: see url.h */
     TEMPLATE_FIELD /* the same; references that cannot stand in a header field are refused */
 };

@@ -33,6 +33,7 @@ enum value_kind {
 
 struct value {
     enum value_kind kind;
+    bool document;  /* of a node: another server or a step has made it, and no template */
     unsigned count; /* of answers */
     union {
         int64_t integer;

@@ -139,3 +139,18 @@ routes:
     for body in ["{}", '{"id":null}', '{"id":""}']:
         answer = ask(weir, "/users", "POST", body, **{"Content-Type": "application/json"})
         problem(answer, 400, "invalid-target", "$body.id is missing or empty")
+
+
+# ---- Markup ----
+
+def test_what_a_stranger_sends_is_no_script_in_a_page(start):
+    weir = start(config=HEAD + """
+routes:
+  - {route: "GET /hello", reply: "<p title='$query.q'>$query.q</p>", headers: {content-type: text/html}}
+  - {route: "GET /list", reply: [$query.q], headers: {content-type: text/html}}
+""")
+    attack = "%3Cscript%3Ealert(1)%3C/script%3E%27%22%26"
+    escaped = b"&lt;script&gt;alert(1)&lt;/script&gt;&#39;&quot;&amp;"
+    assert ask(weir, "/hello?q=" + attack)[2] == b"<p title='" + escaped + b"'>" + escaped + b"</p>"
+    text = ask(weir, "/list?q=" + attack)[2]
+    assert b"<" not in text and b"'" not in text and json.loads(text) == ["<script>alert(1)</script>'\"&"]

@@ -1,7 +1,8 @@
 /*
  * template.c: any text as a template (up to the first newline), and anything as the data (the
- * rest): what comes out as JSON can be read as JSON, a header field gets no control bytes, and a
- * URL no more parts than the template has, and no segment "." or "..", however often it is decoded.
+ * rest): what comes out as JSON can be read as JSON, HTML gets no tags but the template's, a header
+ * field no control bytes, and a URL no more parts than the template has, and no segment "." or
+ * "..", however often it is decoded.
  */
 #include "flow/template.h"
 #include "base/bug.h"
@@ -101,11 +102,19 @@ static bool is_visible(struct span s)
     return true;
 }
 
-static size_t count_separators(struct span s)
+static size_t count_of(struct span s, const char *these)
 {
     size_t count = 0;
     for (size_t i = 0; i < s.len; i++)
-        count += memchr("/?#&=:@;", s.ptr[i], 8) != NULL;
+        count += memchr(these, s.ptr[i], strlen(these)) != NULL;
+    return count;
+}
+
+static size_t count_in_literals(const struct template *t, const char *these)
+{
+    size_t count = 0;
+    for (const struct template_piece *p = t->first; p; p = p->next)
+        count += count_of(p->literal, these);
     return count;
 }
 
@@ -161,11 +170,9 @@ static void check_path(struct span out)
 
 static void check_url(const struct template *t, struct span out)
 {
-    size_t literal = 0;
-    for (const struct template_piece *p = t->first; p; p = p->next)
-        literal += count_separators(p->literal);
-    check(count_separators(out) == literal, "a URL has parts that its template has not: %.*s",
-        SPAN_ARG(out));
+    static const char separators[] = "/?#&=:@;";
+    check(count_of(out, separators) == count_in_literals(t, separators),
+        "a URL has parts that its template has not: %.*s", SPAN_ARG(out));
     check(!literals_fit(t, is_visible) || is_visible(out), "a URL has bytes that are not visible");
     if (!template_is_literal(t))
         check_path(out);
@@ -197,6 +204,9 @@ static void check_form(struct scene *s, struct span text, enum template_form for
         check_json(bytes_span(&out));
     if (rc == 0 && form == TEMPLATE_FIELD && literals_fit(&t, http_value_valid))
         check(http_value_valid(bytes_span(&out)), "a header field has a control byte");
+    if (rc == 0 && form == TEMPLATE_HTML)
+        check(count_of(bytes_span(&out), "<>\"'") == count_in_literals(&t, "<>\"'"),
+            "a value becomes markup");
     if (rc == 0 && form == TEMPLATE_URL)
         check_url(&t, bytes_span(&out));
     bytes_release(&out);

@@ -15,7 +15,8 @@ static const struct http1_head request_head = {
     .method_name = SPAN("POST"),
     .path = SPAN("/a%20b"),
     .query = SPAN("n=1&s=a%20b+c&empty=&n=2&ctl=a%0d%0aX:+y&ut=%ff&up=..&dot=.&half=2e"
-                  "&in=x/../y&back=..%5Cx&twice=%252e%252E%252Fx&param=..;x&none=%2500"),
+                  "&in=x/../y&back=..%5Cx&twice=%252e%252E%252Fx&param=..;x&none=%2500"
+                  "&tag=%3Ci%20onload=%27x%27%3E%26"),
     .fields = request_fields,
     .field_count = 2,
 };
@@ -189,6 +190,11 @@ static const struct row table[] = {
     {TEMPLATE_TEXT, "'$body.quote|$body.user.age|$body.nobody|$node.made'", "a\"b\n|41||made"},
     {TEMPLATE_TEXT, "'$body.items'", "[{\"id\":7},null,[1,2]]"},
     {TEMPLATE_TEXT, "12", "12"},
+    /* HTML. */
+    {TEMPLATE_HTML, "'<p title=\"$path.id\">$body.quote & $body.user.age</p>'",
+        "<p title=\"x/y &quot;z&quot;\">a&quot;b\n & 41</p>"},
+    {TEMPLATE_HTML, "'<b>$query.tag$body.nobody'", "<b>&lt;i onload=&#39;x&#39;&gt;&amp;"},
+    {TEMPLATE_HTML, "'$node.text.body'", "plain &quot;text&quot;"},
     /* URLs. */
     {TEMPLATE_URL, "'/u/$path.id?q=$query.s&e=$header.quoted'",
         "/u/x%2Fy%20%22z%22?q=a%20b%20c&e=say%20%22hi%22"},
