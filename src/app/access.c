@@ -159,9 +159,14 @@ static int write_text(
     int rc = bytes_printf(out, "%s access %d %.*s ", when, r->status, SPAN_ARG(r->label));
     if (rc == 0)
         rc = json_write_string(out, target); /* quotes, and escapes what must be */
-    return rc ? rc
-              : bytes_printf(out, " %.3f ms %llu bytes %s %s\n", ms, (unsigned long long)r->sent,
-                    peer, r->id);
+    if (rc == 0)
+        rc = bytes_printf(
+            out, " %.3f ms %llu bytes %s %s", ms, (unsigned long long)r->sent, peer, r->id);
+    if (rc == 0 && r->failure.len > 0)
+        rc = bytes_append_byte(out, ' ');
+    if (rc == 0 && r->failure.len > 0)
+        rc = json_write_string(out, r->failure);
+    return rc ? rc : bytes_append_byte(out, '\n');
 }
 
 static int write_json(
@@ -182,11 +187,15 @@ static int write_json(
         rc = bytes_append_span(out, SPAN(",\"target\":"));
     if (rc == 0)
         rc = json_write_string(out, target);
-    return rc ? rc
-              : bytes_printf(out,
-                    ",\"ms\":%.3f,\"received\":%llu,\"sent\":%llu,\"client\":\"%s\",\"id\":\"%s\"}"
-                    "\n",
-                    ms, (unsigned long long)r->received, (unsigned long long)r->sent, peer, r->id);
+    if (rc == 0)
+        rc = bytes_printf(out,
+            ",\"ms\":%.3f,\"received\":%llu,\"sent\":%llu,\"client\":\"%s\",\"id\":\"%s\"", ms,
+            (unsigned long long)r->received, (unsigned long long)r->sent, peer, r->id);
+    if (rc == 0 && r->failure.len > 0)
+        rc = bytes_append_span(out, SPAN(",\"error\":"));
+    if (rc == 0 && r->failure.len > 0)
+        rc = json_write_string(out, r->failure);
+    return rc ? rc : bytes_append_span(out, SPAN("}\n"));
 }
 
 static int write_dropped(struct bytes *out, const char *when, uint64_t dropped, bool json)

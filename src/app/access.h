@@ -1,5 +1,6 @@
 /*
- * access.h: the access log: one line a request, written where it stops nobody.
+ * access.h: the access log: one line a request, written where it stops nobody. A request that was
+ * refused or failed has the whole reason at its end, of which the client may know less.
  *
  * Each I/O thread gathers lines in a buffer of its own and hands it, a few times a second or when
  * it is full, to one writer thread, which alone may be held up by a slow terminal or pipe. If

@@ -256,7 +256,7 @@ static int make_workers(struct server *s)
 static int make_shared(struct server *s)
 {
     int rc = worker_metrics_register(s->meter, s->service, &s->config->client, &s->metrics);
-    if (rc == 0 && s->config->log.access)
+    if (rc == 0)
         rc = access_writer_start(&s->access, s->world, s->log);
     if (rc == 0)
         rc = make_workers(s);

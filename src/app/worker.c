@@ -163,7 +163,7 @@ static void done(void *ctx, const struct http_request *r, int64_t now)
     counter_add(
         cells->outcomes[outcome >= OUTCOME_2XX && outcome < OUTCOMES ? outcome : OUTCOME_GONE], 1);
     histogram_record(cells->seconds, now - r->began);
-    if (k->access)
+    if (k->options.config->log.access || r->failure_hidden)
         access_log_request(k->access, r, now);
 }
 
@@ -265,7 +265,7 @@ static int sweep_client(void *arg)
 static int accept_until_drained(struct worker *k)
 {
     GROUP(beside, GROUP_INDEPENDENT);
-    int rc = k->access ? group_spawn(&beside, "access log", run_access_log, k) : 0;
+    int rc = group_spawn(&beside, "access log", run_access_log, k);
     if (rc == 0)
         rc = group_spawn(&beside, "client sweep", sweep_client, k);
     if (rc) {
@@ -343,8 +343,12 @@ static int prepare(struct worker *k)
         rc = make_client(k);
     if (rc == 0)
         rc = pool_desk_new(&k->desk, k->options.pools, k->options.index, w);
-    k->flows = (struct flow_context){
-        .world = w, .client = k->client, .desk = k->desk, .locals = k->locals, .rand = &k->rand};
+    k->flows = (struct flow_context){.world = w,
+        .client = k->client,
+        .desk = k->desk,
+        .locals = k->locals,
+        .full_errors = k->options.config->errors == CONF_ERRORS_FULL,
+        .rand = &k->rand};
     return rc;
 }
 
@@ -355,8 +359,7 @@ int worker_run(struct world *w, void *arg)
     error_clear(&e);
     k->world = w;
     k->drain_until = DEADLINE_NEVER;
-    if (k->access)
-        access_log_open(k->access, w);
+    access_log_open(k->access, w);
     int rc = prepare(k);
     if (rc == 0)
         rc = serve(k, &e);
@@ -415,7 +418,7 @@ int worker_new(
     k->cells = mem_zalloc((metrics->route_count + 1) * sizeof(*k->cells));
     k->listeners = mem_zalloc((options->listener_count + 1) * sizeof(struct listener *));
     int rc = k->cells && k->listeners ? 0 : -ENOMEM;
-    if (rc == 0 && options->access)
+    if (rc == 0)
         rc = access_log_new(&k->access, options->access);
     if (rc == 0)
         rc = flow_locals_new(&k->locals, options->service->flows, options->service->route_count,

@@ -21,7 +21,7 @@ struct worker_options {
     const struct service *service;
     struct pools *pools;
     struct meter *meter;
-    struct access_writer *access; /* NULL: no access log */
+    struct access_writer *access;
     /* The listeners that it shares: the server's, open until the worker
      * has started; the array is copied. */
     struct listener *const *listeners;

@@ -208,7 +208,11 @@ struct config {
     struct conf_timeouts timeouts;
     struct conf_log log;
     struct conf_client client;
-    bool server_timing;      /* true: the Server-Timing field */
+    bool server_timing; /* true: the Server-Timing field */
+    enum conf_errors_shown {
+        CONF_ERRORS_SHORT,
+        CONF_ERRORS_FULL
+    } errors;                /* short: problems' details name nothing inside */
     struct conf_pool *pools; /* those that are given; and "default" (threads), if it is not but a
                                  node uses it */
     unsigned pool_count;

@@ -21,6 +21,7 @@ static const char *const formats[] = {"auto", "text", "json", NULL};
 const char *const conf_pool_kinds[] = {"inline", "threads", "processes", "fork", NULL};
 const char *const conf_builtin_steps[] = {"allocate", "burn", "crash", "echo", NULL};
 static const char *const cancels[] = {"leave", "kill", NULL};
+static const char *const errors_shown[] = {"short", "full", NULL}; /* by conf_errors_shown */
 static const char *const orders[] = {"parallel", "sequential", NULL};
 static const char *const dispatches[] = {
     "auto", "fused", "fanout", "inline", NULL}; /* by enum conf_dispatch */
@@ -386,6 +387,11 @@ static const struct conf_key root_keys[] = {
     {"server_timing", CONF_BOOL, AT(server_timing), .standard = "true",
         .says = "Whether replies have a Server-Timing field: how long a request waited, and for "
                 "what."},
+    {"errors", CONF_CHOICE, AT(errors), .standard = "short", .choices = errors_shown,
+        .says = "What clients are told of failures inside: a sentence that names nothing, or the "
+                "whole one, with nodes, pools and upstreams, as for development. The log has "
+                "the whole one either way.",
+        .example = "full"},
     {"limits", CONF_SECTION, AT(limits), .section = &conf_section_limits,
         .says = "How large things may be."},
     {"timeouts", CONF_SECTION, AT(timeouts), .section = &conf_section_timeouts,

@@ -134,14 +134,15 @@ struct run {
     struct http_request *request;
     struct flow_data data;
     struct node_state *nodes;
-    const struct error *failure; /* the first; NULL: none */
-    int refusal;                 /* a status that no errno stands for; 0: the failure's */
-    int64_t retry_after;         /* of the failure, if that is want of room */
-    int priority;                /* of its tasks, in pools' queues */
-    int64_t patience;            /* the route's deadline, or what the caller said; as a span */
-    bool hurried;                /* it is the caller's */
-    int64_t due;                 /* then: the route's deadline; 0 */
-    struct kept_call *calls;     /* released at the end */
+    const struct error *failure;    /* the first; NULL: none */
+    const struct flow_node *blamed; /* whose it is; NULL: no node's alone */
+    int refusal;                    /* a status that no errno stands for; 0: the failure's */
+    int64_t retry_after;            /* of the failure, if that is want of room */
+    int priority;                   /* of its tasks, in pools' queues */
+    int64_t patience;               /* the route's deadline, or what the caller said; as a span */
+    bool hurried;                   /* it is the caller's */
+    int64_t due;                    /* then: the route's deadline; 0 */
+    struct kept_call *calls;        /* released at the end */
 };
 
 /* A copy that lives as long as the run; never NULL. */
@@ -160,6 +161,8 @@ int64_t run_node_deadline(const struct flow_node *n, int64_t now);
  * reason, unless it was cancelled. */
 int run_settle(struct run *run, const struct flow_node *n, int rc, const struct error *why)
     __attribute__((warn_unused_result));
+/* A problem by `failure`, which is set: as much of it as its client may know. */
+void run_answer_failure(struct run *run);
 /* Tells who observes, and adds up the time that was waited. */
 void run_account(struct run *run, const struct flow_node *n, int64_t ns, int rc);
 /* Runs the steps of a set together, and ends them: 0, or the first's failure. */

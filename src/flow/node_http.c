@@ -217,11 +217,9 @@ static int check_status(const struct flow_node *n, const struct http1_head *head
     /* It was told how long, and may well notice a moment before this side does. */
     if (head->status == 504 && h->says_deadline)
         return error_set(e, -ETIMEDOUT, "upstream-timeout",
-            "node '%s': %.*s could not answer within the time that it was given", n->conf->name,
-            SPAN_ARG(h->origin));
+            "%.*s could not answer within the time that it was given", SPAN_ARG(h->origin));
     const char *title = problem_title(head->status);
-    return error_set(e, -EPROTO, "upstream-status",
-        "node '%s': %.*s answered with %d%s%s; expected was %.*s", n->conf->name,
+    return error_set(e, -EPROTO, "upstream-status", "%.*s answered with %d%s%s; expected was %.*s",
         SPAN_ARG(h->origin), head->status, *title ? " " : "", title, SPAN_ARG(h->expected));
 }
 
@@ -239,8 +237,8 @@ static int check_json(struct run *run, const struct flow_node *n, struct answer 
     if (rc) {
         a->doc = NULL;
         return error_set(e, -EPROTO, "upstream-json",
-            "node '%s': %.*s answered with what is no JSON, although its type says so: %s",
-            n->conf->name, SPAN_ARG(n->http.origin), why.sentence);
+            "%.*s answered with what is no JSON, although its type says so: %s",
+            SPAN_ARG(n->http.origin), why.sentence);
     }
     if (!n->body_entered) {
         json_free(a->doc); /* it was only to be seen whether it is JSON */
@@ -250,25 +248,17 @@ static int check_json(struct run *run, const struct flow_node *n, struct answer 
 }
 
 /* What the client says, in the words of who asked. */
-static int failed(const struct flow_node *n, int rc, struct error *e)
+static int failed(int rc, struct error *e)
 {
-    if (rc == -ECANCELED)
+    if (rc == -ECANCELED || rc == -ENOMEM || rc == -ENOBUFS)
         return rc;
-    if (rc == -ENOMEM || rc == -ENOBUFS) {
-        error_prefix(e, "node '%s'", n->conf->name);
-        return rc;
-    }
-    if (rc != -ETIMEDOUT) {
-        struct error why = *e;
-        return error_set(
-            e, -EPROTO, "upstream-failed", "node '%s': %s", n->conf->name, why.sentence);
-    }
+    if (rc != -ETIMEDOUT)
+        return error_set(e, -EPROTO, "upstream-failed", "%s", e->sentence);
     if (coro_poll()) { /* this node's deadline, or the route's: said by who set it */
         error_clear(e);
         return rc;
     }
-    struct error why = *e;
-    return error_set(e, rc, "upstream-timeout", "node '%s': %s", n->conf->name, why.sentence);
+    return error_set(e, rc, "upstream-timeout", "%s", e->sentence);
 }
 
 /* ---- Calls under way, as many as the upstream bears ---- */
@@ -293,8 +283,8 @@ static int enter(struct run *run, const struct flow_node *n, struct calls_local 
     s->status = 503;
     s->retry_after = retry_after > 0 ? retry_after : 1;
     return error_set(e, rc, "overloaded",
-        "node '%s': %u calls to %.*s are under way and %u wait, which is all that it bears",
-        n->conf->name, l->line.inside, SPAN_ARG(n->http.origin), l->line.waiting);
+        "%u calls to %.*s are under way and %u wait, which is all that it bears", l->line.inside,
+        SPAN_ARG(n->http.origin), l->line.waiting);
 }
 
 static void leave(struct calls_local *l, int64_t now, int64_t took, bool tells)
@@ -355,7 +345,7 @@ static __attribute__((noinline)) int call(struct run *run, const struct flow_nod
         return rc;
     rc = call_upstream(run, n, ask, &answer, e);
     if (rc)
-        return failed(n, rc, e);
+        return failed(rc, e);
     out->head = answer.head;
     out->body = answer.body;
     rc = check_status(n, answer.head, e);
@@ -418,10 +408,8 @@ static __attribute__((noinline)) int prepare(
 {
     struct error e;
     int rc = make_ask(run, n, a, &e);
-    if (rc) {
-        error_prefix(&e, "node '%s'", n->conf->name);
+    if (rc)
         *why = run_keep(run, &e);
-    }
     return rc;
 }
 

@@ -158,21 +158,16 @@ static void prepare(struct run *run, struct job *j, const struct flow_node *n, i
                     : -ENOMEM;
 }
 
-/* Of one whose input could not be made, or whose outcome is a failure: in the words of who asked.
- * NULL: it was cancelled or came too late, which whoever set the deadline says. */
+/* Of one whose input could not be made, or whose outcome is a failure. NULL: it was cancelled or
+ * came too late, which whoever set the deadline says. */
 static const struct error *why_not(struct run *run, struct job *j)
 {
     struct node_state *s = &run->nodes[j->node->index];
     struct pool_call *c = j->call;
     if (!c || j->rc == -ECANCELED || j->rc == -ETIMEDOUT)
         return NULL;
-    const struct conf_flow_node *conf = j->node->conf;
-    if (c->outcome == POOL_OVERLOADED) {
-        error_prefix(&c->error, "node '%s' in pool '%s'", conf->name, conf->step.pool);
+    if (c->outcome == POOL_OVERLOADED)
         s->retry_after = c->retry_after > 0 ? c->retry_after : 1;
-    } else {
-        error_prefix(&c->error, "node '%s'", conf->name);
-    }
     return &c->error; /* which lives as long as the run */
 }
 

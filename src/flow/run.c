@@ -14,7 +14,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 /* What an optional node leaves of the request's time, so that there is an answer without it. */
@@ -130,6 +129,7 @@ static void keep_failure(
 {
     const struct node_state *s = &run->nodes[n->index];
     run->failure = reason(run, n, rc, why);
+    run->blamed = why ? n : NULL;
     run->refusal = why ? s->status : 0;
     run->retry_after = why ? s->retry_after : 0;
 }
@@ -141,12 +141,12 @@ int run_settle(struct run *run, const struct flow_node *n, int rc, const struct 
     if (coro_cancelled(coro_self()))
         return -ECANCELED;
     if (coro_poll()) { /* the route's own deadline: no default helps */
-        why = too_late(run, n, true);
-        run->nodes[n->index].status = 0;
-        rc = -ETIMEDOUT;
-    } else if (n->conf->optional) {
-        rc = use_fallback(run, n, &why);
+        if (!run->failure)
+            run->failure = too_late(run, n, true);
+        return -ETIMEDOUT;
     }
+    if (n->conf->optional)
+        rc = use_fallback(run, n, &why);
     if (rc && !run->failure)
         keep_failure(run, n, rc, why);
     return rc;
@@ -394,31 +394,6 @@ static __attribute__((noinline)) int answer(struct run *run)
     return rc;
 }
 
-/* At least one: a client that comes again at once is no help. */
-static long long seconds_up(int64_t ns)
-{
-    return ns / NS_PER_S + (ns % NS_PER_S > 0 || ns < NS_PER_S);
-}
-
-/* For want of room: when it may be worth another try. */
-static int answer_later(struct run *run, const struct error *why)
-{
-    char seconds[24];
-    struct error e;
-    int len = snprintf(seconds, sizeof seconds, "%lld", seconds_up(run->retry_after));
-    struct http_field retry = {SPAN("Retry-After"), {seconds, (size_t)len}};
-    error_set(&e, why->code, why->type, "%s; try again in %s s", why->sentence, seconds);
-    return http_reply_problem(run->request, run->refusal, &e, &retry, 1);
-}
-
-static __attribute__((noinline)) void answer_failure(struct run *run, int rc)
-{
-    const struct error *e = run->failure ? run->failure : &no_memory;
-    rc = run->retry_after > 0 ? answer_later(run, e)
-                              : http_reply_problem(run->request, run->refusal, e, NULL, 0);
-    (void)rc; /* nobody is there to hear of it */
-}
-
 /* ---- The whole ---- */
 
 static __attribute__((noinline)) int priority_of(const struct run *run)
@@ -571,8 +546,11 @@ static __attribute__((noinline)) void run_whole(const struct flow *f,
     int rc = gather(run);
     if (rc == 0)
         rc = answer(run);
-    if (rc && rc != -ECANCELED && !coro_cancelled(coro_self()))
-        answer_failure(run, rc);
+    if (rc && rc != -ECANCELED && !coro_cancelled(coro_self())) {
+        if (!run->failure)
+            run->failure = &no_memory;
+        run_answer_failure(run);
+    }
     release_run(run);
 }
 

@@ -148,6 +148,8 @@ static void begin_request(struct http_connection *c)
     r->body_max = o->body_max;
     r->label = (struct span){NULL, 0};
     r->mark = NULL;
+    r->failure = (struct span){NULL, 0};
+    r->failure_hidden = false;
     r->timing = (struct http_timing){0};
     r->status = 0;
     r->received = r->sent = 0;

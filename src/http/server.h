@@ -45,6 +45,8 @@ struct http_request {
     uint64_t body_max; /* the handler may lower or raise it before reading the body */
     struct span label; /* for the access log and metrics: the handler sets it (the route's name) */
     void *mark;        /* the handler's own, for `done` */
+    struct span failure; /* for the access log: why it was refused or failed, whole; in the arena */
+    bool failure_hidden; /* the client was shown less */
     struct http_timing timing;
     /* Until the end, for `done`: */
     int status;        /* that was answered; 0: none, the client is gone */

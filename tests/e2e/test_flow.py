@@ -154,3 +154,55 @@ routes:
     assert ask(weir, "/hello?q=" + attack)[2] == b"<p title='" + escaped + b"'>" + escaped + b"</p>"
     text = ask(weir, "/list?q=" + attack)[2]
     assert b"<" not in text and b"'" not in text and json.loads(text) == ["<script>alert(1)</script>'\"&"]
+
+
+# ---- What strangers are told of failures ----
+
+SECRETS = ["hidden", "127.0.0.1:9", "node", "pool", "closet", "echo"]
+FAILING = """
+pools: {closet: {kind: threads, size: 1, value: 1KiB}}
+routes:
+  - {route: GET /refused, nodes: {hidden: {http: "http://127.0.0.1:9/"}}}
+  - {route: GET /late, deadline: 30ms, nodes: {hidden: {sleep: 10s}}}
+  - {route: POST /large, nodes: {hidden: {step: echo, pool: closet}}}
+  - {route: POST /rejected, nodes: {hidden: {step: burn, pool: closet}}}
+  - {route: GET /climbs, nodes: {hidden: {http: "http://127.0.0.1:9/$query.id"}}}
+"""
+LARGE = json.dumps("x" * 2000)
+FAILURES = [
+    ("/refused", None, 502, "upstream-failed", "a server behind this one did not answer as it should",
+     "node 'hidden': cannot connect to http://127.0.0.1:9: connection refused"),
+    ("/late", None, 504, "deadline", "the request was not answered in time",
+     "the request was not answered within the route's deadline of 30 ms; it waited for node 'hidden'"),
+    ("/large", LARGE, 413, "input-too-large", "the request is larger than what can be computed with",
+     "node 'hidden': the input of step 'echo' has 2002 bytes; pool 'closet' takes 1024"),
+    # What the client did wrong itself is said, without the node.
+    ("/rejected", "{}", 422, "invalid-input", None, "node 'hidden': burn wants"),
+    ("/climbs?id=..", None, 400, "invalid-target", None, "node 'hidden': $query.id would make a segment"),
+]
+
+
+@pytest.mark.parametrize("access", ["true", "false"])
+@pytest.mark.parametrize("path, body, status, kind, short, full", FAILURES, ids=[row[0] for row in FAILURES])
+def test_a_stranger_is_not_told_what_is_inside_and_the_log_is(start, access, path, body, status, kind, short, full):
+    weir = start(config=HEAD.replace("access: false", "access: " + access) + FAILING)
+    fields = {"X-Request-Id": "find-me", "Content-Type": "application/json"}
+    answer = ask(weir, path, "POST" if body else "GET", body, **fields)
+    problem(answer, status, kind)
+    told = json.loads(answer[2])
+    assert told["instance"] == "urn:weir:request:find-me"
+    if short:
+        assert told["detail"] == short
+    else:
+        assert full.startswith("node 'hidden': " + told["detail"][:10])
+    assert not [word for word in SECRETS if word in answer[2].decode()], answer
+    weir.wait_for_log("find-me")  # at its end, with the whole sentence
+    weir.stop()
+    line = next(line for line in weir.log().splitlines() if "find-me" in line)
+    assert full in line and " access %d " % status in line
+
+
+def test_the_whole_sentence_is_shown_where_the_configuration_says_so(start):
+    weir = start(config=HEAD + "errors: full\n" + FAILING)
+    for path, body, status, kind, _, full in FAILURES:
+        problem(ask(weir, path, "POST" if body else "GET", body, **{"Content-Type": "application/json"}), status, kind, full)

@@ -34,6 +34,7 @@ admin: 127.0.0.1:0
 threads: 2
 timeouts: {drain: 10s, linger: 100ms}
 log: {access: false}
+errors: full
 """
 
 KINDS = ["inline", "threads", "processes", "fork"]

@@ -34,6 +34,7 @@ admin: off
 threads: 1
 timeouts: {drain: 10s, linger: 100ms}
 log: {access: false}
+errors: full
 steps:
   again: {step: echo, retry: true}
 pools:

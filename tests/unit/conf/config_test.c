@@ -21,6 +21,7 @@ static void an_empty_file_is_all_defaults(void **state)
         assert_true(g->date);
         assert_string_equal(g->server, "weir");
         assert_true(g->server_timing);
+        assert_int_equal(g->errors, CONF_ERRORS_SHORT);
         assert_int_equal(g->limits.line, 8192);
         assert_int_equal(g->limits.head, 32768);
         assert_int_equal(g->limits.fields, 100);
@@ -276,6 +277,7 @@ static const char printed[] = "listen:\n"
                               "date: true\n"
                               "server: weir\n"
                               "server_timing: true\n"
+                              "errors: short\n"
                               "limits:\n"
                               "  line: 8KiB\n"
                               "  head: 32KiB\n"

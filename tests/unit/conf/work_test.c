@@ -21,6 +21,7 @@ static const char example[] =
     "  busy: {step: burn, pool: here, options: }\n"
     "  far: {plugin: /opt/far.so, options: null}\n"
     "server_timing: false\n"
+    "errors: full\n"
     "routes:\n"
     "  - route: POST /tag\n"
     "    nodes:\n"
@@ -71,8 +72,9 @@ static void pools_are_read(void **state)
         assert_int_equal(p->on_cancel, CONF_LEAVE);
     }
     assert_string_equal(p->name, "default");
-    assert_int_equal(p->mark.line, 19);
+    assert_int_equal(p->mark.line, 20);
     assert_false(g->server_timing);
+    assert_int_equal(g->errors, CONF_ERRORS_FULL);
     conf_free(c);
 }
 

@@ -196,12 +196,31 @@ static const struct row table[] = {
         "/t/1", NULL, NULL, 502, NULL, "upstream-status", 22},
 };
 
+/* What is inside is nobody's business. */
+static const struct row shown[] = {
+    {"nodes: {h: {http: 'http://there:9003/'}}", "/t/1", NULL, NULL, 502,
+        "...\"detail\":\"a server behind this one did not answer as it should\"",
+        "upstream-failed"},
+    {"nodes: {h: {http: 'http://there:9001/status/404'}}", "/t/1", NULL, NULL, 502,
+        "...\"detail\":\"a server behind this one did not answer as it should\"",
+        "upstream-status"},
+    {"{nodes: {a: {sleep: 1s}}, deadline: 100ms}", "/t/1", NULL, NULL, 504,
+        "...\"detail\":\"the request was not answered in time\"", "deadline", 100},
+    {"nodes: {a: {sleep: 1s, deadline: 50ms}}", "/t/1", NULL, NULL, 504,
+        "...\"detail\":\"the request was not answered in time\"", "deadline", 50},
+    {"nodes: {s: {step: burn, pool: cpu}}", "/t/1", JSON, "{}", 422, "...\"detail\":\"burn wants",
+        "invalid-input"},
+    {"nodes: {h: {http: 'http://there:9001/$query.q'}}", "/t/1", NULL, NULL, 400,
+        "...\"detail\":\"$query.q is missing", "invalid-target"},
+};
+
 static const struct row *current;
 
 static int ask_row(struct world *w, struct weir *weir)
 {
     const struct row *row = current;
     struct told told;
+    weir->short_errors = row >= shown && row < shown + sizeof shown / sizeof *shown;
     struct http_field fields[3] = {
         {SPAN("X-Request-Id"), SPAN("id-of-test")}, {SPAN("X-Team"), SPAN("red")}};
     if (row->type)
@@ -219,12 +238,12 @@ static int ask_row(struct world *w, struct weir *weir)
     return 0;
 }
 
-static void test_table(void **state)
+static void check_rows(const struct row *rows, size_t count)
 {
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+    for (size_t i = 0; i < count; i++) {
         struct weir weir;
         char routes[4096];
-        current = &table[i];
+        current = &rows[i];
         bool flow_style = current->route[0] == '{';
         if (flow_style)
             snprintf(routes, sizeof routes, "  - {route: 'POST /t/{id}', %s\n", current->route + 1);
@@ -232,6 +251,16 @@ static void test_table(void **state)
             snprintf(routes, sizeof routes, "  - route: POST /t/{id}\n    %s\n", current->route);
         with_weir(&weir, routes, ask_row);
     }
+}
+
+static void test_table(void **state)
+{
+    check_rows(table, sizeof table / sizeof *table);
+}
+
+static void test_what_strangers_are_shown(void **state)
+{
+    check_rows(shown, sizeof shown / sizeof *shown);
 }
 
 /* ---- The client leaves ---- */
@@ -347,6 +376,7 @@ TEST_FILE(run)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),
+        cmocka_unit_test(test_what_strangers_are_shown),
         cmocka_unit_test(test_a_client_that_leaves_ends_the_work),
         cmocka_unit_test(test_a_seed_decides_what_sleeps_take),
         cmocka_unit_test(test_memory_may_run_out_anywhere),

@@ -48,6 +48,7 @@ struct weir {
     uint64_t fail_nth;  /* this allocation of a flow that does not wait fails; 0: none */
     bool failed;        /* it did */
     unsigned under_way; /* flows that have begun and not ended */
+    bool short_errors;  /* as by default; most tests want to see the whole */
     bool stop;          /* the client has what it wants */
     int (*ask)(struct world *w, struct weir *weir);
 };
@@ -198,6 +199,7 @@ static inline void handle_weir(void *ctx, struct http_request *r)
         .client = weir->client,
         .desk = weir->desk,
         .locals = weir->locals,
+        .full_errors = !weir->short_errors,
         .observe = observe_node,
         .observe_ctx = weir};
     weir->under_way++;
