@@ -106,6 +106,7 @@ void service_answer(
     r->body_max = route->conf->body;
     struct flow_param params[ROUTER_PARAMS_MAX];
     for (unsigned i = 0; i < match.param_count; i++)
-        params[i] = (struct flow_param){match.params[i].name, match.params[i].value};
+        params[i] = (struct flow_param){match.params[i].name, match.params[i].value,
+            match.params[i].segments, match.params[i].segment_count};
     flow_run(route->flow, context, r, params, match.param_count);
 }

@@ -324,6 +324,14 @@ static int prepare_nodes(struct compiler *c)
     return 0;
 }
 
+/* A pattern is known to be well-formed here: a brace stands nowhere else. */
+static bool takes_rest(struct span pattern)
+{
+    static const struct span end = {"...}", 4};
+    return pattern.len > end.len &&
+           memcmp(pattern.ptr + pattern.len - end.len, end.ptr, end.len) == 0;
+}
+
 static int prepare_params(struct compiler *c)
 {
     struct span names[ROUTER_PARAMS_MAX];
@@ -345,6 +353,7 @@ static int prepare_params(struct compiler *c)
     }
     c->site.scope.params = copies;
     c->site.scope.param_count = (unsigned)count;
+    c->site.scope.has_rest = takes_rest(span_of(c->flow->route->pattern));
     return 0;
 }
 

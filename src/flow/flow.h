@@ -15,7 +15,8 @@
  *     $body $body.user.name $body.items[0]   the request's JSON body
  *     $path.x  $query.x  $header.x           parameters and fields, as text; a missing one is null
  *     $node.NAME  $node.NAME.status  $node.NAME.body.items[2]
- *     $request.id  $request.method  $request.path
+ *     $query                                 all of it, in a URL
+ *     $request.id  $request.method  $request.path  $request.client
  *     $(node.NAME.body.x)                    the same where letters follow
  *     $$                                     a dollar
  *
@@ -48,6 +49,8 @@ void flow_free(struct flow *f);
 struct flow_param {
     struct span name;
     struct span value;
+    const struct span *segments; /* as in struct router_match */
+    unsigned segment_count;
 };
 
 /* ---- What is bounded: requests of a route, calls of its http nodes ---- */

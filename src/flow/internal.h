@@ -143,6 +143,7 @@ struct run {
     bool hurried;                   /* it is the caller's */
     int64_t due;                    /* then: the route's deadline; 0 */
     struct kept_call *calls;        /* released at the end */
+    char client[ADDRESS_TEXT_MAX];  /* its address */
 };
 
 /* A copy that lives as long as the run; never NULL. */

@@ -163,6 +163,8 @@ static int wrong(struct error *e, const struct steps *s, const char *what)
 static int check_one_name(const struct steps *s, struct error *e)
 {
     const char *root = s->list[0].name;
+    if (s->count == 1 && strcmp(root, "query") == 0)
+        return 0;
     if (s->count < 2 || !s->list[1].name)
         return error_set(e, -EINVAL, "invalid-reference", "%.*s: a name is expected: $%s.NAME",
             SPAN_ARG(s->text), root);
@@ -177,23 +179,27 @@ static int look_up_param(struct reference *out, const struct steps *s,
 {
     out->name = s->list[1].name;
     for (unsigned i = 0; i < scope->param_count; i++)
-        if (strcmp(scope->params[i], out->name) == 0)
+        if (strcmp(scope->params[i], out->name) == 0) {
+            out->rest = scope->has_rest && i + 1 == scope->param_count;
             return 0;
+        }
     return unknown(e, s, "the route's path has no parameter", out->name, scope->params,
         scope->param_count, scope->param_count ? "" : ": it has none");
 }
 
 static int look_up_request(struct reference *out, const struct steps *s, struct error *e)
 {
-    static const char *const names[] = {
-        [REQUEST_ID] = "id", [REQUEST_METHOD] = "method", [REQUEST_PATH] = "path"};
+    static const char *const names[] = {[REQUEST_ID] = "id",
+        [REQUEST_METHOD] = "method",
+        [REQUEST_PATH] = "path",
+        [REQUEST_CLIENT] = "client"};
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(names[i], s->list[1].name) == 0) {
             out->index = i;
             return 0;
         }
     return unknown(e, s, "a request has no", s->list[1].name, names, sizeof names / sizeof *names,
-        "; it has id, method and path");
+        "; it has id, method, path and client");
 }
 
 static int look_up_header(
@@ -315,7 +321,7 @@ static int look_up(struct reference *out, const struct steps *s,
     rc = check_one_name(s, e);
     if (rc)
         return rc;
-    out->name = s->list[1].name;
+    out->name = s->count > 1 ? s->list[1].name : NULL;
     if (out->root == REFERENCE_PATH)
         return look_up_param(out, s, scope, e);
     if (out->root == REFERENCE_REQUEST)

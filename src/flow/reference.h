@@ -25,7 +25,7 @@ enum reference_root {
     REFERENCE_REQUEST
 };
 
-enum reference_request { REQUEST_ID, REQUEST_METHOD, REQUEST_PATH };
+enum reference_request { REQUEST_ID, REQUEST_METHOD, REQUEST_PATH, REQUEST_CLIENT };
 
 struct reference_step {
     const char *name; /* NULL: an index */
@@ -34,9 +34,10 @@ struct reference_step {
 
 struct reference {
     enum reference_root root;
-    struct span text;    /* as it was written, for sentences */
-    const char *name;    /* of a parameter, or a header field in lower case */
-    unsigned index;      /* which node; or an enum reference_request */
+    struct span text; /* as it was written, for sentences */
+    const char *name; /* of a parameter, or a header field in lower case; NULL: the whole query */
+    bool rest;        /* the parameter is the rest of a path: "{name...}" */
+    unsigned index;   /* which node; or an enum reference_request */
     unsigned step_count; /* into the body, or the node's value */
     const struct reference_step *steps;
 };
@@ -47,6 +48,7 @@ struct reference {
 struct reference_scope {
     const char *const *params; /* of the route's pattern */
     unsigned param_count;
+    bool has_rest; /* the last one is the rest of the path */
     const struct conf_flow_node *nodes;
     const char *const *node_names; /* theirs */
     unsigned node_count;

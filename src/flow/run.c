@@ -410,6 +410,24 @@ static __attribute__((noinline)) int priority_of(const struct run *run)
     return number > INT_MAX ? INT_MAX : number < -INT_MAX ? -INT_MAX : (int)number;
 }
 
+/* Without the port; of a Unix socket's there is none. An IPv4 client of an IPv6 socket is what it
+ * is. */
+static struct span address_of(const struct address *peer, char text[ADDRESS_TEXT_MAX])
+{
+    static const struct span mapped = {"::ffff:", 7};
+    if (!peer || address_port(peer) < 0)
+        return (struct span){NULL, 0};
+    struct span s = span_of(address_print(peer, text));
+    const char *colon = memrchr(s.ptr, ':', s.len);
+    s.len = colon ? (size_t)(colon - s.ptr) : s.len;
+    if (s.len > 1 && s.ptr[0] == '[')
+        s = (struct span){s.ptr + 1, s.len - 2};
+    if (s.len > mapped.len && memcmp(s.ptr, mapped.ptr, mapped.len) == 0 &&
+        memchr(s.ptr, '.', s.len))
+        s = (struct span){s.ptr + mapped.len, s.len - mapped.len};
+    return s;
+}
+
 static struct run *new_run(const struct flow *f, const struct flow_context *context,
     struct http_request *r, const struct flow_param *params, unsigned param_count)
 {
@@ -425,6 +443,7 @@ static struct run *new_run(const struct flow *f, const struct flow_context *cont
         .params = params,
         .param_count = param_count,
         .id = span_of(r->id),
+        .client = address_of(r->peer, run->client),
         .arena = r->arena,
         .nodes = (struct value *)(void *)(run + 1),
     };

@@ -36,6 +36,16 @@ static int end_piece(struct maker *m, const struct reference *reference, bool wi
     return 0;
 }
 
+/* Whether a URL has come to where parameters of its query begin. */
+static bool takes_query(const struct maker *m)
+{
+    bool begun = m->text.len > 0 && memchr(m->text.ptr, '?', m->text.len);
+    for (const struct template_piece *p = m->first; p && !begun; p = p->next)
+        begun = p->literal.len > 0 && memchr(p->literal.ptr, '?', p->literal.len);
+    char last = m->text.len > 0 ? m->text.ptr[m->text.len - 1] : '\0';
+    return m->form == TEMPLATE_URL && begun && (last == '?' || last == '&');
+}
+
 /* The reference that `text` begins with. A mistake is noted, and passed over by its first two
  * bytes. */
 static int take_reference(
@@ -55,6 +65,14 @@ static int take_reference(
     }
     if (rc)
         return rc;
+    if (r->root == REFERENCE_QUERY && !r->name && !takes_query(m)) {
+        conf_error(m->site->errors, m->mark,
+            "%.*s: the whole query can stand in a URL only, behind its '?' or a '&'; name a "
+            "parameter: $query.NAME",
+            SPAN_ARG(r->text));
+        m->wrong = true;
+        return 0;
+    }
     *out = r;
     return m->site->refers ? m->site->refers(m->site->ctx, r, m->mark) : 0;
 }

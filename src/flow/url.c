@@ -38,6 +38,83 @@ static int append_value(const struct reference *r, bool in_query, const struct f
     return rc;
 }
 
+/* The rest of a path stays that: its slashes are slashes, and one that was encoded is encoded. */
+static int append_rest(const struct reference *r, const struct flow_data *data, struct bytes *out)
+{
+    const struct flow_param *param = NULL;
+    for (unsigned i = 0; i < data->param_count && !param; i++)
+        if (span_equal(data->params[i].name, span_of(r->name)))
+            param = &data->params[i];
+    int rc = 0;
+    for (unsigned i = 0; param && rc == 0 && i < param->segment_count; i++) {
+        rc = i > 0 ? bytes_append_byte(out, '/') : 0;
+        if (rc == 0)
+            rc = percent_encode(out, param->segments[i]);
+    }
+    struct span left = param && !param->segments ? param->value : SPAN("");
+    while (rc == 0 && left.len > 0) {
+        const char *slash = memchr(left.ptr, '/', left.len);
+        size_t len = slash ? (size_t)(slash - left.ptr) : left.len;
+        rc = percent_encode(out, (struct span){left.ptr, len});
+        if (rc == 0 && slash)
+            rc = bytes_append_byte(out, '/');
+        len += slash != NULL;
+        left = (struct span){left.ptr + len, left.len - len};
+    }
+    return rc;
+}
+
+/* Decoded and encoded again: so nothing comes through but names and values. */
+static int append_recoded(
+    struct span text, const struct flow_data *data, struct bytes *out, struct error *e)
+{
+    if (text.len == 0)
+        return 0;
+    char *decoded = arena_alloc(data->arena, text.len);
+    if (!decoded)
+        return -ENOMEM;
+    if (percent_decode(text, true, decoded, &text.len))
+        return error_set(e, -EINVAL, "invalid-query",
+            "the query has a '%%' that two hexadecimal digits other than 00 do not follow");
+    return percent_encode(out, (struct span){decoded, text.len});
+}
+
+/* The request's query, with every parameter in its place, also those that come twice. */
+static int append_query(const struct flow_data *data, struct bytes *out, struct error *e)
+{
+    struct span query = data->head->query;
+    struct span name;
+    struct span value;
+    bool first = true;
+    int rc = 0;
+    while (rc == 0 && query_next(&query, &name, &value)) {
+        rc = first ? 0 : bytes_append_byte(out, '&');
+        first = false;
+        if (rc == 0)
+            rc = append_recoded(name, data, out, e);
+        if (rc == 0 && value.ptr > name.ptr + name.len)
+            rc = bytes_append_byte(out, '=');
+        if (rc == 0)
+            rc = append_recoded(value, data, out, e);
+    }
+    return rc;
+}
+
+static bool takes_whole_query(const struct reference *r)
+{
+    return r->root == REFERENCE_QUERY && !r->name;
+}
+
+static int append_reference(const struct reference *r, bool in_query, const struct flow_data *data,
+    struct bytes *out, struct error *e)
+{
+    if (takes_whole_query(r))
+        return append_query(data, out, e);
+    if (r->rest && !in_query)
+        return append_rest(r, data, out);
+    return append_value(r, in_query, data, out, e);
+}
+
 /* ---- Segments "." and ".." ---- */
 
 static struct span before_query(struct span target)
@@ -58,7 +135,7 @@ static int blame(
         rc = bytes_append_span(&again, p->literal);
         size_t begins = again.len;
         if (rc == 0)
-            rc = append_value(p->reference, false, data, &again, NULL);
+            rc = append_reference(p->reference, false, data, &again, NULL);
         found = p->reference;
         if (begins < to && again.len > from)
             break;
@@ -113,8 +190,12 @@ int url_render(
     for (const struct template_piece *p = t->first; rc == 0 && p; p = p->next) {
         rc = bytes_append_span(out, p->literal);
         in_query |= begins_query(p->literal);
+        size_t before = out->len;
         if (rc == 0 && p->reference)
-            rc = append_value(p->reference, in_query, data, out, e);
+            rc = append_reference(p->reference, in_query, data, out, e);
+        bool nothing = rc == 0 && p->reference && out->len == before;
+        if (nothing && !p->next && takes_whole_query(p->reference))
+            out->len--; /* the '?' or '&' before it */
     }
     if (rc || template_is_literal(t))
         return rc;

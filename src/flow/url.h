@@ -3,7 +3,8 @@
  *
  * A value fills in a part of a segment of the path, or of a value of the query, and can be nothing
  * else: it is percent-encoded, a path is refused in which a segment would be "." or ".." to anyone
- * who resolves it, and so is one that lacks a value.
+ * who resolves it, and so is one that lacks a value. Two references are more: the rest of a path
+ * ("{name...}") is its segments, in the path, and "$query" all parameters of the request's query.
  */
 #pragma once
 

@@ -136,6 +136,8 @@ static struct value request_value(const struct flow_data *data, unsigned which)
 {
     if (which == REQUEST_ID)
         return text_value(data->id);
+    if (which == REQUEST_CLIENT)
+        return data->client.ptr ? text_value(data->client) : (struct value){0};
     return text_value(which == REQUEST_METHOD ? data->head->method_name : data->head->path);
 }
 

@@ -51,6 +51,7 @@ struct flow_data {
     const struct flow_param *params;
     unsigned param_count;
     struct span id;
+    struct span client; /* its address without the port; {NULL, 0}: it has none */
     struct value body;
     struct value *nodes;
     struct arena *arena; /* decoded text goes there */

@@ -421,12 +421,10 @@ int router_add(struct router *r, struct span method, struct span pattern, void *
 
 /* ---- Finding ---- */
 
-/* The segments from the shape's last on, joined: as they stand in the path, or copied together. */
-static int rest_of(
-    const struct shape *s, const struct path *p, struct arena *arena, struct span *out)
+/* Joined: as they stand in the path, or copied together. */
+static int join(
+    const struct span *first, const struct span *last, struct arena *arena, struct span *out)
 {
-    const struct span *first = &p->segments[s->segments];
-    const struct span *last = &p->segments[p->count - 1];
     size_t len = first->len;
     bool together = true;
     for (const struct span *at = first; at < last; at++) {
@@ -450,6 +448,32 @@ static int rest_of(
     return 0;
 }
 
+static bool has_slash(const struct span *first, const struct span *last)
+{
+    for (const struct span *at = first; at <= last; at++)
+        if (at->len > 0 && memchr(at->ptr, '/', at->len))
+            return true;
+    return false;
+}
+
+/* The segments from the shape's last on. */
+static int rest_of(const struct shape *s, const struct path *p, struct arena *arena,
+    struct router_match *match, unsigned at)
+{
+    const struct span *first = &p->segments[s->segments];
+    const struct span *last = &p->segments[p->count - 1];
+    if (has_slash(first, last)) {
+        unsigned count = p->count - s->segments;
+        struct span *copy = arena_alloc(arena, count * sizeof *copy);
+        if (!copy)
+            return -ENOMEM;
+        memcpy(copy, first, count * sizeof *copy);
+        match->params[at].segments = copy;
+        match->params[at].segment_count = count;
+    }
+    return join(first, last, arena, &match->params[at].value);
+}
+
 static int fill(struct router_match *match, const struct route *route, const struct shape *s,
     const struct path *p, struct arena *arena)
 {
@@ -458,11 +482,15 @@ static int fill(struct router_match *match, const struct route *route, const str
     for (uint64_t left = s->params; left; left &= left - 1, count++) {
         match->params[count].name = route->params[count];
         match->params[count].value = p->segments[__builtin_ctzll(left)];
+        match->params[count].segments = NULL;
+        match->params[count].segment_count = 0;
     }
     int rc = 0;
     if (s->rest) {
         match->params[count].name = route->params[count];
-        rc = rest_of(s, p, arena, &match->params[count].value);
+        match->params[count].segments = NULL;
+        match->params[count].segment_count = 0;
+        rc = rest_of(s, p, arena, match, count);
         count++;
     }
     match->param_count = count;

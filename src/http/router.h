@@ -54,6 +54,10 @@ struct router_match {
     struct {
         struct span name;
         struct span value; /* decoded */
+        /* The rest's segments, if one has a slash in it, so that the value does not tell them; else
+         * NULL. */
+        const struct span *segments;
+        unsigned segment_count;
     } params[ROUTER_PARAMS_MAX];
 };
 

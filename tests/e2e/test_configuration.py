@@ -148,6 +148,7 @@ def calling(upstream, client):
 listen: 127.0.0.1:0
 admin: off
 threads: 1
+errors: full
 client: {client}
 routes: [{{route: GET /, nodes: {{a: {{http: "http://127.0.0.1:{upstream.port}/"}}}}, reply: $node.a.body}}]
 """

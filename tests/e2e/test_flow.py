@@ -1,11 +1,13 @@
 """What a flow hands on to other servers and back to clients: real servers on both sides, and clients that mean harm."""
 import contextlib
 import http.client
+import http.server
 import json
 import shutil
 import subprocess
 import tempfile
 import pathlib
+import threading
 
 import pytest
 
@@ -139,6 +141,58 @@ routes:
     for body in ["{}", '{"id":null}', '{"id":""}']:
         answer = ask(weir, "/users", "POST", body, **{"Content-Type": "application/json"})
         problem(answer, 400, "invalid-target", "$body.id is missing or empty")
+
+
+# ---- What is handed on whole ----
+
+class Echo(http.server.BaseHTTPRequestHandler):
+    """Answers with what it was asked."""
+    protocol_version = "HTTP/1.1"
+
+    def answer(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        text = json.dumps({"target": self.path, "fields": self.headers.items(), "body": body.decode()}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    do_GET = do_POST = answer
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def upstream(handler=Echo):
+    """Its address."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield "127.0.0.1:%d" % server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_path_and_a_query_are_handed_on_whole(start):
+    with upstream() as place:
+        weir = start(config=HEAD + """
+routes:
+  - route: "GET /api/{rest...}"
+    nodes: {n: {http: {url: "http://PLACE/v1/$path.rest?key=k&$query", headers: {x-forwarded-for: $request.client}}}}
+    reply: {target: $node.n.body.target, fields: $node.n.body.fields}
+""".replace("PLACE", place))
+        for asked, target in [("a/b/c", "a/b/c?key=k"), ("a%2Fb/c%20d/", "a%2Fb/c%20d/?key=k"), ("", "?key=k"),
+                              ("x?a=1&a=2&b&c=%26+%2B", "x?key=k&a=1&a=2&b&c=%26%20%2B")]:
+            told = json.loads(ask(weir, "/api/" + asked)[2])
+            assert told["target"] == "/v1/" + target
+            assert ["x-forwarded-for", "127.0.0.1"] in told["fields"]
+        for climbing in ["a/%2e%2e%2f..%2fb", "..%2f", "a/..%5Cb", "x/%252e%252e/y"]:
+            problem(ask(weir, "/api/" + climbing), 400, "invalid-target", "$path.rest would make a segment")
 
 
 # ---- Markup ----

@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 enum { JSON_NODE, TEXT_NODE, MANY_NODE, SLEEP_NODE, MADE_NODE, NODES };
 
 static const char *const node_names[NODES] = {"json", "text", "many", "sleep", "made"};
-static const char *const param_names[] = {"id"};
+static const char *const param_names[] = {"id", "rest"};
 static const struct conf_flow_node conf_nodes[NODES] = {
     {.name = "json", .kind = CONF_NODE_HTTP},
     {.name = "text", .kind = CONF_NODE_HTTP},
@@ -29,7 +29,7 @@ struct scene {
     struct conf_errors *errors;
     struct http_field field;
     struct http1_head head;
-    struct flow_param param;
+    struct flow_param params[2];
     struct answer answers[2];
     struct value nodes[NODES];
     struct json *doc;
@@ -47,7 +47,8 @@ static void set(struct scene *s, struct span data)
         .query = data,
         .fields = &s->field,
         .field_count = 1};
-    s->param = (struct flow_param){.name = SPAN("id"), .value = data};
+    s->params[0] = (struct flow_param){.name = SPAN("id"), .value = data};
+    s->params[1] = (struct flow_param){.name = SPAN("rest"), .value = data};
     bool json = json_parse(&s->doc, data, JSON_TEXT_MAX, NULL) == 0;
     s->answers[0] = (struct answer){
         .head = &s->head, .body = data, .is_json = json, .doc = json ? s->doc : NULL};
@@ -59,8 +60,8 @@ static void set(struct scene *s, struct span data)
     if (json)
         s->nodes[MADE_NODE] = (struct value){.kind = VALUE_RAW, .text = data};
     s->data = (struct flow_data){.head = &s->head,
-        .params = &s->param,
-        .param_count = 1,
+        .params = s->params,
+        .param_count = 2,
         .id = SPAN("id"),
         .nodes = s->nodes,
         .arena = &s->arena};
@@ -170,9 +171,21 @@ static void check_path(struct span out)
 
 static void check_url(const struct template *t, struct span out)
 {
-    static const char separators[] = "/?#&=:@;";
-    check(count_of(out, separators) == count_in_literals(t, separators),
+    static const char separators[] = "?#:@;";
+    bool whole_query = false; /* has parameters of its own, and may take a '?' along */
+    bool rest = false;        /* has segments of its own */
+    for (const struct template_piece *p = t->first; p && p->reference; p = p->next) {
+        whole_query |= p->reference->root == REFERENCE_QUERY && !p->reference->name;
+        rest |= p->reference->rest;
+    }
+    size_t count = count_of(out, separators);
+    size_t expected = count_in_literals(t, separators);
+    check(count == expected || (whole_query && count + 1 == expected),
         "a URL has parts that its template has not: %.*s", SPAN_ARG(out));
+    check(whole_query || count_of(out, "&=") == count_in_literals(t, "&="),
+        "a URL has parameters that its template has not: %.*s", SPAN_ARG(out));
+    check(rest || count_of(out, "/") == count_in_literals(t, "/"),
+        "a URL has segments that its template has not: %.*s", SPAN_ARG(out));
     check(!literals_fit(t, is_visible) || is_visible(out), "a URL has bytes that are not visible");
     if (!template_is_literal(t))
         check_path(out);
@@ -188,7 +201,8 @@ static void check_form(struct scene *s, struct span text, enum template_form for
     const struct template_site site = {.arena = &s->arena,
         .errors = s->errors,
         .scope = {.params = param_names,
-            .param_count = 1,
+            .param_count = 2,
+            .has_rest = true,
             .nodes = conf_nodes,
             .node_names = node_names,
             .node_count = NODES}};

@@ -25,7 +25,7 @@ static const struct row table[] = {
     {"reply: $request.methd",
         AT(3, 12) "$request.methd: a request has no 'methd'; did you mean 'method'?\n"},
     {"reply: $request.body",
-        AT(3, 12) "$request.body: a request has no 'body'; it has id, method and path\n"},
+        AT(3, 12) "$request.body: a request has no 'body'; it has id, method, path and client\n"},
     {"reply: it costs $ 5", AT(3, 12) "'$ ' begins no reference; write '$$' for a dollar\n"},
     {"reply: 5$", AT(3, 12) "'$' begins no reference; write '$$' for a dollar\n"},
     {"reply: $é", AT(3, 12) "'$é' begins no reference; write '$$' for a dollar\n"},
@@ -65,6 +65,16 @@ static const struct row table[] = {
         AT(3, 13) "the step 'crash' is made to do harm, and runs only with --unsafe-steps\n"},
     {"nodes: {s: {step: echo, input: {a: $path.x}}}",
         AT(3, 40) "$path.x: the route's path has no parameter 'x'\n"},
+    {"reply: $query", AT(3, 12) "$query: the whole query can stand in a URL only, behind its '?' "
+                                "or a '&'; name a parameter: $query.NAME\n"},
+    {"nodes: {h: {http: 'http://a/$query'}}",
+        AT(3,
+            23) "$query: the whole query can stand in a URL only, behind its '?' or a '&'; name a "
+                "parameter: $query.NAME\n"},
+    {"nodes: {h: {http: 'http://a/?a=$query'}}",
+        AT(3,
+            23) "$query: the whole query can stand in a URL only, behind its '?' or a '&'; name a "
+                "parameter: $query.NAME\n"},
     {"nodes: {h: {http: 'http://a/x/../$query.q'}}",
         AT(3, 23) "a segment of the URL's path is '.' or '..'; write the path that is meant\n"},
     {"nodes: {h: {http: 'http://a/%2e/$query.q'}}",

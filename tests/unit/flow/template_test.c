@@ -29,7 +29,16 @@ static const struct http1_head answer_head = {
     .status = 200, .fields = answer_fields, .field_count = 3};
 static const struct flow_param params[] = {
     {SPAN("id"), SPAN("x/y \"z\"")},
-    {SPAN("rest"), SPAN("1/2")},
+    {SPAN("rest"), SPAN("1/2 3//")},
+};
+static const struct span cut[] = {{"a/b", 3}, {"", 0}, {"c", 1}};
+static const struct flow_param slashed[] = {
+    {SPAN("id"), SPAN("x")},
+    {SPAN("rest"), SPAN("a/b//c"), cut, 3},
+};
+static const struct flow_param climbing[] = {
+    {SPAN("id"), SPAN("x")},
+    {SPAN("rest"), SPAN("a/../b")},
 };
 
 static const char request_body[] = "{\"user\":{\"name\":\"Ann\",\"age\":41,\"big\":"
@@ -91,6 +100,7 @@ static const struct conf_node *set_scene(struct scene *s, const char *template_y
         .errors = s->c.errors,
         .scope = {.params = param_names,
             .param_count = 2,
+            .has_rest = true,
             .nodes = route->nodes,
             .node_names = node_names,
             .node_count = 5}};
@@ -99,6 +109,7 @@ static const struct conf_node *set_scene(struct scene *s, const char *template_y
         .params = params,
         .param_count = 2,
         .id = SPAN("id-1"),
+        .client = SPAN("192.0.2.7"),
         .body = {.kind = VALUE_RAW, .text = span_of(request_body), .doc = parsed(request_body)},
         .nodes = s->nodes,
         .arena = &s->arena};
@@ -152,6 +163,7 @@ static const struct row table[] = {
     {TEMPLATE_JSON, "$request.id", "\"id-1\""},
     {TEMPLATE_JSON, "$request.method", "\"POST\""},
     {TEMPLATE_JSON, "$request.path", "\"/a%20b\""},
+    {TEMPLATE_JSON, "$request.client", "\"192.0.2.7\""},
     /* What is not there is null. */
     {TEMPLATE_JSON, "{a: $body.nobody, b: $query.no, c: $header.no}",
         "{\"a\":null,\"b\":null,\"c\":null}"},
@@ -168,7 +180,7 @@ static const struct row table[] = {
     {TEMPLATE_JSON, "'<$body.items>'", "\"<[{\\\"id\\\":7},null,[1,2]]>\""},
     {TEMPLATE_JSON, "'<$node.made>'", "\"<made>\""},
     {TEMPLATE_JSON, "'$body.t $body.user.f'", "\"true 1.5\""},
-    {TEMPLATE_JSON, "'a$(path.rest)b$(path.rest)'", "\"a1/2b1/2\""},
+    {TEMPLATE_JSON, "'a$(path.rest)b$(path.rest)'", "\"a1/2 3//b1/2 3//\""},
     /* Nodes. */
     {TEMPLATE_JSON, "$node.user.status", "200"},
     {TEMPLATE_JSON, "$node.user.body", "{ \"name\": \"Bob\", \"tags\": [\"x\", \"y\"] }"},
@@ -215,6 +227,14 @@ static const struct row table[] = {
     {TEMPLATE_URL, "'/a/..$query.n'", "/a/..1"},
     {TEMPLATE_URL, "'/a/$(query.n)..'", "/a/1.."},
     {TEMPLATE_URL, "'/a?b=$query.up/$query.in'", "/a?b=../x%2F..%2Fy"},
+    /* The rest of a path is its segments; in a query it is a value as any. */
+    {TEMPLATE_URL, "'/f/$path.rest'", "/f/1/2%203//"},
+    {TEMPLATE_URL, "'/f/x$(path.rest)y?a=$path.rest'", "/f/x1/2%203//y?a=1%2F2%203%2F%2F"},
+    /* The whole query. */
+    {TEMPLATE_URL, "'/f?$query'",
+        "/f?n=1&s=a%20b%20c&empty=&n=2&ctl=a%0D%0AX%3A%20y&ut=%FF&up=..&dot=.&half=2e"
+        "&in=x%2F..%2Fy&back=..%5Cx&twice=%252e%252E%252Fx&param=..%3Bx&none=%2500"
+        "&tag=%3Ci%20onload%3D%27x%27%3E%26"},
     /* A path needs its values, a query does not. */
     {TEMPLATE_URL, "'/users/$query.no'", NULL, "invalid-target", "$query.no is missing or empty"},
     {TEMPLATE_URL, "'/users/$query.empty/x'", NULL, "invalid-target", "$query.empty is missing"},
@@ -291,6 +311,50 @@ static void test_a_query_that_cannot_be_decoded_is_said_so(void **state)
     end_scene(&s);
 }
 
+static void assert_url(
+    const char *written, const struct flow_param *route, const char *query, const char *expected)
+{
+    struct scene s;
+    struct template t;
+    struct bytes out;
+    struct error e;
+    struct http1_head head = request_head;
+    const struct conf_node *node = set_scene(&s, written);
+    head.query = span_of(query);
+    s.data.head = &head;
+    s.data.params = route;
+    bytes_init(&out, 1 << 20);
+    assert_int_equal(template_compile(&t, node, TEMPLATE_URL, &s.site), 0);
+    int rc = template_render(&t, &s.data, &out, &e);
+    assert_int_equal(rc, expected ? 0 : -EINVAL);
+    if (expected && !span_equal(bytes_span(&out), span_of(expected)))
+        fail_msg("%s became %.*s, not %s", written, SPAN_ARG(bytes_span(&out)), expected);
+    bytes_release(&out);
+    end_scene(&s);
+}
+
+static void test_a_slash_that_was_encoded_stays_so(void **state)
+{
+    assert_url("'/f/$path.rest'", slashed, "", "/f/a%2Fb//c");
+}
+
+static void test_the_rest_of_a_path_cannot_climb(void **state)
+{
+    assert_url("'/f/$path.rest'", climbing, "", NULL);
+}
+
+static void test_a_query_is_handed_on_whole(void **state)
+{
+    static const char template[] = "'/f?$query'";
+    assert_url(template, params, "", "/f");
+    assert_url(template, params, "a&b=&a=1&&=&c==%3d", "/f?a&b=&a=1&=&c=%3D%3D");
+    assert_url(template, params, "a=1#x&b=/?@", "/f?a=1%23x&b=%2F%3F%40");
+    assert_url(template, params, "a=%zz", NULL);
+    assert_url("'/f?key=x&$query'", params, "", "/f?key=x");
+    assert_url("'/f?$query&key=x'", params, "", "/f?&key=x");
+    assert_url("'/f?$query&key=x'", params, "a=1", "/f?a=1&key=x");
+}
+
 static void test_what_would_be_too_long_is_refused(void **state)
 {
     struct scene s;
@@ -349,6 +413,9 @@ TEST_FILE(template)
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_a_template_without_references_is_one_piece),
         cmocka_unit_test(test_a_query_that_cannot_be_decoded_is_said_so),
+        cmocka_unit_test(test_a_slash_that_was_encoded_stays_so),
+        cmocka_unit_test(test_the_rest_of_a_path_cannot_climb),
+        cmocka_unit_test(test_a_query_is_handed_on_whole),
         cmocka_unit_test(test_what_would_be_too_long_is_refused),
         cmocka_unit_test(test_memory_may_run_out_anywhere),
     };

@@ -194,7 +194,8 @@ static inline void handle_weir(void *ctx, struct http_request *r)
         return;
     }
     for (unsigned i = 0; i < match.param_count; i++)
-        params[i] = (struct flow_param){match.params[i].name, match.params[i].value};
+        params[i] = (struct flow_param){match.params[i].name, match.params[i].value,
+            match.params[i].segments, match.params[i].segment_count};
     const struct flow_context context = {.world = weir->world,
         .client = weir->client,
         .desk = weir->desk,
