@@ -29,20 +29,46 @@ static bool check_name(
     return true;
 }
 
-static int compile_field(
-    struct content_field *field, const struct conf_member *member, const struct template_site *site)
+static int compile_field(struct content_field *field, struct span name,
+    const struct conf_node *value, const struct template_site *site)
 {
-    field->name = member->name;
-    int rc = template_compile(&field->value, member->value, TEMPLATE_FIELD, site);
+    field->name = name;
+    int rc = template_compile(&field->value, value, TEMPLATE_FIELD, site);
     if (rc)
         return rc;
     for (const struct template_piece *p = field->value.first; p; p = p->next)
         if (!http_value_valid(p->literal)) {
-            conf_error(site->errors, &member->value->mark,
+            conf_error(site->errors, &value->mark,
                 "the value has a control byte, and cannot stand in a header field");
             return -EINVAL;
         }
     return 0;
+}
+
+/* A list is as many fields of the name. */
+static int compile_values(
+    struct content *m, const struct conf_member *member, const struct template_site *site)
+{
+    const struct conf_node *value = member->value;
+    int worst = 0;
+    if (value->kind != CONF_LIST)
+        return compile_field(&m->fields[m->field_count++], member->name, value, site);
+    for (unsigned i = 0; i < value->count && worst != -ENOMEM; i++) {
+        int rc =
+            compile_field(&m->fields[m->field_count++], member->name, value->elements[i], site);
+        worst = rc ? rc : worst;
+    }
+    return worst;
+}
+
+static size_t count_fields(const struct conf_node *headers)
+{
+    size_t count = 0;
+    for (unsigned i = 0; i < headers->count; i++) {
+        const struct conf_node *value = headers->members[i].value;
+        count += value->kind == CONF_LIST ? value->count : 1;
+    }
+    return count;
 }
 
 static int compile_fields(struct content *m, const struct conf_node *headers,
@@ -53,7 +79,7 @@ static int compile_fields(struct content *m, const struct conf_node *headers,
         conf_error(site->errors, &headers->mark, "a map of header fields is expected here");
         return -EINVAL;
     }
-    m->fields = arena_zalloc(site->arena, (headers->count + 1) * sizeof *m->fields);
+    m->fields = arena_zalloc(site->arena, (count_fields(headers) + 1) * sizeof *m->fields);
     if (!m->fields)
         return -ENOMEM;
     for (unsigned i = 0; i < headers->count; i++) {
@@ -61,7 +87,7 @@ static int compile_fields(struct content *m, const struct conf_node *headers,
             worst = -EINVAL;
             continue;
         }
-        int rc = compile_field(&m->fields[m->field_count++], &headers->members[i], site);
+        int rc = compile_values(m, &headers->members[i], site);
         if (rc == -ENOMEM)
             return rc;
         worst = rc ? rc : worst;
@@ -166,49 +192,94 @@ static int render_text(
     return rc;
 }
 
-/* Whether a field is left out: its value is one reference, and that is null. */
-static int is_left_out(
-    const struct template *t, const struct flow_data *data, bool *out, struct error *e)
+/* Fields so far, in the arena. */
+struct field_list {
+    struct http_field *list;
+    unsigned count;
+    unsigned room;
+    enum content_kind kind;
+    bool typed;
+};
+
+static int no_room(struct error *e)
 {
-    const struct reference *r = template_whole(t);
-    struct value v;
-    *out = false;
-    if (!r)
-        return 0;
-    int rc = value_of(&v, r, data, e);
-    *out = rc == 0 && value_is_null(&v);
+    return error_set(e, -ENOMEM, "out-of-memory", "no memory for header fields");
+}
+
+/* A list that is longer than the one reference that it stands for takes more room. */
+static int make_room(
+    struct field_list *out, unsigned more, const struct flow_data *data, struct error *e)
+{
+    struct http_field *list = arena_alloc(data->arena, (out->room + more) * sizeof *list);
+    if (!list)
+        return no_room(e);
+    if (out->count > 0)
+        memcpy(list, out->list, out->count * sizeof *list);
+    out->list = list;
+    out->room += more;
+    return 0;
+}
+
+static void add_field(struct field_list *out, struct span name, struct span value)
+{
+    out->list[out->count++] = (struct http_field){.name = name, .value = http_trim(value)};
+    if (!http_name_equal(name, "content-type"))
+        return;
+    out->typed = true;
+    out->kind = kind_of(http_trim(value));
+}
+
+/* One field for each element. */
+static int add_list(struct field_list *out, const struct content_field *f, const struct value *v,
+    const struct flow_data *data, struct error *e)
+{
+    struct span *texts;
+    unsigned count;
+    int rc = value_texts(v, data->arena, &texts, &count);
+    if (rc == -ENOBUFS)
+        return error_set(e, rc, "too-large", "a list of header fields has more than %d elements",
+            VALUE_TEXTS_MAX);
+    if (rc)
+        return no_room(e);
+    rc = make_room(out, count, data, e);
+    for (unsigned i = 0; rc == 0 && i < count; i++) {
+        rc = template_check_field(template_whole(&f->value), texts[i], e);
+        if (rc == 0)
+            add_field(out, f->name, texts[i]);
+    }
+    return rc;
+}
+
+/* If its value is one reference, what that is decides: null is no field, a list several. */
+static int render_field(struct field_list *out, const struct content_field *f,
+    const struct flow_data *data, struct error *e)
+{
+    const struct reference *r = template_whole(&f->value);
+    struct value v = {.kind = VALUE_TEXT};
+    struct span text;
+    int rc = r ? value_of(&v, r, data, e) : 0;
+    if (rc || value_is_null(&v))
+        return rc;
+    if (value_is_list(&v))
+        return add_list(out, f, &v, data, e);
+    rc = render_text(&f->value, data, &text, e);
+    if (rc == 0)
+        add_field(out, f->name, text);
     return rc;
 }
 
 static int render_fields(const struct content *m, unsigned more, const struct flow_data *data,
     struct content_parts *out, enum content_kind *kind, struct error *e)
 {
-    struct http_field *list = arena_alloc(data->arena, (m->field_count + 1 + more) * sizeof *list);
-    unsigned count = 0;
-    int rc = list ? 0 : error_set(e, -ENOMEM, "out-of-memory", "no memory for header fields");
-    bool typed = false;
-    *kind = CONTENT_JSON;
-    for (unsigned i = 0; rc == 0 && i < m->field_count; i++) {
-        const struct content_field *f = &m->fields[i];
-        bool left_out;
-        rc = is_left_out(&f->value, data, &left_out, e);
-        if (rc || left_out)
-            continue;
-        list[count].name = f->name;
-        rc = render_text(&f->value, data, &list[count].value, e);
-        if (rc)
-            break;
-        list[count].value = http_trim(list[count].value);
-        if (http_name_equal(f->name, "content-type")) {
-            typed = true;
-            *kind = kind_of(list[count].value);
-        }
-        count++;
-    }
-    if (rc == 0 && m->has_body && !typed)
-        list[count++] = json_type_field;
-    out->fields = list;
-    out->field_count = count;
+    struct field_list fields = {.kind = CONTENT_JSON};
+    int rc = make_room(&fields, m->field_count + 1 + more, data, e);
+    for (unsigned i = 0; rc == 0 && i < m->field_count; i++)
+        rc = render_field(&fields, &m->fields[i], data, e);
+    if (rc == 0 && m->has_body && !fields.typed)
+        fields.list[fields.count++] = json_type_field;
+    *kind = fields.kind;
+    out->fields = fields.list;
+    out->field_count = fields.count;
     return rc;
 }
 
@@ -224,7 +295,7 @@ static int give_fields(const struct content *m, unsigned more, const struct flow
         return 0;
     struct http_field *list = arena_alloc(data->arena, (m->literal_count + more) * sizeof *list);
     if (!list)
-        return error_set(e, -ENOMEM, "out-of-memory", "no memory for header fields");
+        return no_room(e);
     if (m->literal_count > 0)
         memcpy(list, m->literal, m->literal_count * sizeof *list);
     out->fields = list;

@@ -302,8 +302,10 @@ static int append_within(struct bytes *out, struct span text)
     return 0;
 }
 
-static int refuse_field(const struct reference *r, struct error *e)
+int template_check_field(const struct reference *r, struct span text, struct error *e)
 {
+    if (http_value_valid(text))
+        return 0;
     bool theirs = r->root == REFERENCE_NODE;
     return error_set(e, theirs ? -EPROTO : -EINVAL, "invalid-header",
         "%.*s has a control byte, and cannot stand in a header field", SPAN_ARG(r->text));
@@ -316,9 +318,9 @@ static int append_text(const struct template_piece *p, enum template_form form,
     struct span text;
     bytes_init(&scratch, TEMPLATE_TEXT_MAX);
     int rc = value_text(v, &scratch, &text);
-    if (rc == 0 && form == TEMPLATE_FIELD && !http_value_valid(text))
-        rc = refuse_field(p->reference, e);
-    else if (rc == 0 && form == TEMPLATE_JSON)
+    if (rc == 0 && form == TEMPLATE_FIELD)
+        rc = template_check_field(p->reference, text, e);
+    if (rc == 0 && form == TEMPLATE_JSON)
         rc = append_within(out, text);
     else if (rc == 0 && form == TEMPLATE_HTML)
         rc = markup_escape(out, text);

@@ -63,6 +63,9 @@ static inline bool template_is_literal(const struct template *t)
 /* The reference that is all of the template, or NULL. */
 const struct reference *template_whole(const struct template *t);
 
+/* Whether a text may stand in a header field; `r` brought it. 0, or as template_render says. */
+int template_check_field(const struct reference *r, struct span text, struct error *e)
+    __attribute__((warn_unused_result));
 /* Appends what it becomes. 0; or a negative errno with a type and sentence: -EINVAL if the
  * request's data do not fit, -EPROTO if an upstream's do not, -ENOBUFS, -ENOMEM. */
 int template_render(const struct template *t, const struct flow_data *data, struct bytes *out,

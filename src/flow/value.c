@@ -3,6 +3,7 @@
  */
 #include "flow/value.h"
 
+#include "base/limits.h"
 #include "wire/field.h"
 #include "wire/target.h"
 
@@ -50,15 +51,73 @@ static struct value part_of_answer(const struct answer *a, const struct referenc
     return (struct value){0};
 }
 
-static struct value part_of_fields(const struct http1_head *head, const struct reference_step *step)
+static bool same_name(struct span a, struct span b)
 {
-    if (!step->name)
-        return (struct value){0};
-    for (unsigned i = 0; i < head->field_count; i++) {
-        struct span name = head->fields[i].name;
-        if (name.len == strlen(step->name) && strncasecmp(name.ptr, step->name, name.len) == 0)
-            return text_value(head->fields[i].value);
+    return a.len == b.len && strncasecmp(a.ptr, b.ptr, a.len) == 0;
+}
+
+/* A cookie may have commas in it: these fields alone cannot be joined (RFC 9110, 5.3). */
+static bool is_cookie(struct span name)
+{
+    return http_name_equal(name, "set-cookie");
+}
+
+/* The value of the field with those of the later ones of its name, as if they were one; RFC 9113,
+ * 8.2.3 has it for Cookie. */
+static int append_joined(const struct http1_head *head, unsigned at, struct bytes *out)
+{
+    bool cookie = http_name_equal(head->fields[at].name, "cookie");
+    int rc = bytes_append_span(out, head->fields[at].value);
+    for (unsigned i = at + 1; rc == 0 && i < head->field_count; i++) {
+        if (!same_name(head->fields[i].name, head->fields[at].name))
+            continue;
+        rc = bytes_append_span(out, cookie ? SPAN("; ") : SPAN(", "));
+        if (rc == 0)
+            rc = bytes_append_span(out, head->fields[i].value);
     }
+    return rc;
+}
+
+static int join(struct value *out, const struct http1_head *head, unsigned at, struct arena *arena)
+{
+    struct bytes joined;
+    bytes_init(&joined, JSON_TEXT_MAX);
+    int rc = append_joined(head, at, &joined);
+    char *copy = rc ? NULL : arena_copy(arena, bytes_span(&joined));
+    *out = text_value((struct span){copy, joined.len});
+    bytes_release(&joined);
+    return copy ? 0 : -ENOMEM;
+}
+
+/* All fields of the name, as one value. */
+static int find_field(
+    struct value *out, const struct http1_head *head, const char *name, struct arena *arena)
+{
+    struct span wanted = span_of(name);
+    unsigned found = 0;
+    unsigned first = 0;
+    for (unsigned i = head->field_count; i-- > 0;)
+        if (same_name(head->fields[i].name, wanted)) {
+            first = i;
+            found++;
+        }
+    if (found == 0)
+        *out = (struct value){0};
+    else if (is_cookie(wanted))
+        *out = (struct value){.kind = VALUE_COOKIES, .head = head};
+    else if (found > 1)
+        return join(out, head, first, arena);
+    else
+        *out = text_value(head->fields[first].value);
+    return 0;
+}
+
+static struct value cookie(const struct http1_head *head, const struct reference_step *step)
+{
+    uint32_t left = step->index;
+    for (unsigned i = 0; !step->name && i < head->field_count; i++)
+        if (is_cookie(head->fields[i].name) && left-- == 0)
+            return text_value(head->fields[i].value);
     return (struct value){0};
 }
 
@@ -69,8 +128,8 @@ static struct value part_of(const struct value *v, const struct reference_step *
         return part_of_json(v->json, step);
     case VALUE_RAW:
         return v->doc ? part_of_json(json_root(v->doc), step) : (struct value){0};
-    case VALUE_FIELDS:
-        return part_of_fields(v->head, step);
+    case VALUE_COOKIES:
+        return cookie(v->head, step);
     case VALUE_ANSWER:
         return part_of_answer(v->answers, step);
     case VALUE_ANSWERS:
@@ -78,12 +137,21 @@ static struct value part_of(const struct value *v, const struct reference_step *
             return (struct value){0};
         return (struct value){
             .kind = VALUE_ANSWER, .count = 1, .answers = v->answers + step->index};
+    case VALUE_FIELDS: /* see step_into */
     case VALUE_NULL:
     case VALUE_INTEGER:
     case VALUE_TEXT:
         break;
     }
     return (struct value){0};
+}
+
+static int step_into(struct value *v, const struct reference_step *step, struct arena *arena)
+{
+    if (v->kind == VALUE_FIELDS && step->name)
+        return find_field(v, v->head, step->name, arena);
+    *v = part_of(v, step);
+    return 0;
 }
 
 static struct value param_value(const struct flow_data *data, const char *name)
@@ -141,6 +209,11 @@ static struct value request_value(const struct flow_data *data, unsigned which)
     return text_value(which == REQUEST_METHOD ? data->head->method_name : data->head->path);
 }
 
+static int no_memory(struct error *e)
+{
+    return error_set(e, -ENOMEM, "out-of-memory", "no memory for header fields");
+}
+
 int value_of(
     struct value *out, const struct reference *r, const struct flow_data *data, struct error *e)
 {
@@ -150,11 +223,8 @@ int value_of(
         return 0;
     case REFERENCE_QUERY:
         return query_value(out, data, r->name, e);
-    case REFERENCE_HEADER: {
-        const struct reference_step step = {.name = r->name};
-        *out = part_of_fields(data->head, &step);
-        return 0;
-    }
+    case REFERENCE_HEADER:
+        return find_field(out, data->head, r->name, data->arena) ? no_memory(e) : 0;
     case REFERENCE_REQUEST:
         *out = request_value(data, r->index);
         return 0;
@@ -166,7 +236,8 @@ int value_of(
         break;
     }
     for (unsigned i = 0; i < r->step_count && out->kind != VALUE_NULL; i++)
-        *out = part_of(out, &r->steps[i]);
+        if (step_into(out, &r->steps[i], data->arena))
+            return no_memory(e);
     return 0;
 }
 
@@ -182,28 +253,31 @@ void value_release(struct value *v)
 
 /* ---- As JSON ---- */
 
-static bool same_name(struct span a, struct span b)
-{
-    return a.len == b.len && strncasecmp(a.ptr, b.ptr, a.len) == 0;
-}
-
-/* A field's value with those of the later ones of the same name, as if they were one. */
 static int write_joined(const struct http1_head *head, unsigned at, struct bytes *out)
 {
     struct bytes joined;
     bytes_init(&joined, out->max);
-    int rc = bytes_append_span(&joined, head->fields[at].value);
-    for (unsigned i = at + 1; rc == 0 && i < head->field_count; i++) {
-        if (!same_name(head->fields[i].name, head->fields[at].name))
-            continue;
-        rc = bytes_append_span(&joined, SPAN(", "));
-        if (rc == 0)
-            rc = bytes_append_span(&joined, head->fields[i].value);
-    }
+    int rc = append_joined(head, at, &joined);
     if (rc == 0)
         rc = json_write_string(out, bytes_span(&joined));
     bytes_release(&joined);
     return rc;
+}
+
+static int write_cookies(const struct http1_head *head, struct bytes *out)
+{
+    int rc = bytes_append_byte(out, '[');
+    bool first = true;
+    for (unsigned i = 0; rc == 0 && i < head->field_count; i++) {
+        if (!is_cookie(head->fields[i].name))
+            continue;
+        if (!first)
+            rc = bytes_append_byte(out, ',');
+        first = false;
+        if (rc == 0)
+            rc = json_write_string(out, head->fields[i].value);
+    }
+    return rc ? rc : bytes_append_byte(out, ']');
 }
 
 static int write_lower(struct span name, struct bytes *out)
@@ -234,7 +308,8 @@ static int write_fields(const struct http1_head *head, struct bytes *out)
         if (rc == 0)
             rc = bytes_append_byte(out, ':');
         if (rc == 0)
-            rc = write_joined(head, i, out);
+            rc = is_cookie(head->fields[i].name) ? write_cookies(head, out)
+                                                 : write_joined(head, i, out);
     }
     return rc ? rc : bytes_append_byte(out, '}');
 }
@@ -278,6 +353,8 @@ int value_write_json(const struct value *v, struct bytes *out)
         return bytes_append_span(out, v->text);
     case VALUE_FIELDS:
         return write_fields(v->head, out);
+    case VALUE_COOKIES:
+        return write_cookies(v->head, out);
     case VALUE_ANSWER:
         return write_answer(v->answers, out);
     case VALUE_ANSWERS:
@@ -338,6 +415,63 @@ int value_text(const struct value *v, struct bytes *scratch, struct span *text)
     return rc;
 }
 
+/* ---- Lists ---- */
+
+static int copy_text(const struct json_value *v, struct arena *arena, struct span *out)
+{
+    struct bytes scratch;
+    bytes_init(&scratch, JSON_TEXT_MAX);
+    int rc = text_of_json(v, &scratch, out);
+    char *copy = rc ? NULL : arena_copy(arena, *out);
+    out->ptr = copy;
+    bytes_release(&scratch);
+    return rc ? rc : (copy ? 0 : -ENOMEM);
+}
+
+static int texts_of_json(const struct json_value *list, struct arena *arena, struct span *out)
+{
+    struct json_iter it = json_iter(list);
+    int rc = 0;
+    for (const struct json_value *v; rc == 0 && (v = json_next(&it, NULL)) != NULL;)
+        rc = copy_text(v, arena, out++);
+    return rc;
+}
+
+static unsigned texts_of_cookies(const struct http1_head *head, struct span *out)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < head->field_count && count < VALUE_TEXTS_MAX; i++)
+        if (is_cookie(head->fields[i].name))
+            out[count++] = head->fields[i].value;
+    return count;
+}
+
+int value_texts(const struct value *v, struct arena *arena, struct span **texts, unsigned *count)
+{
+    struct json *doc = v->kind == VALUE_RAW ? v->doc : NULL;
+    struct json *own = NULL;
+    if (v->kind == VALUE_RAW && !doc) {
+        int rc = json_parse(&own, v->text, v->text.len, NULL);
+        if (rc)
+            return rc == -ENOMEM ? rc : -EINVAL;
+        doc = own;
+    }
+    const struct json_value *list = doc ? json_root(doc) : v->json;
+    bool cookies = v->kind == VALUE_COOKIES;
+    size_t most = cookies ? VALUE_TEXTS_MAX : json_count(list);
+    int rc = most > VALUE_TEXTS_MAX ? -ENOBUFS : 0;
+    *texts = rc ? NULL : arena_alloc(arena, (most + 1) * sizeof **texts);
+    if (rc == 0 && !*texts)
+        rc = -ENOMEM;
+    *count = (unsigned)most;
+    if (rc == 0 && cookies)
+        *count = texts_of_cookies(v->head, *texts);
+    else if (rc == 0)
+        rc = texts_of_json(list, arena, *texts);
+    json_free(own);
+    return rc;
+}
+
 /* ---- What it is ---- */
 
 static char first_byte(struct span json)
@@ -346,6 +480,13 @@ static char first_byte(struct span json)
         if (!memchr(" \t\r\n", json.ptr[i], 4))
             return json.ptr[i];
     return '\0';
+}
+
+bool value_is_list(const struct value *v)
+{
+    return v->kind == VALUE_COOKIES ||
+           (v->kind == VALUE_JSON && json_type(v->json) == JSON_ARRAY) ||
+           (v->kind == VALUE_RAW && first_byte(v->text) == '[');
 }
 
 bool value_is_null(const struct value *v)

@@ -24,9 +24,10 @@ enum value_kind {
     VALUE_NULL,
     VALUE_INTEGER,
     VALUE_TEXT,
-    VALUE_JSON,   /* a value in a document */
-    VALUE_RAW,    /* a JSON text, and perhaps its document */
-    VALUE_FIELDS, /* header fields */
+    VALUE_JSON,    /* a value in a document */
+    VALUE_RAW,     /* a JSON text, and perhaps its document */
+    VALUE_FIELDS,  /* header fields */
+    VALUE_COOKIES, /* those of them named Set-Cookie: a list */
     VALUE_ANSWER,
     VALUE_ANSWERS
 };
@@ -69,6 +70,13 @@ int value_write_json(const struct value *v, struct bytes *out) __attribute__((wa
 /* As text: a text is itself, null is "", everything else its JSON. It is borrowed if that can
  * be, or else written to `scratch`. */
 int value_text(const struct value *v, struct bytes *scratch, struct span *text)
+    __attribute__((warn_unused_result));
+
+/* Whether it is a list, and may so become several header fields. */
+bool value_is_list(const struct value *v);
+/* The texts of its elements, in the arena. -ENOBUFS: more than VALUE_TEXTS_MAX. */
+#define VALUE_TEXTS_MAX 256
+int value_texts(const struct value *v, struct arena *arena, struct span **texts, unsigned *count)
     __attribute__((warn_unused_result));
 
 bool value_is_null(const struct value *v);

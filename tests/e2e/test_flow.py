@@ -195,6 +195,50 @@ routes:
             problem(ask(weir, "/api/" + climbing), 400, "invalid-target", "$path.rest would make a segment")
 
 
+COOKIES = ["a=1; Expires=Wed, 21 Oct 2026 07:28:00 GMT", "b=2"]
+
+
+class Cookies(Echo):
+    def answer(self):
+        self.send_response(200)
+        for cookie in COOKIES:
+            self.send_header("Set-Cookie", cookie)
+        self.send_header("X-Twice", "1")
+        self.send_header("X-Twice", "2")
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"[]")
+
+    do_GET = answer
+
+
+def test_cookies_stay_apart(start):
+    with upstream(Cookies) as place:
+        weir = start(config=HEAD + """
+routes:
+  - {route: GET /whole, nodes: {n: {http: "http://PLACE/"}}, reply: $node.n.headers}
+  - {route: GET /none, nodes: {n: {http: "http://PLACE/"}}, reply: 1, headers: {x: $node.n.body}}
+  - route: GET /on
+    nodes: {n: {http: "http://PLACE/"}}
+    reply: [$node.n.headers.set-cookie, "$node.n.headers.set-cookie[1]", $node.n.headers.x-twice]
+    headers: {set-cookie: $node.n.headers.set-cookie, vary: [accept, $query.no, "x-$query.x"], x-twice: $node.n.headers.x-twice}
+  - {route: POST /list, reply: 1, headers: {set-cookie: $body.cookies}}
+""".replace("PLACE", place))
+        told = json.loads(ask(weir, "/whole")[2])
+        assert told["set-cookie"] == COOKIES and told["x-twice"] == "1, 2"
+        status, fields, body = ask(weir, "/on?x=y")
+        assert fields.get_all("Set-Cookie") == COOKIES
+        assert fields.get_all("Vary") == ["accept", "x-y"] and fields.get_all("X-Twice") == ["1, 2"]
+        assert json.loads(body) == [COOKIES, "b=2", "1, 2"]
+        assert "X" not in ask(weir, "/none")[1]
+        kind = {"Content-Type": "application/json"}
+        assert ask(weir, "/list", "POST", '{"cookies":["a",1,"c"]}', **kind)[1].get_all("Set-Cookie") == ["a", "1", "c"]
+        problem(ask(weir, "/list", "POST", r'{"cookies":["a","b\r\nx: y"]}', **kind), 400, "invalid-header", "$body.cookies")
+        many = json.dumps({"cookies": ["a"] * 257})
+        assert ask(weir, "/list", "POST", many, **kind)[0] == 503
+
+
 # ---- Markup ----
 
 def test_what_a_stranger_sends_is_no_script_in_a_page(start):

@@ -51,6 +51,8 @@ static const struct row table[] = {
         AT(4, 12) "$node.h.status.x: a status is a number: nothing is in it\n"},
     {"nodes: {h: {http: 'http://a/'}}\n    reply: $node.h.headers.a.b",
         AT(4, 12) "$node.h.headers.a.b: a header is text: nothing is in it\n"},
+    {"nodes: {h: {http: 'http://a/'}}\n    reply: '$node.h.headers.set-cookie.b'",
+        AT(4, 12) "$node.h.headers.set-cookie.b: a header is text: nothing is in it\n"},
     {"nodes: {h: {http: 'http://a/'}}\n    reply: '$node.h[0]'",
         AT(4, 12) "$node.h[0]: an http node's value is no list without 'times'\n"},
     {"nodes: {h: {http: {url: 'http://a/', times: 3}}}\n    reply: $node.h.body",

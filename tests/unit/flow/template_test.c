@@ -10,6 +10,10 @@
 static struct http_field request_fields[] = {
     {SPAN("X-Team"), SPAN("red")},
     {SPAN("Quoted"), SPAN("say \"hi\"")},
+    {SPAN("Accept"), SPAN("a")},
+    {SPAN("Cookie"), SPAN("c=1")},
+    {SPAN("accept"), SPAN("b")},
+    {SPAN("cookie"), SPAN("d=2")},
 };
 static const struct http1_head request_head = {
     .method_name = SPAN("POST"),
@@ -18,15 +22,17 @@ static const struct http1_head request_head = {
                   "&in=x/../y&back=..%5Cx&twice=%252e%252E%252Fx&param=..;x&none=%2500"
                   "&tag=%3Ci%20onload=%27x%27%3E%26"),
     .fields = request_fields,
-    .field_count = 2,
+    .field_count = 6,
 };
 static struct http_field answer_fields[] = {
     {SPAN("Content-Type"), SPAN("application/json")},
     {SPAN("X-Two"), SPAN("a")},
     {SPAN("x-two"), SPAN("b")},
+    {SPAN("Set-Cookie"), SPAN("a=1; Expires=Wed, 21 Oct 2026")},
+    {SPAN("set-cookie"), SPAN("b=2")},
 };
 static const struct http1_head answer_head = {
-    .status = 200, .fields = answer_fields, .field_count = 3};
+    .status = 200, .fields = answer_fields, .field_count = 5};
 static const struct flow_param params[] = {
     {SPAN("id"), SPAN("x/y \"z\"")},
     {SPAN("rest"), SPAN("1/2 3//")},
@@ -187,14 +193,23 @@ static const struct row table[] = {
     {TEMPLATE_JSON, "'$node.user.body.tags[1]'", "\"y\""},
     {TEMPLATE_JSON, "$node.user.headers.content-type", "\"application/json\""},
     {TEMPLATE_JSON, "$node.user.headers",
-        "{\"content-type\":\"application/json\",\"x-two\":\"a, b\"}"},
+        "{\"content-type\":\"application/json\",\"x-two\":\"a, b\",\"set-cookie\":[\"a=1; "
+        "Expires=Wed, "
+        "21 Oct 2026\",\"b=2\"]}"},
+    /* Fields of one name are one, but for cookies. */
+    {TEMPLATE_JSON, "[$node.user.headers.x-two, $header.accept, $header.cookie]",
+        "[\"a, b\",\"a, b\",\"c=1; d=2\"]"},
+    {TEMPLATE_JSON, "$node.user.headers.Set-Cookie", "[\"a=1; Expires=Wed, 21 Oct 2026\",\"b=2\"]"},
+    {TEMPLATE_JSON, "['$node.user.headers.set-cookie[1]', '$node.user.headers.set-cookie[2]']",
+        "[\"b=2\",null]"},
+    {TEMPLATE_TEXT, "'$node.user.headers.set-cookie[1]'", "b=2"},
     {TEMPLATE_JSON, "$node.text.body", "\"plain \\\"text\\\"\""},
     {TEMPLATE_JSON, "'$node.many[1].status'", "200"},
     {TEMPLATE_JSON, "['$node.many[0].body']", "[\"plain \\\"text\\\"\"]"},
     {TEMPLATE_JSON, "$node.made", "\"ma\\u0064e\""},
     {TEMPLATE_JSON, "{n: $node.text}",
         "{\"n\":{\"status\":200,\"headers\":{\"content-type\":\"application/json\",\"x-two\":\"a, "
-        "b\"},"
+        "b\",\"set-cookie\":[\"a=1; Expires=Wed, 21 Oct 2026\",\"b=2\"]},"
         "\"body\":\"plain \\\"text\\\"\"}}"},
     /* Keys are no templates. */
     {TEMPLATE_JSON, "{$path.id: 1}", "{\"$path.id\":1}"},
