@@ -335,7 +335,7 @@ static void all_parts_are_written(void **state)
 
 static int write_late(void)
 {
-    poll(NULL, 0, 20);
+    poll(NULL, 0, 20); /* time: so that the reader waits; nothing fails if it does not yet */
     return say(PLAIN_CHANNEL, 'x') == 0 ? 0 : 1;
 }
 

@@ -335,7 +335,7 @@ TEST(a_group_does_not_outlive_its_leader)
     assert_int_equal(child_wait(c, &exit), 0);
     assert_int_equal(exit.status, 0);
     if (kernel_knows_groups()) {
-        CORO_DEADLINE(world_now(w) + 5 * NS_PER_S);
+        CORO_DEADLINE(world_now(w) + HANG_NS);
         assert_at_end(channel);
     }
     child_close(c);

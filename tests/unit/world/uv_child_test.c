@@ -92,7 +92,7 @@ TEST(closing_its_input_ends_a_child)
     bystander = spawn(ARGV("sleep", "100"));
     stream_close(in);
     {
-        CORO_DEADLINE(world_now(w) + 5 * NS_PER_S);
+        CORO_DEADLINE(world_now(w) + HANG_NS);
         assert_int_equal(child_wait(cat, &exit), 0);
     }
     assert_int_equal(exit.status, 0);

@@ -20,7 +20,7 @@ static int work(void *arg)
     struct worker *worker = arg;
     worker->coro = coro_self();
     stream_cancel_on_end(worker->stream, coro_self());
-    worker->rc = world_sleep(w, 3 * NS_PER_S);
+    worker->rc = world_sleep(w, 3600 * NS_PER_S);
     if (worker->rc == -ECANCELED)
         return 0; /* the stream may be gone */
     stream_cancel_on_end(worker->stream, NULL);
@@ -39,7 +39,7 @@ static void begin_work(struct group *g, struct worker *worker, struct stream *s)
 /* With a bound, so that a test that fails does not wait long. */
 static void assert_cancelled(struct group *g, const struct worker *worker)
 {
-    CORO_DEADLINE(world_now(w) + NS_PER_S);
+    CORO_DEADLINE(world_now(w) + HANG_NS);
     assert_int_equal(group_wait(g), 0);
     assert_int_equal(worker->rc, -ECANCELED);
 }
@@ -78,7 +78,9 @@ static void leave_while_worked_for(const char *at, void (*leave)(struct stream *
 TEST(an_end_cancels)
 {
     leave_while_worked_for("127.0.0.1:0", stream_close);
-    leave_while_worked_for("unix:@weir-end-test", stream_close);
+    char own[64]; /* several runs of the test may go on at once */
+    snprintf(own, sizeof(own), "unix:@weir-end-test-%d", (int)getpid());
+    leave_while_worked_for(own, stream_close);
     return 0;
 }
 
@@ -133,6 +135,14 @@ static int64_t cpu_time(void)
     return t.tv_sec * NS_PER_S + t.tv_nsec;
 }
 
+static bool the_loop_does_not_spin(void)
+{
+    int64_t before = cpu_time();
+    assert_int_equal(world_sleep(w, 100 * NS_PER_MS), 0);
+    return cpu_time() - before <
+           30 * NS_PER_MS; /* time: of the processor, of 100 that a spin uses */
+}
+
 TEST(data_does_not_cancel_and_hides_the_end_behind_it)
 {
     struct stream *ours;
@@ -145,11 +155,8 @@ TEST(data_does_not_cancel_and_hides_the_end_behind_it)
     assert_int_equal(write_text(ours, "the next one"), 0);
     assert_int_equal(world_sleep(w, 10 * NS_PER_MS), 0);
     assert_int_equal(stream_shutdown(ours), 0);
-    int64_t used = cpu_time();
-    assert_int_equal(world_sleep(w, 100 * NS_PER_MS), 0);
-    used = cpu_time() - used;
+    assert_true(one_of_tries(the_loop_does_not_spin()));
     assert_int_equal(worker.rc, 1);
-    assert_true(used < 30 * NS_PER_MS); /* the loop does not spin */
     assert_reads(theirs, "the next one");
     stream_cancel_on_end(theirs, worker.coro); /* again: now there is nothing before the end */
     assert_cancelled(&g, &worker);
@@ -260,8 +267,9 @@ TEST(who_is_queued_is_taken_without_waiting)
     assert_int_equal(listener_try_accept(l, &nobody), -EAGAIN);
     for (int i = 0; i < 2; i++)
         ours[i] = connect_to(l);
+    /* The kernel may queue it a moment after the connect has returned. */
     for (int i = 0; i < 2; i++)
-        assert_int_equal(listener_try_accept(l, &theirs[i]), 0);
+        assert_true(eventually(w, listener_try_accept(l, &theirs[i]) == 0));
     assert_int_equal(listener_try_accept(l, &nobody), -EAGAIN);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(write_text(ours[i], "x"), 0);

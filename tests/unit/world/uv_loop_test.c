@@ -59,7 +59,8 @@ static int sleep_in_order(void *arg)
     return rc;
 }
 
-TEST(sleepers_wake_in_the_order_of_their_moments)
+/* False: the first moment had passed before all slept. */
+static bool sleepers_woke_in_order(void)
 {
     enum { COUNT = 8 };
     struct sleeper sleepers[COUNT];
@@ -71,9 +72,17 @@ TEST(sleepers_wake_in_the_order_of_their_moments)
             .until = now + NS_PER_S / 10 + (COUNT - i) * 2 * NS_PER_MS, .order = &order};
         assert_int_equal(group_spawn(&g, "sleeper", sleep_in_order, &sleepers[i]), 0);
     }
+    assert_int_equal(coro_yield(), 0);
+    bool all_sleep = world_now(w) < sleepers[COUNT - 1].until;
     assert_int_equal(group_wait(&g), 0);
-    for (int i = 0; i < COUNT; i++)
+    for (int i = 0; i < COUNT && all_sleep; i++)
         assert_int_equal(sleepers[i].place, COUNT - 1 - i);
+    return all_sleep;
+}
+
+TEST(sleepers_wake_in_the_order_of_their_moments)
+{
+    assert_true(one_of_tries(sleepers_woke_in_order()));
     return 0;
 }
 
@@ -91,7 +100,7 @@ TEST(a_long_sleep_does_not_delay_a_short_one)
         assert_reads(ours, "a turn passes");
         int64_t before = world_now(w);
         assert_int_equal(world_sleep(w, 2 * NS_PER_MS), 0);
-        assert_true(world_now(w) - before < NS_PER_S);
+        assert_true(world_now(w) - before < HANG_NS); /* time: and not the hour of the other */
     }
     stream_close(ours);
     stream_close(theirs);
@@ -100,8 +109,9 @@ TEST(a_long_sleep_does_not_delay_a_short_one)
 
 TEST(the_wall_clock_is_the_systems)
 {
+    time_t before = time(NULL);
     int64_t wall = world_wall(w) / NS_PER_S;
-    assert_true(llabs((long long)wall - (long long)time(NULL)) <= 1);
+    assert_true(before <= wall && wall <= time(NULL) + 1); /* time() lags by a tick */
     return 0;
 }
 
@@ -117,6 +127,14 @@ TEST(random_bytes_differ)
 
 /* ---- Spinning and starving ---- */
 
+static bool a_sleep_uses_no_processor(void)
+{
+    int64_t before = thread_cpu_ns();
+    assert_int_equal(world_sleep(w, 100 * NS_PER_MS), 0);
+    return thread_cpu_ns() - before <
+           30 * NS_PER_MS; /* time: of the processor, of 100 that a spin uses */
+}
+
 TEST(a_loop_with_nothing_to_do_uses_no_processor)
 {
     struct stream *ours;
@@ -131,9 +149,7 @@ TEST(a_loop_with_nothing_to_do_uses_no_processor)
     }
     assert_int_equal(write_text(theirs, "unread"), 0);
     stream_close(theirs);
-    int64_t before = thread_cpu_ns();
-    assert_int_equal(world_sleep(w, 100 * NS_PER_MS), 0);
-    assert_true(thread_cpu_ns() - before < 30 * NS_PER_MS);
+    assert_true(one_of_tries(a_sleep_uses_no_processor()));
     assert_reads(ours, "unread");
     assert_at_end(ours);
     stream_close(ours);

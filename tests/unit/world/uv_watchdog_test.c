@@ -66,8 +66,7 @@ static __attribute__((noinline)) void burn_a_little(void)
 }
 
 /* A machine that lets threads stand makes turns slow that are not, cuts a report short, or has it
- * told before a test looks: so what is to be seen has a few turns to be seen in. */
-#define TRIES 5
+ * told before a test looks: so what is to be seen has TRIES turns to be seen in. */
 
 /* Until the watchdog has spoken, or for much longer than it should take. The report is searched for
  * this name, so it is not static; and the time is spent in calls, for if one is in libc, whose
@@ -76,7 +75,7 @@ int burn_until_noticed(void *arg);
 int burn_until_noticed(void *arg)
 {
     int before = count_of("so far");
-    int64_t end = world_now(w) + NS_PER_S;
+    int64_t end = world_now(w) + NS_PER_S; /* time: fifty limits; it may be tried again */
     while (count_of("so far") == before && world_now(w) < end)
         burn_a_little();
     return 0;
@@ -238,7 +237,7 @@ static int sleep_measured(void *arg)
 {
     long before = sleeps_so_far();
     assert_int_equal(world_sleep(w, 300 * NS_PER_MS), 0);
-    assert_true(sleeps_so_far() - before < 150);
+    assert_true(sleeps_so_far() - before < 150); /* time: a late wake-up only makes it less */
     return 0;
 }
 
