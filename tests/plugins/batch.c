@@ -3,7 +3,9 @@
  */
 #include <weir/step.h>
 
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 struct batch_counts {
     _Atomic int batches; /* calls of run_batch */
@@ -88,5 +90,20 @@ static int twice_all(struct weir_task *const *tasks, size_t count)
     return rc;
 }
 
-static const struct weir_step steps[] = {{.name = "twice", .run = twice, .run_batch = twice_all}};
+/* ---- hold: until somebody has opened and closed the named FIFO that is its input ---- */
+
+static int hold(struct weir_task *t)
+{
+    const char *path = weir_text(weir_input(t), NULL);
+    int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    char byte;
+    if (fd < 0 || read(fd, &byte, 1) != 0)
+        return weir_reject(t, "no-fifo", "it cannot be held by %s", path ? path : "nothing");
+    close(fd);
+    weir_out_null(t);
+    return 0;
+}
+
+static const struct weir_step steps[] = {
+    {.name = "twice", .run = twice, .run_batch = twice_all}, {.name = "hold", .run = hold}};
 WEIR_PLUGIN("batch", steps);

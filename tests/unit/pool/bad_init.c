@@ -1,5 +1,5 @@
 /*
- * bad_init.c: a plugin whose steps' inits fail, or take their time.
+ * bad_init.c: a plugin whose steps' inits fail, or last until the test lets them end.
  */
 #include <weir/step.h>
 
@@ -11,11 +11,19 @@ static int refuse(struct weir_worker *w, void **state)
     return weir_init_fail(w, "the model is not there");
 }
 
-/* Longer than a pool waits that is given little time, and not for ever. */
+struct bad_inits {
+    atomic_bool held; /* the test's: while it is set, those that dawdle last */
+    atomic_int ended; /* of those that dawdle */
+};
+extern WEIR_EXPORT struct bad_inits bad_inits;
+struct bad_inits bad_inits;
+
 static int dawdle(struct weir_worker *w, void **state)
 {
-    struct timespec t = {.tv_nsec = 600 * 1000 * 1000};
-    nanosleep(&t, NULL);
+    while (bad_inits.held)
+        nanosleep(
+            &(struct timespec){.tv_nsec = 1000 * 1000}, NULL); /* time: only how often it looks */
+    bad_inits.ended++;
     return 0;
 }
 
@@ -24,10 +32,7 @@ static atomic_int inits;
 /* Of a pool with one hand: its worker's init is quick, those of I/O threads are not. */
 static int dawdle_inline(struct weir_worker *w, void **state)
 {
-    struct timespec t = {.tv_sec = 2, .tv_nsec = 600 * 1000 * 1000};
-    if (atomic_fetch_add(&inits, 1) > 0)
-        nanosleep(&t, NULL);
-    return 0;
+    return atomic_fetch_add(&inits, 1) > 0 ? dawdle(w, state) : 0;
 }
 
 static int run(struct weir_task *t)

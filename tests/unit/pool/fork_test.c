@@ -62,7 +62,7 @@ POOL_TEST(a_death_is_told_to_its_caller_alone, FORK, 2, use_workers)
 static void limit_time(struct scene *s)
 {
     use_workers(s);
-    s->conf.hard_timeout = NS_PER_S;
+    s->conf.hard_timeout = 2 * NS_PER_S; /* time: the echoes between must be answered in it */
 }
 
 POOL_TEST(who_runs_too_long_is_killed, FORK, 1, limit_time)
@@ -79,13 +79,7 @@ static void kill_on_cancel(struct scene *s)
 
 POOL_TEST(a_task_that_was_left_may_be_killed, FORK, 1, kill_on_cancel)
 {
-    struct real_call r = crash(s, "{\"how\": \"hang\"}");
-    uint64_t before = cancelled_so_far(s);
-    r.within_ns = 500 * NS_PER_MS;
-    real_call(&r);
-    assert_int_equal(r.rc, -ETIMEDOUT);
-    gives(s, "echo", "[1]", "[1]");
-    assert_int_equal(restarts(s, RESTART_CANCELLED), before + 1);
+    assert_true(one_of_tries(left_task_is_killed(s)));
 }
 
 POOL_TEST(a_task_that_kills_two_is_not_tried_again, FORK, 2, use_workers)
@@ -98,11 +92,12 @@ POOL_TEST(a_task_that_kills_two_is_not_tried_again, FORK, 2, use_workers)
     assert_true(was_said("poison: request-7, step 'crash'"));
 }
 
-static int zygote(void)
+/* Its first; 0: it has none, or the kernel does not tell. */
+static int child_of(int parent)
 {
     char path[64];
     int pid = 0;
-    snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", parent, parent);
     FILE *f = fopen(path, "r");
     if (!f)
         return 0;
@@ -114,15 +109,17 @@ static int zygote(void)
 /* With all that it forked; another takes its place. */
 POOL_TEST(a_zygote_that_dies_is_replaced, FORK, 2, use_workers)
 {
-    int pid = zygote();
-    struct real_call r = {.scene = s, .step = "burn", .input = "{\"ms\": 5000}"};
+    int pid = child_of(getpid());
+    if (!pid)
+        return; /* the kernel does not tell */
+    struct real_call r = {.scene = s, .step = "burn", .input = "{\"ms\": 60000}"};
     GROUP(g, GROUP_INDEPENDENT);
+    assert_true(eventually(w, !child_of(pid))); /* the canary's has gone */
     assert_int_equal(group_spawn(&g, "caller", real_call, &r), 0);
-    assert_int_equal(world_sleep(w, 50 * NS_PER_MS), 0);
-    if (pid)
-        assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_true(eventually(w, child_of(pid)));
+    assert_int_equal(kill(pid, SIGKILL), 0);
     assert_int_equal(group_wait(&g), 0);
-    assert_int_equal(r.outcome, pid ? POOL_DIED : POOL_DONE);
+    assert_int_equal(r.outcome, POOL_DIED);
     gives(s, "echo", "[1]", "[1]");
 }
 
@@ -139,7 +136,7 @@ static bool call_with_failing_memory(uint64_t nth)
     bool met;
     bool done = false;
     assert_int_equal(scene_make(&s, w, &e), 0);
-    CORO_DEADLINE(world_now(w) + 20 * NS_PER_S);
+    CORO_DEADLINE(world_now(w) + HANG_NS);
     mem_fail_at(nth, false);
     {
         GROUP(g, GROUP_INDEPENDENT);

@@ -103,7 +103,7 @@ POOL_TEST(no_task_takes_longer_than_it_was_waited_for, CONF_POOL_PROCESSES, 1, u
     claims(s, "\"busy\"");
     claims(s, "\"true\"");
     int64_t cost = cost_average(&s->pool->costs[pool_step(s->pool, "echo")], 6);
-    assert_in_range(cost, 0, 10 * NS_PER_S);
+    assert_in_range(cost, 0, HANG_NS); /* time: and not the centuries that it claims */
 }
 
 POOL_TEST(nothing_is_no_output, CONF_POOL_PROCESSES, 1, use_liars)

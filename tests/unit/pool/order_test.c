@@ -323,10 +323,10 @@ static void it_is_as_a_list_that_is_looked_through(void **state)
     }
 }
 
-static int64_t now_ns(void)
+static int64_t used_ns(void)
 {
     struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
     return ts.tv_sec * NS_PER_S + ts.tv_nsec;
 }
 
@@ -340,7 +340,7 @@ static int64_t measure(unsigned waiting)
                    .route = i % 7, .cost = 1000, .deadline = rand_between(&r, 1, 1000000)});
     int64_t best = INT64_MAX;
     for (unsigned round = 0; round < 20; round++) {
-        int64_t began = now_ns();
+        int64_t began = used_ns();
         for (unsigned i = 0; i < 2000; i++) {
             struct thing *t = thing_of(order_first(&o, 0));
             serve(&t->item);
@@ -350,7 +350,7 @@ static int64_t measure(unsigned waiting)
             if (order_prepare(&o, &t->item, &place) == 0 && order_ahead(&o, &t->item) >= 0)
                 order_add(&o, &t->item, false);
         }
-        int64_t took = (now_ns() - began) / 2000;
+        int64_t took = (used_ns() - began) / 2000;
         best = took < best ? took : best;
     }
     while (next() != ITEMS)
@@ -364,7 +364,7 @@ static void it_costs_little_more_with_ten_thousand(void **state)
     int64_t many = measure(ITEMS);
     print_message("put, ahead and take: %lld ns with 100 waiting, %lld ns with %d\n",
         (long long)few, (long long)many, ITEMS);
-    /* What looks at all of them is fifty times slower. */
+    /* What looks at all of them is fifty times slower. time: of the processor, the best of 20 */
     assert_true(many < 10 * few + 1000);
 }
 

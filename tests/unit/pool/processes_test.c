@@ -130,7 +130,7 @@ POOL_TEST(who_misbehaves_is_killed, PROCESSES, 1, use_workers)
 static void limit_time(struct scene *s)
 {
     use_workers(s);
-    s->conf.hard_timeout = NS_PER_S;
+    s->conf.hard_timeout = 2 * NS_PER_S; /* time: the echoes between must be answered in it */
 }
 
 POOL_TEST(who_runs_too_long_is_killed, PROCESSES, 1, limit_time)
@@ -166,10 +166,10 @@ POOL_TEST(who_wants_too_much_memory_does_not_get_it, PROCESSES, 1, limit_memory)
 POOL_TEST(a_caller_may_leave_a_task_that_runs, PROCESSES, 1, use_workers)
 {
     struct real_call r = {
-        .scene = s, .step = "burn", .input = "{\"ms\": 10000}", .within_ns = 20 * NS_PER_MS};
+        .scene = s, .step = "burn", .input = "{\"ms\": 60000}", .within_ns = 20 * NS_PER_MS};
     real_call(&r);
     assert_int_equal(r.rc, -ETIMEDOUT);
-    assert_true(r.took_ns < 5 * NS_PER_S);
+    assert_true(r.took_ns < HANG_NS); /* time: and not the minute that it computes */
     gives(s, "echo", "[1]", "[1]");
     assert_int_equal(restarts(s, RESTART_CANCELLED), 0);
 }
@@ -182,13 +182,7 @@ static void kill_on_cancel(struct scene *s)
 
 POOL_TEST(a_task_that_was_left_may_be_killed, PROCESSES, 1, kill_on_cancel)
 {
-    struct real_call r = crash(s, "{\"how\": \"hang\"}");
-    uint64_t before = cancelled_so_far(s);
-    r.within_ns = 500 * NS_PER_MS;
-    real_call(&r);
-    assert_int_equal(r.rc, -ETIMEDOUT);
-    gives(s, "echo", "[1]", "[1]");
-    assert_int_equal(restarts(s, RESTART_CANCELLED), before + 1);
+    assert_true(one_of_tries(left_task_is_killed(s)));
 }
 
 /* ---- Once more, and poison ---- */
@@ -221,29 +215,32 @@ POOL_TEST(others_never_notice, PROCESSES, 1, use_workers)
     assert_int_equal(poison.outcome, POOL_DIED);
 }
 
-/* Whoever was given to a worker behind a task that takes unusually long runs elsewhere. */
+/* Whoever was given to a worker behind a task that never ends runs elsewhere. */
 POOL_TEST(nobody_waits_long_behind_another, PROCESSES, 2, use_workers)
 {
     struct real_call longer = crash(s, "{\"how\": \"hang\"}");
     struct real_call quick[20];
-    longer.within_ns = 2 * NS_PER_S;
+    longer.within_ns = HANG_NS;
+    longer.rc = 1;
     for (int i = 0; i < 100; i++) { /* both steps are known to be cheap */
         gives(s, "echo", "[1]", "[1]");
         gives(s, "crash", "{\"how\": \"none\"}", "{\"survived\":\"none\"}");
     }
+    GROUP(endless, GROUP_INDEPENDENT);
     GROUP(g, GROUP_INDEPENDENT);
     for (int i = 0; i < 20; i++) {
         if (i == 5)
-            assert_int_equal(group_spawn(&g, "longer", real_call, &longer), 0);
+            assert_int_equal(group_spawn(&endless, "longer", real_call, &longer), 0);
         quick[i] = (struct real_call){.scene = s, .step = "echo", .input = "[1]"};
         assert_int_equal(group_spawn(&g, "quick", real_call, &quick[i]), 0);
     }
     assert_int_equal(group_wait(&g), 0);
-    assert_int_equal(longer.rc, -ETIMEDOUT);
-    for (int i = 0; i < 20; i++) {
+    assert_int_equal(longer.rc, 1); /* all others have ended before it */
+    for (int i = 0; i < 20; i++)
         assert_int_equal(quick[i].outcome, POOL_DONE);
-        assert_true(quick[i].took_ns < NS_PER_S);
-    }
+    group_cancel(&endless);
+    assert_int_equal(group_wait(&endless), 0);
+    assert_int_equal(longer.rc, -ECANCELED);
 }
 
 /* ---- Starts and replacements ---- */
@@ -262,7 +259,7 @@ POOL_TEST(workers_are_replaced_after_their_tasks, PROCESSES, 2, replace_often)
     }
     assert_true(restarts(s, RESTART_MAX_TASKS) >= 4);
     assert_int_equal(restarts(s, RESTART_DIED), 0);
-    assert_true(atomic_load(&s->pool->workers) == 2);
+    assert_true(eventually(w, atomic_load(&s->pool->workers) == 2));
 }
 
 static int kill_an_idle_worker(void)
@@ -283,8 +280,7 @@ POOL_TEST(an_idle_worker_that_dies_is_replaced, PROCESSES, 1, use_workers)
     gives(s, "echo", "[1]", "[1]");
     if (kill_an_idle_worker() != 0)
         return;
-    while (restarts(s, RESTART_DIED) == 0 || atomic_load(&s->pool->workers) == 0)
-        assert_int_equal(world_sleep(w, NS_PER_MS), 0);
+    assert_true(eventually(w, restarts(s, RESTART_DIED) > 0 && atomic_load(&s->pool->workers) > 0));
     gives(s, "echo", "[2]", "[2]");
     assert_true(was_said("was killed by signal 9 (SIGKILL), while it had nothing to do"));
 }
@@ -304,8 +300,9 @@ POOL_TEST(a_pool_whose_workers_die_at_start_says_so, PROCESSES, 2, use_dying_wor
     assert_true(pool_call(s->desk, s->pool, &c) < 0);
     assert_int_equal(c.outcome, POOL_UNAVAILABLE);
     pool_call_release(&c);
-    assert_true(was_said("exited with status 3; it last said: no model here"));
-    assert_int_equal(world_sleep(w, 200 * NS_PER_MS), 0);
+    /* They are started again and again; of one or the other the words come late. */
+    assert_true(eventually(w, was_said("exited with status 3; it last said: no model here")));
+    assert_int_equal(world_sleep(w, 200 * NS_PER_MS), 0); /* time: never is hard to wait for */
     assert_false(pools_ready(s->pools));
 }
 
@@ -348,7 +345,7 @@ static int hang_at_start(void *arg)
     char sentence[ERROR_SENTENCE_MAX];
     refused(hanging_argv, 100 * NS_PER_MS, sentence);
     assert_non_null(strstr(sentence, "did not end within 0.1 s"));
-    refused(talking_argv, 10 * NS_PER_S, sentence);
+    refused(talking_argv, HANG_NS, sentence);
     assert_non_null(strstr(sentence, "no frame"));
     return 0;
 }
@@ -364,18 +361,23 @@ static const char *chatty_argv[] = {"sh", "-c",
     "i=0; while [ $i -lt 500 ]; do echo line $i; i=$((i+1)); done; exec \"$0\" as_worker", program,
     NULL};
 
+static int64_t chatting_since;
+
 static void use_chatty_workers(struct scene *s)
 {
     use_workers(s);
+    chatting_since = world_now(w);
     assert_true(readlink("/proc/self/exe", program, sizeof(program) - 1) > 0);
     s->worker_argv = chatty_argv;
 }
 
 POOL_TEST(output_is_logged_within_bounds, PROCESSES, 1, use_chatty_workers)
 {
-    assert_true(was_said("line 0\n"));
-    assert_true(was_said("line 49\n"));
-    assert_false(was_said(": line 50\n"));
+    assert_true(eventually(w, was_said(": line 49\n")));
+    assert_true(was_said(": line 0\n"));
+    /* Fifty a second that it has talked: on a machine that stands still that may be several. */
+    int64_t seconds = 1 + (world_now(w) - chatting_since) / NS_PER_S;
+    assert_in_range(times_said(": line "), 50, 50 * seconds);
 }
 
 /* ---- Without memory ---- */
@@ -391,7 +393,7 @@ static bool call_with_failing_memory(uint64_t nth)
     bool met;
     bool done = false;
     assert_int_equal(scene_make(&s, w, &e), 0);
-    CORO_DEADLINE(world_now(w) + 20 * NS_PER_S);
+    CORO_DEADLINE(world_now(w) + HANG_NS);
     mem_fail_at(nth, false);
     {
         GROUP(g, GROUP_INDEPENDENT);

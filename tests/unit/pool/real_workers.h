@@ -37,12 +37,19 @@ static inline int64_t no_time(void *ctx)
     return 0;
 }
 
+static inline int times_said(const char *text)
+{
+    int times = 0;
+    pthread_mutex_lock(&said.lock);
+    for (const char *at = said.text; (at = strstr(at, text)); at++)
+        times++;
+    pthread_mutex_unlock(&said.lock);
+    return times;
+}
+
 static inline bool was_said(const char *text)
 {
-    pthread_mutex_lock(&said.lock);
-    bool is = strstr(said.text, text);
-    pthread_mutex_unlock(&said.lock);
-    return is;
+    return times_said(text) > 0;
 }
 
 static struct log test_log = {.level = LOG_INFO, .sink = keep_line, .wall_ns = no_time};
@@ -154,6 +161,20 @@ static inline int real_call(void *arg)
 static inline struct real_call crash(struct scene *s, const char *input)
 {
     return (struct real_call){.scene = s, .step = "crash", .input = input};
+}
+
+/* A caller leaves a task that never ends. False: it had left before the task was begun, which then
+ * costs no worker. */
+static inline bool left_task_is_killed(struct scene *s)
+{
+    struct real_call r = crash(s, "{\"how\": \"hang\"}");
+    uint64_t before = cancelled_so_far(s);
+    r.within_ns = 500 * NS_PER_MS; /* time: to be begun in, which may be tried again */
+    real_call(&r);
+    assert_int_equal(r.rc, -ETIMEDOUT);
+    gives(s, "echo", "[1]", "[1]");
+    assert_in_range(restarts(s, RESTART_CANCELLED), before, before + 1);
+    return restarts(s, RESTART_CANCELLED) == before + 1;
 }
 
 /* A crash that is to have this outcome, with a sentence that says this; and the pool is whole

@@ -8,6 +8,8 @@
 #include "base/rand.h"
 #include "pool/internal.h"
 
+#include <dlfcn.h>
+
 #define CALLERS 32
 #define CALLS   60
 
@@ -19,8 +21,7 @@ static void calls_come_back_in_pool(struct scene *s)
     require(pool_call(s->desk, s->pool, &c) == 0);
     require(c.processor_ns >= 2 * NS_PER_MS && c.wall_ns >= 2 * NS_PER_MS);
     pool_call_release(&c);
-    while (!pools_ready(s->pools))
-        require(world_sleep(w, NS_PER_MS) == 0);
+    require(eventually(w, pools_ready(s->pools)));
 }
 
 static int calls_come_back_main(void *arg)
@@ -218,7 +219,7 @@ static int the_end_waits_for_who_wakes_main(void *arg)
     check(scene_begin(&s, &desk, &e) == 0, "%s", e.sentence);
     struct hand *h = pick_a_hand(&s.pool->queue);
     pool_desk_leave(s.desk);
-    require(world_sleep(w, 50 * NS_PER_MS) == 0); /* enough for an end that does not wait */
+    require(world_sleep(w, 50 * NS_PER_MS) == 0); /* time: enough for an end that does not wait */
     require(s.ended == -EBUSY);
     h->wake(h, NULL);
     require(group_wait(&desk) == 0 && s.ended == 0);
@@ -234,6 +235,29 @@ static void the_end_waits_for_who_wakes(void **state)
 
 /* ---- Inits ---- */
 
+struct bad_inits {
+    atomic_bool held;
+    atomic_int ended;
+};
+
+static struct bad_inits *bad_inits(void)
+{
+    void *handle = dlopen(getenv("BAD_INIT_PLUGIN"), RTLD_NOW | RTLD_NODELETE);
+    require(handle);
+    struct bad_inits *inits = dlsym(handle, "bad_inits");
+    require(inits);
+    dlclose(handle);
+    return inits;
+}
+
+/* On the loop that waits for the init, too: so the wait's end always comes first. */
+static int let_go_later(void *arg)
+{
+    int rc = world_sleep(w, 600 * NS_PER_MS); /* time: later than a `start` of 100 ms */
+    bad_inits()->held = false;
+    return rc;
+}
+
 static int refusal(enum conf_pool_kind kind, const char *step, int64_t start, const char *sentence)
 {
     struct conf_step conf = {
@@ -247,7 +271,11 @@ static int refusal(enum conf_pool_kind kind, const char *step, int64_t start, co
     scene_add(&s, step);
     check(scene_make(&s, w, &e) == 0, "%s", e.sentence);
     GROUP(desk, GROUP_INDEPENDENT);
+    GROUP(later, GROUP_INDEPENDENT);
+    bad_inits()->held = true;
+    require(group_spawn(&later, "later", let_go_later, NULL) == 0);
     require(scene_begin(&s, &desk, &e) == -EINVAL);
+    require(group_wait(&later) == 0);
     check(strstr(e.sentence, sentence) && strstr(e.sentence, "pool 'p'"), "%s", e.sentence);
     require(!pools_ready(s.pools));
     scene_end(&s, &desk);
@@ -276,8 +304,8 @@ static void a_hanging_init_is_refused(void **state)
     run_in_world(a_hanging_init_is_refused_main);
 }
 
-/* Its init takes longer than `start`, and the second that it is given beyond: the pool's hand does
- * the work, and the desk ends well since it has ended by then. */
+/* Its init takes longer than `start`: the pool's hand does the work, and the desk ends well since
+ * the init has ended by then. */
 static int a_late_inline_worker_is_done_without_main(void *arg)
 {
     struct conf_step conf = {
@@ -285,12 +313,14 @@ static int a_late_inline_worker_is_done_without_main(void *arg)
     struct scene s;
     struct error e = {0};
     scene_init(&s, CONF_POOL_THREADS, 1);
-    s.conf.start = NS_PER_S;
+    s.conf.start = 2 * NS_PER_S; /* time: in which the hand must have begun */
     s.steps = &conf;
     s.step_count = 1;
     scene_add(&s, "late");
     check(scene_make(&s, w, &e) == 0, "%s", e.sentence);
     GROUP(desk, GROUP_INDEPENDENT);
+    bad_inits()->held = true;
+    int ended = bad_inits()->ended;
     check(scene_begin(&s, &desk, &e) == 0, "%s", e.sentence);
     struct pool_call c = call_of(&s, "late", "1");
     struct pool_call *calls[] = {&c};
@@ -298,7 +328,8 @@ static int a_late_inline_worker_is_done_without_main(void *arg)
     require(pool_call_all(s.desk, s.pool, calls, 1, POOL_INLINE, &placed) == 0);
     require(c.outcome == POOL_DONE && placed == PLACE_FANOUT);
     pool_call_release(&c);
-    require(world_sleep(w, 2200 * NS_PER_MS) == 0);
+    bad_inits()->held = false;
+    require(eventually(w, bad_inits()->ended > ended));
     gives(&s, "late", "1", "null");
     scene_end(&s, &desk);
     return 0;
