@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from conftest import until
+from conftest import HANG_S, until
 from weir_process import Weir
 
 CONFIG = """
@@ -41,7 +41,7 @@ def admin_port(weir):
 
 
 def ask(port, path, method="GET", **fields):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HANG_S)
     try:
         connection.request(method, path, headers=fields)
         reply = connection.getresponse()
@@ -174,7 +174,7 @@ def test_a_log_that_nobody_reads_holds_no_request_up(tmp_path):
         while b"serves" not in said:
             said += log.read(65536)
         port = int(re.search(rb"listening on 127.0.0.1:(\d+)", said)[1])
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HANG_S)
         for i in range(12000):  # some 2 MB of lines
             connection.request("GET", "/hello/" + "x" * 40)
             assert connection.getresponse().read()

@@ -5,11 +5,12 @@ import re
 import signal
 import socket
 import subprocess
+import time
 
 import pytest
 
-from conftest import until
-from weir_process import BROKEN, WEIR, Weir, run
+from conftest import HANG_S, one_of_tries, until
+from weir_process import BROKEN, WEIR, Weir, own_address, run
 
 CONFIG = """
 listen: {listen}
@@ -34,9 +35,9 @@ def weir(tmp_path):
         weir.kill()
 
 
-def talk(port, request):
+def talk(at, request):
     """Sends it, while it is read, and returns the reply. A server that refuses it need not read it all."""
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as s:
+    with socket.create_connection(at if isinstance(at, tuple) else ("127.0.0.1", at), timeout=60) as s:
         try:
             s.sendall(request)
         except OSError:
@@ -47,8 +48,8 @@ def talk(port, request):
         return reply
 
 
-def get(port, path="/"):
-    return talk(port, b"GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % path.encode())
+def get(at, path="/"):
+    return talk(at, b"GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % path.encode())
 
 
 def post(port, body, chunked):
@@ -63,13 +64,17 @@ def post(port, body, chunked):
 
 def test_the_time_of_a_client_that_left(weir):
     """It is what its request took until then, not nothing."""
-    with socket.create_connection(("127.0.0.1", weir.port)) as s:
-        s.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
-        with pytest.raises(TimeoutError):
-            s.settimeout(1)
-            s.recv(1)
-    weir.wait_for_log(" access 0 ")
-    assert float(re.search(r" access 0 .* ([0-9.]+) ms ", weir.log()).group(1)) >= 800
+    def is_told():
+        times = re.findall(r" access 0 .* ([0-9.]+) ms ", weir.log())
+        with socket.create_connection(("127.0.0.1", weir.port)) as s:
+            s.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+            with pytest.raises(TimeoutError):
+                s.settimeout(1)
+                s.recv(1)
+        until(lambda: len(re.findall(r" access 0 .* ([0-9.]+) ms ", weir.log())) > len(times))
+        return float(re.findall(r" access 0 .* ([0-9.]+) ms ", weir.log())[-1]) >= 800  # time: less if it was read late
+
+    one_of_tries(is_told)
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -97,15 +102,9 @@ def full_pipe():
     return reader, writer
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def serves(port):
+def serves(at):
     try:
-        return get(port).startswith(b"HTTP/1.1 200 ")
+        return get(at).startswith(b"HTTP/1.1 200 ")
     except OSError:
         return False
 
@@ -117,21 +116,21 @@ def children(pid):
 
 def test_a_log_that_nobody_reads(tmp_path):
     """Requests, reloads and stops do not wait for it."""
-    port = free_port()  # the log cannot say which it is
+    at = own_address()  # the log cannot say which it is
     config = tmp_path / "weir.yaml"
-    config.write_text(CONFIG.format(listen=port))
+    config.write_text(CONFIG.format(listen="%s:%d" % at))
     reader, writer = full_pipe()
     process = subprocess.Popen([WEIR, "serve", str(config)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                stderr=writer, start_new_session=True)
     try:
         os.close(writer)
-        until(lambda: serves(port), 60)
+        until(lambda: serves(at), 60)
         first = children(process.pid)
         process.send_signal(signal.SIGHUP)
         until(lambda: len(children(process.pid)) == 1 and children(process.pid) != first, 60)
-        assert serves(port)
+        assert serves(at)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=HANG_S) == 0
         os.set_blocking(reader, False)
         assert not BROKEN.search(os.read(reader, 1 << 20).decode())
     finally:
@@ -145,11 +144,13 @@ def test_too_few_descriptors(tmp_path):
     """Are told once a second, and make room for newcomers by whom nobody needs."""
     weir = Weir(tmp_path, config=CONFIG.format(listen="127.0.0.1:0"), launcher=["prlimit", "--nofile=64"])
     callers = []
+    began = time.monotonic()
     try:
-        callers = [socket.create_connection(("127.0.0.1", weir.port), timeout=30) for _ in range(100)]
+        callers = [socket.create_connection(("127.0.0.1", weir.port), timeout=HANG_S) for _ in range(100)]
         weir.wait_for_log("no connection can be accepted now")
         assert get(weir.port).startswith(b"HTTP/1.1 200 ")
-        assert weir.log().count("no connection can be accepted now") <= 10
+        # A second each, and one more for the second that has begun.
+        assert weir.log().count("no connection can be accepted now") <= 2 + time.monotonic() - began
         weir.stop()
     finally:
         for s in callers:
@@ -173,21 +174,31 @@ def test_a_url_from_outside_is_not_shown(tmp_path, url):
 
 def test_probes_see_nothing_of_a_reload(tmp_path):
     """A kept connection is answered once more, and told that this was the last; a new one finds the new server."""
-    port = free_port()
-    weir = Weir(tmp_path, config=CONFIG.format(listen="127.0.0.1:0").replace("admin: off", "admin: %d" % port))
+    at = own_address()
+    weir = Weir(tmp_path, config=CONFIG.format(listen="127.0.0.1:0").replace("admin: off", "admin: '%s:%d'" % at))
     ready = b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n"
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as kept:
+
+    def is_told_of_its_last():
+        drained = weir.log().count(" has drained")
+        with socket.create_connection(at, timeout=HANG_S) as kept:
             kept.sendall(ready)
             assert kept.recv(65536).startswith(b"HTTP/1.1 200 ")
             weir.send(signal.SIGHUP)
-            reply = b""
-            while b"Connection: close" not in reply:
-                kept.sendall(ready)
-                reply = kept.recv(65536)
-                assert reply.startswith(b"HTTP/1.1 200 ")
-        weir.wait_for_log(" has drained")
-        assert get(port, "/readyz").startswith(b"HTTP/1.1 200 ")
+            reply = b"HTTP"
+            while reply and b"Connection: close" not in reply:
+                try:
+                    kept.sendall(ready)
+                    reply = kept.recv(65536)
+                except OSError:
+                    reply = b""
+                # time: nothing comes if it asked nothing for half a second
+                assert not reply or reply.startswith(b"HTTP/1.1 200 ")
+        until(lambda: weir.log().count(" has drained") > drained)
+        assert get(at, "/readyz").startswith(b"HTTP/1.1 200 ")
+        return reply
+
+    try:
+        one_of_tries(is_told_of_its_last)
         weir.stop()
     finally:
         weir.kill()

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from conftest import HANG_S
 from weir_process import run, weirs
 
 
@@ -15,21 +16,21 @@ from weir_process import run, weirs
 def test_a_pipe_is_refused_at_once(tmp_path, text):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "weir.yaml").write_text(text)
-    r = run("check", cwd=tmp_path, timeout=20)
+    r = run("check", cwd=tmp_path)
     assert r.returncode == 1
     assert r.stderr.startswith("weir.yaml:1:") and "it is no regular file" in r.stderr
 
 
 @pytest.mark.parametrize("verb", ["check", "serve"])
 def test_without_a_configuration_init_is_named(tmp_path, verb):
-    r = run(verb, cwd=tmp_path, timeout=20)
+    r = run(verb, cwd=tmp_path)
     assert r.returncode == 1
     assert "weir.yaml: cannot be read: there is no such file; 'weir init' makes one" in r.stderr
 
 
 def test_the_admins_address_is_told_of_where_it_stands(tmp_path):
     (tmp_path / "weir.yaml").write_text("listen: 8080\n\nadmin: '[::1%nowhere]:80'\nroutes: [{route: /, reply: 1}]\n")
-    r = run("check", cwd=tmp_path, timeout=20)
+    r = run("check", cwd=tmp_path)
     assert r.returncode == 1
     assert r.stderr.startswith("weir.yaml:3:8: admin: ")
 
@@ -38,7 +39,7 @@ def test_a_plugin_stands_beside_the_file_that_names_it(tmp_path):
     (tmp_path / "more").mkdir()
     (tmp_path / "weir.yaml").write_text("include: more/steps.yaml\n")
     (tmp_path / "more/steps.yaml").write_text("steps: {a: {plugin: ./a.so}, b: {plugin: ../b.so}}\n")
-    r = run("check", "--print", cwd=tmp_path, timeout=20)
+    r = run("check", "--print", cwd=tmp_path)
     said = r.stdout + r.stderr  # what is printed, or that there are no such files
     assert f"{tmp_path}/more/a.so" in said and f"{tmp_path}/b.so" in said
 
@@ -78,7 +79,7 @@ def test_serve_wants_a_file_that_it_can_read_again(tmp_path):
 @pytest.mark.parametrize("verb", ["check", "serve"])
 def test_without_routes_nothing_is_served(tmp_path, verb, text):
     (tmp_path / "weir.yaml").write_text(text)
-    r = run(verb, cwd=tmp_path, timeout=20)
+    r = run(verb, cwd=tmp_path)
     assert r.returncode == 1 and "weir.yaml: no routes: nothing would be answered; 'weir init' makes" in r.stderr
 
 
@@ -88,7 +89,7 @@ def test_without_routes_nothing_is_served(tmp_path, verb, text):
     "routes: [{route: /, nodes: {a: {http: http://x/{id}}}}]\n"])
 def test_braces_without_quotes_get_a_hint(tmp_path, text):
     (tmp_path / "weir.yaml").write_text(text)
-    r = run("check", cwd=tmp_path, timeout=20)
+    r = run("check", cwd=tmp_path)
     assert r.returncode == 1 and "quotes" in r.stderr
 
 
@@ -172,7 +173,7 @@ def test_client_reply_body_0_lets_no_byte_in(start, upstream):
 
 
 def post(weir, path, body):
-    connection = http.client.HTTPConnection("127.0.0.1", weir.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", weir.port, timeout=HANG_S)
     try:
         connection.request("POST", path, body)
         return connection.getresponse().status
@@ -215,13 +216,13 @@ routes:
 
 def test_zeros_that_mean_no_limit_and_no_time(start):
     weir = start(config=ZEROS)
-    connection = http.client.HTTPConnection("127.0.0.1", weir.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", weir.port, timeout=HANG_S)
     for i in range(5):  # one connection, with no limit on its requests
         connection.request("POST", "/", str(i))
         assert connection.getresponse().read().decode() == str(i)
     connection.close()
     admin = int(re.findall(r"admin pages on \S+:(\d+)", weir.log())[0])
-    connection = http.client.HTTPConnection("127.0.0.1", admin, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", admin, timeout=HANG_S)
     connection.request("GET", "/config")
     shown = json.loads(connection.getresponse().read())
     connection.close()
@@ -231,5 +232,5 @@ def test_zeros_that_mean_no_limit_and_no_time(start):
 
 def test_a_nodes_deadline_of_0_is_refused(tmp_path):
     (tmp_path / "weir.yaml").write_text("routes: [{route: /, nodes: {a: {sleep: 1s, deadline: 0}}}]\n")
-    r = run("check", cwd=tmp_path, timeout=20)
+    r = run("check", cwd=tmp_path)
     assert r.returncode == 1 and "deadline: found '0', expected a duration from 1us to 720h" in r.stderr

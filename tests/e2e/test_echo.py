@@ -8,13 +8,13 @@ import subprocess
 
 import pytest
 
-from conftest import ECHO, until
+from conftest import ECHO, HANG_S, until
 
 MAX = 64 * 1024
 
 
 def connect(server):
-    s = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+    s = socket.create_connection(("127.0.0.1", server.port), timeout=HANG_S)
     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return s
 
@@ -63,7 +63,7 @@ def test_a_client_that_does_not_read_costs_bounded_memory_and_loses_nothing(serv
     with connect(server) as s:
         s.setblocking(False)
         sent = 0
-        while select.select([], [s], [], 0.5)[1]:  # until both directions are full
+        while select.select([], [s], [], 0.5)[1]:  # until both directions are full; time: or soon, which is as good
             sent += s.send(piece[sent % len(piece):])
         assert sent > len(piece)
         assert server.resident_kb() - before < 2048
@@ -137,12 +137,12 @@ def test_ipv6(start):
         except OSError:
             pytest.skip("this machine has no ::1")
     server = start("[::1]:0")
-    with socket.create_connection(("::1", server.port), timeout=10) as s:
+    with socket.create_connection(("::1", server.port), timeout=HANG_S) as s:
         call(s, b"six")
 
 
 def run(*arguments):
-    return subprocess.run([ECHO, *arguments], capture_output=True, text=True, timeout=20)
+    return subprocess.run([ECHO, *arguments], capture_output=True, text=True, timeout=HANG_S)
 
 
 def test_send_prints_what_comes_back(server):

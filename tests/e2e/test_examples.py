@@ -6,11 +6,12 @@ The pages name fixed ports, so each test has a loopback address of its own in pl
 import os
 import pathlib
 import re
-import secrets
 import subprocess
+import tempfile
 
 import pytest
-from weir_process import WEIR, Weir, run
+from conftest import HANG_S, one_of_tries
+from weir_process import WEIR, Weir, own_address, run
 
 TREE = pathlib.Path(os.environ.get("WEIR_TREE", "."))
 FIRST = TREE / "examples" / "first" / "weir.yaml"
@@ -22,7 +23,7 @@ class Place:
 
     def __init__(self, folder):
         self.folder = folder
-        self.host = "127.%d.%d.%d" % tuple(2 + secrets.randbelow(250) for _ in range(3))
+        self.host, _ = own_address()
 
     def here(self, text):
         return text.replace("127.0.0.1", self.host)
@@ -35,7 +36,7 @@ class Place:
         environment = {**os.environ, "CURL_HOME": str(self.folder), "PATH": os.path.dirname(WEIR) + ":" + os.environ["PATH"]}
         (self.folder / ".curlrc").write_text("silent\nshow-error\n")  # no progress bar, which a terminal would not show
         done = subprocess.run(["sh", "-c", self.here(command)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              cwd=self.folder, env=environment, timeout=60)
+                              cwd=self.folder, env=environment, timeout=2 * HANG_S)
         return done.stdout, done.returncode
 
 
@@ -55,36 +56,37 @@ def as_promised(lines, said):
     return re.fullmatch(pattern, said.strip("\n"))
 
 
-def keeps_its_promises(place, page):
-    kept = 0
-    for command, lines in promises(page):
-        said, _ = place.sh(command)
-        assert as_promised([place.here(line) for line in lines], said), "%s\nprinted: %s\npromised: %s" % (
-            command, said, "\n".join(lines))
-        kept += 1
-    return kept
+def keeps_its_promises(folder, config, page, least):
+    """Pages show what happens within milliseconds: where a machine stands still, all of it is tried again, with a weir that
+    has seen nothing yet."""
+    def once():
+        place = Place(pathlib.Path(tempfile.mkdtemp(dir=folder)))
+        weir = place.serve(config)
+        try:
+            for command, lines in promises(page):
+                said, _ = place.sh(command)
+                if not as_promised([place.here(line) for line in lines], said):
+                    print("%s\nprinted: %s\npromised: %s" % (command, said, "\n".join(lines)))
+                    return False
+            weir.stop()
+            return True
+        finally:
+            weir.kill()
+
+    assert len(promises(page)) >= least
+    one_of_tries(once)
 
 
 @pytest.mark.parametrize("example", [FIRST, MIXED], ids=["first", "mixed"])
-def test_an_example_does_what_its_page_says(place, example):
-    weir = place.serve(example.read_text())
-    try:
-        assert keeps_its_promises(place, (example.parent / "README.md").read_text()) >= 10
-        weir.stop()
-    finally:
-        weir.kill()
+def test_an_example_does_what_its_page_says(tmp_path, example):
+    keeps_its_promises(tmp_path, example.read_text(), (example.parent / "README.md").read_text(), 10)
 
 
 @pytest.mark.parametrize("example, least", [(MIXED, 2), (FIRST, 4)], ids=["plain ./run", "first"])
-def test_the_front_page_says_what_is_true(place, example, least):
+def test_the_front_page_says_what_is_true(tmp_path, example, least):
     """What it shows before it turns to the first example is true of what plain `./run` serves."""
     parts = (TREE / "README.md").read_text().split("\n## A taste\n")
-    weir = place.serve(example.read_text())
-    try:
-        assert keeps_its_promises(place, parts[example == FIRST]) >= least
-        weir.stop()
-    finally:
-        weir.kill()
+    keeps_its_promises(tmp_path, example.read_text(), parts[example == FIRST], least)
 
 
 @pytest.mark.parametrize("example", [FIRST, MIXED], ids=["first", "mixed"])
@@ -111,9 +113,13 @@ def test_what_init_writes_runs_and_its_page_is_true(place):
     assert len(lines) >= 10
     weir = place.serve(config + "\nadmin: 127.0.0.1:9900\n")
     try:
-        for line in lines:
+        def succeeds(line):
             said, status = place.sh(line + " --fail-with-body")
-            assert status == 0 and said, (line, said)
+            print(line, said)
+            return status == 0 and said
+
+        for line in lines:
+            one_of_tries(lambda: succeeds(line))  # time: one of them has a deadline of two seconds
         weir.stop()
     finally:
         weir.kill()

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from conftest import until
+from conftest import HANG_S, until
 from weir_process import Weir
 
 CONFIG = """
@@ -19,7 +19,7 @@ listen: 127.0.0.1:0
 admin: off
 threads: 2
 limits: {body: 64KiB}
-timeouts: {headers: 20s, drain: 10s, linger: 5s}
+timeouts: {headers: 60s, drain: 10s, linger: 60s}
 log: {access: false}
 routes:
   - {route: GET /, reply: {hello: world}}
@@ -53,7 +53,7 @@ def no_descriptor_is_left(weir):
 
 
 def call(weir):
-    return socket.create_connection(("127.0.0.1", weir.port), timeout=30)
+    return socket.create_connection(("127.0.0.1", weir.port), timeout=HANG_S)
 
 
 def read_all(s):
@@ -210,7 +210,7 @@ def test_a_last_reply_to_one_who_goes_on_sending(weir):
         s.sendall(POST + b"Content-Length: 100000000\r\n\r\n")
         for _ in range(50):
             s.sendall(b"x" * 65536)
-            time.sleep(0.002)  # not a wait for something: a client that takes its time
+            time.sleep(0.002)  # time: not a wait for something, but a client that takes its time
         reply = read_all(s)
     assert reply.startswith(b"HTTP/1.1 413 ") and json.loads(reply.partition(b"\r\n\r\n")[2])["status"] == 413
 
@@ -224,15 +224,15 @@ def test_a_last_reply_to_one_who_goes_on_sending(weir):
 def test_curl(weir, arguments):
     path = "/echo" if "-d" in arguments else "/"
     url = "http://127.0.0.1:%d%s" % (weir.port, path)
-    r = subprocess.run(["curl", "-sS", "-m", "10", "-w", "\n%{http_code} %{num_connects}\n",
+    r = subprocess.run(["curl", "-sS", "-m", str(HANG_S), "-w", "\n%{http_code} %{num_connects}\n",
                         "-H", "Content-Type: application/json", *arguments, url, url],
-                       capture_output=True, text=True, timeout=30)
+                       capture_output=True, text=True, timeout=2 * HANG_S)
     assert r.returncode == 0, r.stderr
     assert r.stdout.endswith("\n200 0\n") or ("--http1.0" in arguments and r.stdout.endswith("\n200 1\n")), r.stdout
 
 
 def test_pythons_client(weir):
-    connection = http.client.HTTPConnection("127.0.0.1", weir.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", weir.port, timeout=HANG_S)
     for i in range(5):
         connection.request("GET", "/")
         assert json.loads(connection.getresponse().read()) == {"hello": "world"}
@@ -281,7 +281,7 @@ def test_a_slow_reader_gets_all_of_a_large_reply(weir):
     text = json.dumps("".join("%08d" % i for i in range(1024 * 1024)))
     with socket.socket() as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
-        s.settimeout(30)
+        s.settimeout(HANG_S)
         s.connect(("127.0.0.1", weir.port))
         s.sendall(b"POST /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json\r\n"
                   b"Content-Length: %d\r\n\r\n" % len(text) + text.encode())
@@ -289,7 +289,7 @@ def test_a_slow_reader_gets_all_of_a_large_reply(weir):
         while part := s.recv(16384):
             parts.append(part)
             if len(parts) % 64 == 0:
-                time.sleep(0.01)  # slow
+                time.sleep(0.01)  # time: a client that is slow
     head, _, body = b"".join(parts).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 ") and json.loads(body) == json.loads(text)
 
@@ -306,7 +306,7 @@ def test_many_connections_over_both_threads(weir):
 
     def ask_many(number):
         try:
-            connection = http.client.HTTPConnection("127.0.0.1", weir.port, timeout=30)
+            connection = http.client.HTTPConnection("127.0.0.1", weir.port, timeout=HANG_S)
             for i in range(100):
                 text = json.dumps([number, i])
                 connection.request("POST", "/echo", text, {"Content-Type": "application/json", "X-Request-Id": "%d-%d" % (number, i)})

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from conftest import until
+from conftest import HANG_S, one_of_tries, until
 from test_steps import HEAD, KINDS, ask, config, problem, samples, start, timing  # noqa: F401 (start is a fixture)
 from weir_process import Weir, run
 
@@ -34,7 +34,7 @@ routes:
     dispatch: DISPATCH
     nodes:
       quick: {step: echo, pool: POOL, input: $body.x}
-      slow: {step: burn, pool: POOL, input: {ms: 3000}, deadline: 100ms, optional: true, default: late}
+      slow: {step: burn, pool: POOL, input: {ms: 60000}, deadline: 100ms, optional: true, default: late}
   - route: POST /broken
     dispatch: DISPATCH
     nodes:
@@ -55,7 +55,7 @@ def test_each_dispatch_gives_the_same_answers(start, kind, how):
         assert ask(port, "/chain", {"x": x})[:2] == (200, {"a": {"n": x}, "b": {"n": 7}, "c": [x, 7], "d": {"of": {"n": x}}})
     began = time.monotonic()
     assert ask(port, "/late", {"x": 1})[:2] == (200, {"quick": 1, "slow": "late"})
-    assert 0.1 <= time.monotonic() - began < 2
+    assert 0.1 <= time.monotonic() - began < HANG_S  # time: and not the minute that it would compute
     problem(ask(port, "/broken", {}), 422, "invalid-input", "node 'worse'")
 
 
@@ -65,7 +65,7 @@ def test_many_at_once_and_timing_sums_right(start):
         for status, body, fields in clients.map(lambda i: ask(port, "/three", {"x": i}), range(100)):
             assert status == 200 and body["b"] == 5 and body["c"] == [body["a"]]
             queue, cpu, wait, _ = timing(fields)
-            assert 5 <= cpu < 100 and wait == 0 and queue >= 0
+            assert 5 <= cpu < 100 and wait == 0 and queue >= 0  # time: of the processor; a hundred requests have 500
 
 
 # ---- A step whose cost jumps ----
@@ -84,10 +84,9 @@ def placements(weir):
     return {place: samples(weir)['weir_placement_total{pool="default",placement="%s"}' % place] for place in ["inline", "fanout"]}
 
 
-def test_a_step_that_blocks_the_loop_is_moved_and_named_with_its_stack(start):
-    weir = start("--log-level", "debug", config=JUMP)
+def moved_and_named(weir):
     # Cheap: it is learnt, and then runs where it is.
-    until(lambda: ask(weir.port, "/burn", {"us": 1})[0] == 200 and placements(weir)["inline"] > 3, 20)
+    until(lambda: ask(weir.port, "/burn", {"us": 1})[0] == 200 and placements(weir)["inline"] > 3)
     # Of the same size, so nothing tells it before: it blocks the loop. Once.
     warned = len(told_at(weir, "warn"))
     assert ask(weir.port, "/burn", {"us": 1000000})[0] == 200
@@ -95,15 +94,19 @@ def test_a_step_that_blocks_the_loop_is_moved_and_named_with_its_stack(start):
     for us in [200000, 1, 1]:
         assert ask(weir.port, "/burn", {"us": us})[0] == 200
     after = placements(weir)
-    assert after["inline"] == before["inline"] and after["fanout"] == before["fanout"] + 3
     said = told_at(weir, "warn")[warned:]
     # ThreadSanitizer's own code, where it may be just then, has no frames to go by.
     frames = ".+" if SANITIZED == "thread" else ".+ < .+ < .+"
     stack = [m for m in said if re.match(r"main: a turn of over 50 ms \(\d+ ms so far\) in coroutine 'connection' at: " + frames, m)]
     moved = [m for m in said if re.match(r"step 'burn' of route 'POST /burn' ran for \d{3,}\.\d ms on an I/O thread, which did nothing "
                                          r"else meanwhile: for [\d.]+ s it runs in pool 'default'$", m)]
-    assert len(stack) >= 1 and len(moved) == 1, said
-    assert said.index(stack[0]) < said.index(moved[0])
+    return (after["inline"] == before["inline"] and after["fanout"] == before["fanout"] + 3 and
+            len(stack) >= 1 and len(moved) == 1 and said.index(stack[0]) < said.index(moved[0]))
+
+
+def test_a_step_that_blocks_the_loop_is_moved_and_named_with_its_stack(start):
+    """A machine that stands still makes cheap steps look dear, and cuts stacks short: each try has a weir of its own."""
+    one_of_tries(lambda: moved_and_named(start("--log-level", "debug", config=JUMP)))
 
 
 def test_steps_of_batches_are_left_to_find_mates(start):
@@ -123,7 +126,7 @@ routes:
 
 def test_decisions_are_told_with_their_reasons_and_without_a_flood(start):
     weir = start("--log-level", "debug", config=JUMP)
-    until(lambda: ask(weir.port, "/burn", {"us": 1})[0] == 200 and placements(weir)["inline"] > 3, 20)
+    until(lambda: ask(weir.port, "/burn", {"us": 1})[0] == 200 and placements(weir)["inline"] > 3)
     began = time.monotonic()
     for i in range(300):
         assert ask(weir.port, "/burn", {"us": [1, 400][i % 2]})[0] == 200
@@ -134,7 +137,7 @@ def test_decisions_are_told_with_their_reasons_and_without_a_flood(start):
     assert told and all(re.match(pattern, m) for m in told), told
     assert "fanout: a cost is not known yet" in told[0]
     assert any("inline instead of fanout: handing over would make it slower" in m for m in told)
-    assert len(told) <= 2 * (seconds + 20)
+    assert len(told) <= 2 * (seconds + 20)  # time: of 300 requests that change its mind
 
 
 # ---- Deadlines ----
@@ -149,8 +152,8 @@ routes:
 EXECUTOR = HEAD + """
 pools: {cpu: {size: 1}}
 routes:
-  - {route: GET /work, deadline: 20s, nodes: {out: {step: burn, pool: cpu, input: {ms: 10000}}}}
-  - {route: GET /nap, deadline: 20s, nodes: {out: {sleep: 10s}}}
+  - {route: GET /work, deadline: 90s, nodes: {out: {step: burn, pool: cpu, input: {ms: 60000}}}}
+  - {route: GET /nap, deadline: 90s, nodes: {out: {sleep: 60s}}}
   - {route: GET /quick, nodes: {out: {step: echo, pool: cpu, input: 1}}, reply: $node.out}
 """
 
@@ -182,18 +185,18 @@ def test_a_deadline_goes_through_two_weirs(pair):
         status, body, _ = ask(gate.port, path, **fields)
         # Either side may be the first to notice.
         assert status == 504 and re.search(r"deadline of (400|150) ms|within the time that it was given", body["detail"]), body
-        assert (0.14 if fields else 0.39) <= time.monotonic() - began < 5
-    # The executor has given up, too: its only worker is free long before the ten seconds are over.
+        assert (0.14 if fields else 0.39) <= time.monotonic() - began < HANG_S  # time: and not a minute
+    # The executor has given up, too: its only worker is free long before the minute is over.
     began = time.monotonic()
     assert ask(executor.port, "/quick")[:2] == (200, 1)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < HANG_S  # time: and not the rest of the minute
 
 
 def test_a_caller_that_waits_less_is_obeyed(start):
     executor = start(config=EXECUTOR)
     began = time.monotonic()
     problem(ask(executor.port, "/work", **{"Weir-Deadline": "200"}), 504, "deadline", "the caller's deadline of 200 ms")
-    assert 0.2 <= time.monotonic() - began < 5
+    assert 0.2 <= time.monotonic() - began < HANG_S  # time: and not a minute
     for wrong in ["-1", "1.5", "soon", "1 2", "0x5", ""]:
         problem(ask(executor.port, "/work", **{"Weir-Deadline": wrong}), 400, "invalid-deadline", "whole milliseconds")
 
@@ -205,26 +208,28 @@ def test_one_in_flight_is_strictly_one_after_another(start):
     weir = start(config=HEAD.replace("threads: 2", "threads: 1") + """
 routes:
   - {route: GET /one, max_in_flight: 1, nodes: {pause: {sleep: 100ms}}}
-  - {route: GET /tight, max_in_flight: 1, deadline: 1500ms, nodes: {pause: {sleep: 600ms}}}
+  - {route: GET /tight, max_in_flight: 1, deadline: 4s, nodes: {pause: {sleep: 1600ms}}}
 """)
-    began = time.monotonic()
-    with concurrent.futures.ThreadPoolExecutor(10) as clients:
-        replies = list(clients.map(lambda _: ask(weir.port, "/one"), range(10)))
-    took = time.monotonic() - began
-    assert all(r[0] == 200 for r in replies)
-    assert took >= 1.0  # ten of 100 ms
-    waited = sorted(timing(r[2])[0] for r in replies)  # queue
-    assert waited[0] < 95 and waited[-1] > 600
+
+    def each_waits_for_those_before():
+        began = time.monotonic()
+        with concurrent.futures.ThreadPoolExecutor(10) as clients:
+            replies = list(clients.map(lambda _: ask(weir.port, "/one"), range(10)))
+        assert all(r[0] == 200 for r in replies)
+        assert time.monotonic() - began >= 1.0  # ten of 100 ms
+        waited = sorted(timing(r[2])[0] for r in replies)  # queue
+        return waited[0] < 95 and waited[-1] > 600  # time: if all came together, in one of the tries
+
+    one_of_tries(each_waits_for_those_before)
     assert ask(weir.port, "/tight")[0] == 200
     with concurrent.futures.ThreadPoolExecutor(10) as clients:
         replies = list(clients.map(lambda _: ask(weir.port, "/tight"), range(10)))
     refused = [r for r in replies if r[0] == 503]
     assert len(refused) >= 7 and sum(r[0] == 200 for r in replies) >= 1
     for r in refused:
-        comes_again(r, "too many requests of route 'GET /tight' wait for their turn to be answered in time", most=3)
-    figures = samples(weir)
-    assert figures['weir_route_refused_total{route="GET /tight"}'] == len(refused)
-    assert figures['weir_route_in_flight{route="GET /one"}'] == 0
+        comes_again(r, "too many requests of route 'GET /tight' wait for their turn to be answered in time", most=8)
+    until(lambda: samples(weir)['weir_route_refused_total{route="GET /tight"}'] == len(refused))
+    assert samples(weir)['weir_route_in_flight{route="GET /one"}'] == 0
 
 
 def test_a_header_says_whose_request_is_first(start):
@@ -251,7 +256,7 @@ routes:
         held = 'weir_placement_total{pool="cpu",placement="fanout"}'
         until(lambda: [samples(weir)[of] for of in (held, 'weir_pool_queue_length{pool="cpu"}')] == [2, 1])
         works = [clients.submit(one, priority) for priority in list(ranks) * 2]
-        until(lambda: samples(weir)['weir_pool_queue_length{pool="cpu"}'] == 1 + len(works))
+        until(lambda: samples(weir)['weir_pool_queue_length{pool="cpu"}'] >= len(works))  # beside one that is held, or two
         assert [wait.result()[0] for wait in waits] == [200, 200] and {work.result() for work in works} == {200}
     until(lambda: len(told()) == len(works))
     assert told() == sorted(told(), reverse=True)
@@ -282,25 +287,31 @@ routes:
     refused = [r for r in ask_at_once(weir, "/work", 8) if r[0] != 200]
     assert refused and len(refused) < 8
     for r in refused:
-        comes_again(r, "node 'out' in pool 'cpu': the pool's queue is full", most=2)
+        comes_again(r, "node 'out' in pool 'cpu': the pool's queue is full", most=20)  # time: 300 ms as it was measured
 
 
 def test_what_would_be_late_says_when_to_come_again(start):
     weir = start(config=HEAD + """
 pools: {cpu: {size: 1}}
 routes:
-  - {route: GET /work, deadline: 3s, nodes: {out: {step: burn, pool: cpu, input: {ms: 300}}}}
+  - {route: GET /work, deadline: 6s, nodes: {out: {step: burn, pool: cpu, input: {ms: 300}}}}
 """)
     for _ in range(3):  # its cost is learnt, in time also where others take most of the processor
         assert ask(weir.port, "/work")[0] == 200
     refused = [r for r in ask_at_once(weir, "/work", 60) if r[0] == 503]
-    assert len(refused) >= 45
+    assert len(refused) >= 25  # of sixty, of which twenty can be done; if nobody looked ahead, none
     for r in refused:
         comes_again(r, "node 'out' in pool 'cpu': the (?:pool has too much to do to be done before the deadline"
                        "|task cannot be done before its deadline any more)")
-    # That many seconds later there is room; whether it is done in time is the machine's matter.
-    time.sleep(max(int(r[2]["Retry-After"]) for r in refused))
-    assert ask(weir.port, "/work")[0] in (200, 504)
+    again = max(refused, key=lambda r: int(r[2]["Retry-After"]))
+
+    def there_is_room():
+        nonlocal again
+        time.sleep(int(again[2]["Retry-After"]))  # time: what it says, which a slow machine may have to hear again
+        again = ask(weir.port, "/work")
+        return again[0] in (200, 504)  # whether it is done in time is the machine's matter
+
+    one_of_tries(there_is_room)
 
 
 # ---- A slow upstream ----
@@ -349,7 +360,7 @@ routes:
     sockets = []
     try:
         for _ in range(600):
-            s = socket.create_connection(("127.0.0.1", weir.port), timeout=30)
+            s = socket.create_connection(("127.0.0.1", weir.port), timeout=HANG_S)
             s.sendall(b"GET /stuck HTTP/1.1\r\nHost: a\r\n\r\n")
             sockets.append(s)
         refused = answered = 0
@@ -365,10 +376,9 @@ routes:
         assert ask(weir.port, "/")[0] == 200
         if SANITIZED == "none":
             assert resident_kb(pid) - before < 64 * 1024  # some 10 KB a connection; a sanitizer keeps more
-        figures = samples(weir)
         of = '{route="GET /stuck",node="a"}'
-        assert figures["weir_upstream_calls" + of] == 0 and figures["weir_upstream_waiting" + of] == 0
-        assert figures["weir_upstream_refused_total" + of] >= 500
+        until(lambda: samples(weir)["weir_upstream_calls" + of] == samples(weir)["weir_upstream_waiting" + of] == 0)
+        assert samples(weir)["weir_upstream_refused_total" + of] >= 500
     finally:
         for s in sockets:
             s.close()
@@ -399,7 +409,7 @@ routes:
     with concurrent.futures.ThreadPoolExecutor(64) as clients:
         asking = [clients.submit(go_on, i) for i in range(64)]
         try:
-            until(lambda: samples(weir)[limit] < 48, 20)
+            until(lambda: samples(weir)[limit] < 48)
         finally:
             ended.set()
         for a in asking:

@@ -6,11 +6,10 @@ import os
 import re
 import signal
 import socket
-import time
 
 import pytest
 
-from conftest import until
+from conftest import HANG_S, one_of_tries, until
 from weir_process import descendants, has_ended, processor_ticks, run, weirs
 
 ROUTES = """
@@ -85,7 +84,7 @@ def admin_port(weir):
 
 def samples(weir):
     port = admin_port(weir)
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HANG_S)
     try:
         connection.request("GET", "/metrics")
         text = connection.getresponse().read().decode()
@@ -119,17 +118,16 @@ def test_what_goes_in_comes_out(weir):
 
 
 def test_time_is_accounted_for(weir):
-    for _ in range(5):  # a machine that stands still can only add
+    def it_adds_up():  # a machine that stands still can only add
         status, body, fields = ask(weir.port, "/both", {"ms": 30})
         assert (status, body[0]) == (200, None) and body[1]["burned_ms"] == 30
         queue, cpu, wait, io = timing(fields)
         assert 29.9 <= cpu and 69 <= wait and 0 <= queue and 0 <= io
         _, _, fields = ask(weir.port, "/")
         assert timing(fields)[:3] == [0, 0, 0]
-        if cpu <= 60 and wait <= 200 and queue < 200 and max(io, timing(fields)[3]) < 50:
-            break
-    else:
-        pytest.fail("no reply of five accounts for its time: %s" % fields)
+        return cpu <= 60 and wait <= 200 and queue < 200 and max(io, timing(fields)[3]) < 50  # time: in one of the tries
+
+    one_of_tries(it_adds_up)
     assert "Server-Timing" in ask(weir.port, "/nowhere")[2]
 
 
@@ -192,7 +190,7 @@ def test_a_worker_that_dies_is_one_clear_answer(start, kind):
 
 @pytest.mark.parametrize("kind", ["processes", "fork"])
 def test_a_stuck_step_is_killed(start, kind):
-    weir = start("--unsafe-steps", config=config(kind, routes=CRASHES, hard_timeout="300ms"))
+    weir = start("--unsafe-steps", config=config(kind, routes=CRASHES, hard_timeout="2s"))
     problem(ask(weir.port, "/crash", {"how": "loop"}), 503, "worker-timeout", "node 'out'")
     until(lambda: ask(weir.port, "/echo", {"a": 1})[:2] == (200, {"a": 1}))
 
@@ -205,27 +203,29 @@ def test_a_client_that_leaves_cancels_what_waits(start, kind):
     weir = start(config=config(kind).replace("size: 2", "size: 1"))
     leavers = []
     for _ in range(8):
-        s = socket.create_connection(("127.0.0.1", weir.port), timeout=30)
+        s = socket.create_connection(("127.0.0.1", weir.port), timeout=HANG_S)
         body = b'{"ms": 2000}'
         s.sendall(b"POST /burn HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         leavers.append(s)
-    until(lambda: any(v == 7 for k, v in samples(weir).items() if "queue_length" in k or "queued" in k))
+    length = 'weir_pool_queue_length{pool="cpu"}'
+    until(lambda: samples(weir)[length] == 7)
+    before = processor_ticks(weir.pid)
     for s in leavers:
         s.close()
-    began = time.monotonic()
+    until(lambda: samples(weir)[length] == 0)
     assert ask(weir.port, "/echo", {"a": 1})[:2] == (200, {"a": 1})
-    assert time.monotonic() - began < 10  # and not 16 s
+    assert processor_ticks(weir.pid) - before < 800  # of the processor: one runs to its end in a fork, and not all eight
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_stopping_lets_steps_finish_and_leaves_nobody(start, kind):
-    # Four seconds of computing may take a busy machine more than ten.
+    # Eight seconds of computing may take a busy machine more than ten.
     weir = start(config=config(kind, HEAD.replace("drain: 10s", "drain: 60s")))
     # An inline step keeps its thread from accepting: whoever waits in the kernel's queue then is turned away by a stop.
     count = 1 if kind == "inline" else 4
     with concurrent.futures.ThreadPoolExecutor(4) as clients:
         before = processor_ticks(weir.pid)
-        replies = [clients.submit(ask, weir.port, "/burn", {"ms": 1000}) for _ in range(count)]
+        replies = [clients.submit(ask, weir.port, "/burn", {"ms": 2000}) for _ in range(count)]
         if count > 1:
             until(lambda: samples(weir)['weir_pool_queue_length{pool="cpu"}'] == count - 2)
         until(lambda: processor_ticks(weir.pid) > before + 2)
@@ -243,7 +243,7 @@ def hang(weir):
     """Has both workers run for ever, and one more task wait."""
     clients = []
     for _ in range(3):
-        s = socket.create_connection(("127.0.0.1", weir.port), timeout=30)
+        s = socket.create_connection(("127.0.0.1", weir.port), timeout=HANG_S)
         body = b'{"how": "hang"}'
         s.sendall(b"POST /crash HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         clients.append(s)
@@ -269,7 +269,7 @@ def test_a_server_without_a_supervisor_ends_whatever_its_steps_do(start, kind):
     weir.process.wait()
     try:
         for pid in below:
-            until(lambda: has_ended(pid), 30)
+            until(lambda: has_ended(pid))
     finally:
         for s in clients:
             s.close()
@@ -300,10 +300,11 @@ def test_ready_and_metrics(weir):
     for i in range(10):
         assert ask(weir.port, "/echo", {"a": i})[0] == 200
     ask(weir.port, "/burn", {"ms": "x"})
-    figures = samples(weir)
-    pools = {k: v for k, v in figures.items() if 'pool="cpu"' in k}
-    assert any("done" in k and v >= 10 for k, v in pools.items()), pools
-    assert any("rejected" in k and v == 1 for k, v in pools.items()), pools
+
+    def counted(outcome):
+        return max(v for k, v in samples(weir).items() if 'pool="cpu"' in k and outcome in k)
+
+    until(lambda: counted("done") >= 10 and counted("rejected") == 1)
 
 
 def test_a_server_is_not_ready_while_a_pool_has_no_worker(start):

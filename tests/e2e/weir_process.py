@@ -7,13 +7,14 @@ import contextlib
 import http.client
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
 import threading
 import time
 
-from conftest import until
+from conftest import HANG_S, until
 
 WEIR = os.environ.get("WEIR", "build/debug/src/cli/weir")
 BROKEN = re.compile(r"bug: |Sanitizer|runtime error|overflowed its stack|is killed: ")
@@ -33,6 +34,12 @@ routes:
 def run(*arguments, program=WEIR, **options):
     options.setdefault("timeout", 60)
     return subprocess.run([program, *arguments], capture_output=True, text=True, **options)
+
+
+def own_address():
+    """Where nobody else listens: a loopback address of its own, and a port that the kernel gives to nobody who asks for any."""
+    host = "127.%d.%d.%d" % tuple(2 + secrets.randbelow(250) for _ in range(3))
+    return host, 10000 + secrets.randbelow(20000)
 
 
 def stat_of(pid):
@@ -66,10 +73,10 @@ def descendants(pid):
 
 
 def processor_ticks(pid):
-    """What it and all below have computed so far, in hundredths of a second."""
+    """What it and all below have computed so far, those that they have seen the end of included, in hundredths of a second."""
     total = 0
     for member in [pid, *descendants(pid)]:
-        total += sum(int(ticks) for ticks in (stat_of(member) or [])[11:13])  # what it computed goes with it
+        total += sum(int(ticks) for ticks in (stat_of(member) or [])[11:15])
     return total
 
 
@@ -110,11 +117,15 @@ class Weir:
         return re.findall(r'listening on ([^\s"]+)', self.log())[-1]
 
     @property
+    def host(self):
+        return self.address.rsplit(":", 1)[0]
+
+    @property
     def port(self):
         return int(self.address.rsplit(":", 1)[1])
 
-    def get(self, path="/", timeout=30):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+    def get(self, path="/", timeout=HANG_S):
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
         try:
             connection.request("GET", path)
             reply = connection.getresponse()
