@@ -1,60 +1,173 @@
 /*
  * access.c: see access.h.
+ *
+ * Lines of one process are written in the order of their times: the writer takes what all threads
+ * have gathered, merges it, and puts lines of the log's other levels, which come through log.front,
+ * behind it.
  */
 #include "app/access.h"
 
 #include "base/calendar.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "data/json.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
-#define BATCH_BYTES    (32 * 1024)
-#define BATCHES_MAX    16 /* a thread: handed over and not written yet */
-#define HAND_OVER_EACH (200 * NS_PER_MS)
+/* How long lines wait for others, and the most that wait: what a thread answers in that time. */
+#define GATHER_NS         (25 * NS_PER_MS)
+#define GATHER_BYTES      ((size_t)1024 * 1024)
 /* What strangers chose is cut: a target can be as long as a head. */
-#define TARGET_SHOWN   512
-
-struct batch {
-    struct message message;
-    struct access_log *log;
-    struct access_writer *writer;
-    struct bytes text;
-};
+#define TARGET_SHOWN      512
+#define HTTP_METHOD_SHOWN 32
+/* Buffers that grew beyond this are given back once they are written. */
+#define KEPT_BYTES        (64 * 1024)
+/* What each line begins with, behind `{"time":"` if it is JSON. */
+#define MOMENT_LEN        (CALENDAR_TEXT_MAX - 1)
+#define JSON_BEGIN        (sizeof("{\"time\":\"") - 1)
 
 struct access_writer {
     struct world *home;
     struct thread *thread;
     struct log *log;
+    struct log_front front; /* lines of others come through it */
+    struct list logs;       /* through access_log.link; all are there before the first line is */
+    struct message wake;
     struct message stop;
-    struct coro *main; /* of its thread */
+    atomic_bool woken; /* `wake` is to be posted, on its way, or was received for what is there */
+    bool received;     /* it was: only then can it be posted again */
+    struct coro *main; /* of its thread, while that is parked */
     bool stopped;
+    pthread_mutex_t output; /* held by who writes; what follows is theirs */
+    char last[MOMENT_LEN];  /* of the latest line */
+    struct bytes merged;
 };
 
 struct access_log {
+    struct list link;
     struct world *world; /* its thread's, once it is open */
     struct access_writer *writer;
-    struct batch *batch; /* being filled; NULL: none */
-    struct coro *idle;   /* access_log_run, while there is nothing to hand over */
+    pthread_mutex_t lock; /* of `filling`, for as long as it takes to add a line or to swap */
+    struct bytes filling;
+    struct bytes writing; /* who writes has it */
+    size_t written;       /* of it */
     uint64_t dropped;
-    _Atomic unsigned under_way; /* batches that are the writer's; it counts down */
-    /* The wall clock is asked once a batch: a line's time is that plus what the monotonic clock
-     * says has passed. */
+    /* The wall clock is asked when the first line is gathered: a line's time is that plus what the
+     * monotonic clock says has passed. */
     int64_t wall_ahead;
 };
 
+/* ---- Merging: each source is in order already, or nearly ---- */
+
+static char *moment_of(char *line)
+{
+    return line[0] == '{' ? line + JSON_BEGIN : line;
+}
+
+/* The first line of what is left; {NULL, 0}: nothing is. */
+static struct span first_line(const struct access_log *log)
+{
+    size_t left = log->writing.len - log->written;
+    const char *at = log->writing.ptr + log->written;
+    if (left == 0)
+        return (struct span){NULL, 0};
+    const char *end = memchr(at, '\n', left);
+    return (struct span){at, end ? (size_t)(end - at) + 1 : left};
+}
+
+static struct access_log *earliest(struct access_writer *w, struct span *line)
+{
+    struct access_log *found = NULL;
+    list_each (link, &w->logs) {
+        struct access_log *log = list_entry(link, struct access_log, link);
+        struct span s = first_line(log);
+        if (!s.ptr)
+            continue;
+        if (found && memcmp(moment_of((char *)(uintptr_t)s.ptr),
+                         moment_of((char *)(uintptr_t)line->ptr), MOMENT_LEN) >= 0)
+            continue;
+        found = log;
+        *line = s;
+    }
+    return found;
+}
+
+/* Clocks of threads are read a little before their lines get here: a line that comes after another
+ * bears no earlier time. */
+static void put(struct access_writer *w, struct span line)
+{
+    if (w->merged.len + line.len > w->merged.max) {
+        w->log->sink(w->log->ctx, w->merged.ptr, w->merged.len);
+        bytes_reset(&w->merged);
+    }
+    size_t at = w->merged.len;
+    if (bytes_append_span(&w->merged, line) != 0) { /* no memory: it is written as it is */
+        w->log->sink(w->log->ctx, line.ptr, line.len);
+        return;
+    }
+    char *moment = moment_of(w->merged.ptr + at);
+    if (memcmp(moment, w->last, MOMENT_LEN) < 0)
+        memcpy(moment, w->last, MOMENT_LEN);
+    else
+        memcpy(w->last, moment, MOMENT_LEN);
+}
+
+static void take(struct access_log *log)
+{
+    pthread_mutex_lock(&log->lock);
+    struct bytes filled = log->filling;
+    log->filling = log->writing;
+    log->writing = filled;
+    pthread_mutex_unlock(&log->lock);
+    log->written = 0;
+}
+
+static void give_back(struct bytes *b)
+{
+    if (b->size > KEPT_BYTES)
+        bytes_release(b);
+    else
+        bytes_reset(b);
+}
+
+/* What was gathered, by time, and then `after`. Only who writes waits for a slow reader. */
+static void write_all(struct access_writer *w, struct span after)
+{
+    struct span line;
+    struct access_log *log;
+    pthread_mutex_lock(&w->output);
+    list_each (link, &w->logs)
+        take(list_entry(link, struct access_log, link));
+    while ((log = earliest(w, &line))) {
+        put(w, line);
+        log->written += line.len;
+    }
+    list_each (link, &w->logs)
+        give_back(&list_entry(link, struct access_log, link)->writing);
+    if (after.len > 0)
+        put(w, after);
+    if (w->merged.len > 0)
+        w->log->sink(w->log->ctx, w->merged.ptr, w->merged.len);
+    give_back(&w->merged);
+    pthread_mutex_unlock(&w->output);
+}
+
+static void write_after_all(struct log_front *front, const char *line, size_t len)
+{
+    write_all(container_of(front, struct access_writer, front), (struct span){line, len});
+}
+
 /* ---- The writer ---- */
 
-static void write_batch(struct message *m)
+static void on_wake(struct message *m)
 {
-    struct batch *b = container_of(m, struct batch, message);
-    struct log *log = b->writer->log;
-    log->sink(log->ctx, b->text.ptr, b->text.len);
-    atomic_fetch_sub_explicit(&b->log->under_way, 1, memory_order_release);
-    bytes_release(&b->text);
-    mem_free(b);
+    struct access_writer *writer = container_of(m, struct access_writer, wake);
+    writer->received = true;
+    if (writer->main)
+        coro_wake(writer->main, 0);
 }
 
 static void on_stop(struct message *m)
@@ -68,11 +181,20 @@ static void on_stop(struct message *m)
 static int writer_main(struct world *w, void *arg)
 {
     struct access_writer *writer = arg;
-    writer->main = coro_self();
     int rc = 0;
-    while (!writer->stopped && rc == 0)
-        rc = coro_park("lines to write");
-    writer->main = NULL;
+    while (!writer->stopped && rc == 0) {
+        writer->main = coro_self();
+        while (!writer->stopped && !writer->received && rc == 0)
+            rc = coro_park("lines to write");
+        writer->main = NULL;
+        if (!writer->stopped && rc == 0)
+            rc = world_sleep(w, GATHER_NS);
+        if (writer->received) { /* lines from here on wake it again */
+            writer->received = false;
+            atomic_store(&writer->woken, false);
+        }
+        write_all(writer, (struct span){NULL, 0});
+    }
     return rc;
 }
 
@@ -83,12 +205,23 @@ int access_writer_start(struct access_writer **out, struct world *w, struct log 
         return -ENOMEM;
     writer->home = w;
     writer->log = log;
+    writer->front.write = write_after_all;
+    writer->wake.deliver = on_wake;
     writer->stop.deliver = on_stop;
-    int rc = world_thread(w, "access log", writer_main, writer, &writer->thread);
+    list_init(&writer->logs);
+    bytes_init(&writer->merged, KEPT_BYTES);
+    int rc = -pthread_mutex_init(&writer->output, NULL);
     if (rc) {
         mem_free(writer);
         return rc;
     }
+    rc = world_thread(w, "access log", writer_main, writer, &writer->thread);
+    if (rc) {
+        pthread_mutex_destroy(&writer->output);
+        mem_free(writer);
+        return rc;
+    }
+    atomic_store(&log->front, &writer->front);
     *out = writer;
     return 0;
 }
@@ -102,43 +235,18 @@ void access_writer_stop(struct access_writer *writer)
     world_post(thread_world(writer->thread), &writer->stop);
     int result = 0;
     int rc = thread_wait(writer->thread, &result);
+    atomic_store(&writer->log->front, NULL);
+    while (atomic_load(&writer->log->in_front) > 0) /* somebody writes through it yet */
+        if (world_sleep(writer->home, NS_PER_MS) != 0)
+            break;
+    write_all(writer, (struct span){NULL, 0}); /* of those who closed after the thread had ended */
     if (rc)
         log_error(
             world_log(writer->home), "the access log's thread did not end: %s", error_text(rc));
     thread_close(writer->thread);
+    bytes_release(&writer->merged);
+    pthread_mutex_destroy(&writer->output);
     mem_free(writer);
-}
-
-/* ---- Batches ---- */
-
-static void hand_over(struct access_log *log)
-{
-    struct batch *b = log->batch;
-    log->batch = NULL;
-    if (!b)
-        return;
-    atomic_fetch_add_explicit(&log->under_way, 1, memory_order_relaxed);
-    world_post(thread_world(log->writer->thread), &b->message);
-}
-
-static struct batch *batch_with_room(struct access_log *log, int64_t now)
-{
-    if (log->batch && log->batch->text.len >= BATCH_BYTES - LOG_LINE_MAX)
-        hand_over(log);
-    if (log->batch)
-        return log->batch;
-    if (atomic_load_explicit(&log->under_way, memory_order_acquire) >= BATCHES_MAX)
-        return NULL;
-    struct batch *b = mem_alloc(sizeof(*b));
-    if (!b)
-        return NULL;
-    *b = (struct batch){.message.deliver = write_batch, .log = log, .writer = log->writer};
-    bytes_init(&b->text, BATCH_BYTES);
-    log->wall_ahead = world_wall(log->world) - now;
-    log->batch = b;
-    if (log->idle)
-        coro_wake(log->idle, 0);
-    return b;
 }
 
 /* ---- Lines ---- */
@@ -156,9 +264,18 @@ static int write_text(
     struct span target = r->head->target;
     if (target.len > TARGET_SHOWN)
         target.len = TARGET_SHOWN;
+    char asked[HTTP_METHOD_SHOWN + TARGET_SHOWN + 1];
+    struct span method = r->head->method_name;
+    size_t len = method.len < HTTP_METHOD_SHOWN ? method.len : HTTP_METHOD_SHOWN;
+    if (len > 0) {
+        memcpy(asked, method.ptr, len);
+        asked[len++] = ' ';
+    }
+    if (target.len > 0)
+        memcpy(asked + len, target.ptr, target.len);
     int rc = bytes_printf(out, "%s access %d %.*s ", when, r->status, SPAN_ARG(r->label));
-    if (rc == 0)
-        rc = json_write_string(out, target); /* quotes, and escapes what must be */
+    if (rc == 0) /* quotes, and escapes what must be */
+        rc = json_write_string(out, (struct span){asked, len + target.len});
     if (rc == 0)
         rc = bytes_printf(
             out, " %.3f ms %llu bytes %s %s", ms, (unsigned long long)r->sent, peer, r->id);
@@ -210,31 +327,37 @@ static int write_dropped(struct bytes *out, const char *when, uint64_t dropped, 
         (unsigned long long)dropped);
 }
 
-void access_log_request(struct access_log *log, const struct http_request *r, int64_t now)
+static int write_line(struct access_log *log, const struct http_request *r, int64_t now)
 {
-    struct batch *b = batch_with_room(log, now);
-    if (!b) {
-        log->dropped++;
-        return;
-    }
     char when[CALENDAR_TEXT_MAX];
     char peer[ADDRESS_TEXT_MAX];
+    bool json = log->writer->log->json;
+    double ms = (double)(now - r->began) / 1e6;
+    int rc = 0;
     moment(log, now, when);
     address_print(r->peer, peer);
-    bool json = log->writer->log->json;
-    size_t before = b->text.len;
-    int rc = 0;
     if (log->dropped)
-        rc = write_dropped(&b->text, when, log->dropped, json);
-    double ms = (double)(now - r->began) / 1e6;
-    if (rc == 0)
-        rc = (json ? write_json : write_text)(&b->text, when, r, ms, peer);
-    if (rc) {
-        b->text.len = before;
+        rc = write_dropped(&log->filling, when, log->dropped, json);
+    return rc ? rc : (json ? write_json : write_text)(&log->filling, when, r, ms, peer);
+}
+
+void access_log_request(struct access_log *log, const struct http_request *r, int64_t now)
+{
+    struct access_writer *writer = log->writer;
+    pthread_mutex_lock(&log->lock);
+    size_t before = log->filling.len;
+    if (before == 0)
+        log->wall_ahead = world_wall(log->world) - now;
+    if (write_line(log, r, now) == 0) {
+        log->dropped = 0;
+    } else {
+        log->filling.len = before;
         log->dropped++;
-        return;
     }
-    log->dropped = 0;
+    pthread_mutex_unlock(&log->lock);
+    if (!atomic_load_explicit(&writer->woken, memory_order_relaxed) &&
+        !atomic_exchange(&writer->woken, true))
+        world_post(thread_world(writer->thread), &writer->wake);
 }
 
 /* ---- Life ---- */
@@ -244,7 +367,15 @@ int access_log_new(struct access_log **out, struct access_writer *writer)
     struct access_log *log = mem_zalloc(sizeof(*log));
     if (!log)
         return -ENOMEM;
+    int rc = -pthread_mutex_init(&log->lock, NULL);
+    if (rc) {
+        mem_free(log);
+        return rc;
+    }
     log->writer = writer;
+    bytes_init(&log->filling, GATHER_BYTES);
+    bytes_init(&log->writing, GATHER_BYTES);
+    list_push_back(&writer->logs, &log->link);
     *out = log;
     return 0;
 }
@@ -254,29 +385,12 @@ void access_log_open(struct access_log *log, struct world *w)
     log->world = w;
 }
 
-int access_log_run(struct access_log *log)
-{
-    int rc = 0;
-    while (rc == 0) {
-        if (!log->batch) {
-            log->idle = coro_self();
-            rc = coro_park("requests to log");
-            log->idle = NULL;
-        }
-        if (rc == 0)
-            rc = world_sleep(log->world, HAND_OVER_EACH);
-        hand_over(log);
-    }
-    return rc == -ECANCELED ? 0 : rc;
-}
-
-void access_log_close(struct access_log *log)
-{
-    if (log)
-        hand_over(log);
-}
-
 void access_log_free(struct access_log *log)
 {
+    if (!log)
+        return;
+    bytes_release(&log->filling);
+    bytes_release(&log->writing);
+    pthread_mutex_destroy(&log->lock);
     mem_free(log);
 }

@@ -26,8 +26,8 @@ int pid_file_try(struct world *w, const char *path)
         rc = is_new ? world_unlink(w, path) : 0;
     }
     if (rc)
-        log_error(world_log(w), "cannot write the pid file %s: %s; name another by --pid", path,
-            error_text(rc));
+        log_with(world_log(w), LOG_ERROR, LOG_FIELDS(LOG_TEXT("file", path)),
+            "cannot write the pid file %s: %s; name another by --pid", path, error_text(rc));
     return rc;
 }
 
@@ -44,7 +44,8 @@ void pid_file_write(struct world *w, const char *path, int pid)
         file_close(f);
     }
     if (rc)
-        log_error(world_log(w), "cannot write the pid file %s: %s", path, error_text(rc));
+        log_with(world_log(w), LOG_ERROR, LOG_FIELDS(LOG_TEXT("file", path)),
+            "cannot write the pid file %s: %s", path, error_text(rc));
 }
 
 void pid_file_remove(struct world *w, const char *path)
@@ -53,5 +54,6 @@ void pid_file_remove(struct world *w, const char *path)
         return;
     int rc = world_unlink(w, path);
     if (rc && rc != -ENOENT)
-        log_warn(world_log(w), "cannot remove the pid file %s: %s", path, error_text(rc));
+        log_with(world_log(w), LOG_WARN, LOG_FIELDS(LOG_TEXT("file", path)),
+            "cannot remove the pid file %s: %s", path, error_text(rc));
 }

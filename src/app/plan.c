@@ -256,10 +256,12 @@ void plan_log_addresses(const struct plan *p, const struct log *log)
     char text[ADDRESS_TEXT_MAX];
     for (unsigned i = 0; i < p->set_count; i++) {
         listener_address(p->sets[i]->listeners[0], &at);
-        log_info(log, "listening on %s", address_print(&at, text));
+        log_with(log, LOG_INFO, LOG_FIELDS(LOG_TEXT("address", address_print(&at, text))),
+            "listening on %s", address_print(&at, text));
     }
     if (p->admin) {
         listener_address(p->admin->listeners[0], &at);
-        log_info(log, "admin pages on %s", address_print(&at, text));
+        log_with(log, LOG_INFO, LOG_FIELDS(LOG_TEXT("address", address_print(&at, text))),
+            "admin pages on %s", address_print(&at, text));
     }
 }

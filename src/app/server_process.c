@@ -64,7 +64,8 @@ void server_process_tell(struct server_process *p, const char *line)
     bytes_release(&copy);
     /* A server that is dead will be seen to be; one that does not listen is killed in time. */
     if (rc && rc != -EPIPE && rc != -ECONNRESET)
-        log_warn(world_log(p->world), "cannot tell server %d anything: %s", p->pid, error_text(rc));
+        log_with(world_log(p->world), LOG_WARN, LOG_FIELDS(LOG_NUMBER("pid", p->pid)),
+            "cannot tell server %d anything: %s", p->pid, error_text(rc));
 }
 
 void server_process_kill(struct server_process *p)
@@ -85,8 +86,8 @@ static void hear_line(struct server_process *p)
     else if (strncmp(p->line, failed, sizeof(failed) - 1) == 0)
         snprintf(p->failure, sizeof(p->failure), "%s", p->line + sizeof(failed) - 1);
     else
-        log_warn(
-            world_log(p->world), "server %d says what nobody understands: '%s'", p->pid, p->line);
+        log_with(world_log(p->world), LOG_WARN, LOG_FIELDS(LOG_NUMBER("pid", p->pid)),
+            "server %d says what nobody understands: '%s'", p->pid, p->line);
     p->wake(p->ctx);
 }
 

@@ -31,6 +31,8 @@
 /* Whoever stops us may signal the group besides the process: that is not asking twice. */
 #define SAME_STOP_NS     (500 * NS_PER_MS)
 
+#define SERVER_FIELDS(server) LOG_FIELDS(LOG_NUMBER("pid", (server)->pid))
+
 enum upgrade { UPGRADE_NONE, UPGRADE_WANTED, UPGRADE_CHECKING, UPGRADE_SANE, UPGRADE_REFUSED };
 
 struct supervisor {
@@ -155,7 +157,7 @@ static int start_server(struct supervisor *s, struct plan *plan)
     list_push_back(&s->servers, &p->link);
     p->until = deadline_after(p->began, plan_start_ns(plan));
     p->drain_ns = plan_config(plan)->timeouts.drain;
-    log_debug(s->log, "server %d starts", p->pid);
+    log_with(s->log, LOG_DEBUG, SERVER_FIELDS(p), "server %d starts", p->pid);
     return 0;
 }
 
@@ -202,7 +204,8 @@ static void reload(struct supervisor *s)
 {
     struct plan *plan;
     s->reload_wanted = false;
-    log_info(s->log, "reload: reading %s", s->options->source.path);
+    log_with(s->log, LOG_INFO, LOG_FIELDS(LOG_TEXT("file", s->options->source.path)),
+        "reload: reading %s", s->options->source.path);
     notify_reloading(s);
     int rc = plan_make(&plan, &s->options->source, s->options->sockets, s->log);
     if (rc) {
@@ -254,7 +257,7 @@ static void become_ready(struct supervisor *s, struct server_process *p)
     adopt_plan(s, p->plan);
     if (changed)
         plan_log_addresses(p->plan, s->log);
-    log_info(s->log, "server %d serves, ready after %lld ms", p->pid,
+    log_with(s->log, LOG_INFO, SERVER_FIELDS(p), "server %d serves, ready after %lld ms", p->pid,
         (long long)((world_now(s->world) - p->began) / NS_PER_MS));
     if (!s->ready_once)
         pid_file_write(s->world, s->options->pid_file, s->options->pid);
@@ -269,11 +272,12 @@ static void did_not_start(struct supervisor *s, struct server_process *p)
     bool is_reload = s->serving || (s->good && s->good != p->plan);
     s->next = NULL;
     if (is_reload) {
-        log_error(s->log, "the new server %d did not start: %s", p->pid, why);
+        log_with(s->log, LOG_ERROR, SERVER_FIELDS(p), "the new server %d did not start: %s", p->pid,
+            why);
         refuse_reload(s, "its server did not start");
         return;
     }
-    log_error(s->log, "server %d did not start: %s", p->pid, why);
+    log_with(s->log, LOG_ERROR, SERVER_FIELDS(p), "server %d did not start: %s", p->pid, why);
     /* It found out and said so: trying again would not help, and nobody has been promised
      * anything. */
     if (!s->ready_once && p->failure[0])
@@ -287,8 +291,9 @@ static void died(struct supervisor *s, struct server_process *p)
     char end[64];
     int64_t lived = world_now(s->world) - p->began;
     s->serving = NULL;
-    log_error(s->log, "server %d %s after %lld.%03lld s", p->pid, server_process_end(p, end),
-        (long long)(lived / NS_PER_S), (long long)(lived % NS_PER_S / NS_PER_MS));
+    log_with(s->log, LOG_ERROR, SERVER_FIELDS(p), "server %d %s after %lld.%03lld s", p->pid,
+        server_process_end(p, end), (long long)(lived / NS_PER_S),
+        (long long)(lived % NS_PER_S / NS_PER_MS));
     back_off(s, lived, true);
 }
 
@@ -296,9 +301,11 @@ static void has_drained(struct supervisor *s, const struct server_process *p)
 {
     char end[64];
     if (p->exit.status == 0 && p->exit.signal == 0)
-        log_info(s->log, s->stopping ? "server %d has ended" : "old server %d has drained", p->pid);
+        log_with(s->log, LOG_INFO, SERVER_FIELDS(p),
+            s->stopping ? "server %d has ended" : "old server %d has drained", p->pid);
     else if (!p->killed)
-        log_warn(s->log, "old server %d %s while it drained", p->pid, server_process_end(p, end));
+        log_with(s->log, LOG_WARN, SERVER_FIELDS(p), "old server %d %s while it drained", p->pid,
+            server_process_end(p, end));
 }
 
 static void hear_servers(struct supervisor *s)
@@ -444,7 +451,7 @@ static void enforce_deadlines(struct supervisor *s)
         struct server_process *p = list_entry(link, struct server_process, link);
         if (now < p->until)
             continue;
-        log_warn(s->log, "server %d is killed: it %s", p->pid,
+        log_with(s->log, LOG_WARN, SERVER_FIELDS(p), "server %d is killed: it %s", p->pid,
             p == s->next && !p->failure[0] ? "is not ready in time" : "has not ended in time");
         server_process_kill(p);
     }
@@ -519,7 +526,8 @@ static void take_heritage(struct supervisor *s)
         struct server_process *p;
         int rc = server_process_adopt(&p, s->world, s->group, heir->child, heir->control, &start);
         if (rc) {
-            log_error(s->log, "cannot go on with server %d: %s", heir->pid, error_text(rc));
+            log_with(s->log, LOG_ERROR, SERVER_FIELDS(heir), "cannot go on with server %d: %s",
+                heir->pid, error_text(rc));
             child_close(heir->child);
             stream_close(heir->control);
             continue;

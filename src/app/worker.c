@@ -244,12 +244,6 @@ static int share_listeners(struct worker *k)
     return 0;
 }
 
-static int run_access_log(void *arg)
-{
-    struct worker *k = arg;
-    return access_log_run(k->access);
-}
-
 /* Closes kept connections to other servers in time, even if no call comes any more. */
 static int sweep_client(void *arg)
 {
@@ -265,9 +259,7 @@ static int sweep_client(void *arg)
 static int accept_until_drained(struct worker *k)
 {
     GROUP(beside, GROUP_INDEPENDENT);
-    int rc = group_spawn(&beside, "access log", run_access_log, k);
-    if (rc == 0)
-        rc = group_spawn(&beside, "client sweep", sweep_client, k);
+    int rc = group_spawn(&beside, "client sweep", sweep_client, k);
     if (rc) {
         for (unsigned i = 0; i < k->options.listener_count; i++)
             listener_close(k->listeners[i]);
@@ -304,7 +296,6 @@ static int leave_desk(struct worker *k, struct group *desk)
 static void wait_for_the_end(struct worker *k)
 {
     log_error(world_log(k->world), "a step does not end, and the server cannot without it");
-    access_log_close(k->access);
     int64_t from = world_now(k->world);
     CORO_SHIELD(deadline_after(from > k->drain_until ? from : k->drain_until, SUPERVISOR_NS));
     int rc = 0;
@@ -371,7 +362,6 @@ int worker_run(struct world *w, void *arg)
     http_client_free(k->client);
     http_server_free(k->server);
     k->server = NULL;
-    access_log_close(k->access);
     return rc;
 }
 

@@ -16,6 +16,8 @@
 
 #define ELLIPSIS     "..."
 #define ELLIPSIS_LEN (sizeof(ELLIPSIS) - 1)
+/* Of the beginning of a line, fields included: the rest is the message's. */
+#define FIELDS_SIZE  (LOG_LINE_MAX / 2)
 
 struct line {
     size_t len;
@@ -38,8 +40,8 @@ static void begin_line(struct line *l, int64_t wall_ns, enum log_level level, bo
     calendar_print(&c, moment);
     int n;
     if (json)
-        n = snprintf(l->text, sizeof(l->text), "{\"time\":\"%s\",\"level\":\"%s\",\"message\":\"",
-            moment, names[level]);
+        n = snprintf(
+            l->text, sizeof(l->text), "{\"time\":\"%s\",\"level\":\"%s\"", moment, names[level]);
     else
         n = snprintf(l->text, sizeof(l->text), "%s %-5s ", moment, names[level]);
     l->len = l->cut_at = (size_t)n;
@@ -102,6 +104,39 @@ static void add_message(struct line *l, const char *text, size_t len)
     }
 }
 
+/* ---- The fields ---- */
+
+/* As a whole, or not at all: a sentence can be cut, an object cannot. */
+static void add_field(struct line *l, const struct log_field *f)
+{
+    char number[32];
+    size_t before = l->len;
+    if (f->text && !*f->text)
+        return;
+    add_piece(l, ",\"", 2);
+    add_piece(l, f->key, strlen(f->key));
+    if (f->text) {
+        add_piece(l, "\":\"", 3);
+        add_message(l, f->text, strlen(f->text));
+        add_piece(l, "\"", 1);
+    } else {
+        snprintf(number, sizeof(number), "\":%lld", (long long)f->number);
+        add_piece(l, number, strlen(number));
+    }
+    if (l->full || l->len > FIELDS_SIZE)
+        l->len = before;
+    l->full = false;
+    l->cut_at = l->len;
+}
+
+static void add_fields(struct line *l, const struct log_field *fields)
+{
+    for (; l->json && fields && fields->key; fields++)
+        add_field(l, fields);
+    if (l->json)
+        add_piece(l, ",\"message\":\"", 12);
+}
+
 static void end_line(struct line *l)
 {
     if (l->full) {
@@ -112,21 +147,55 @@ static void end_line(struct line *l)
     l->len += strlen(l->end);
 }
 
-void log_write(const struct log *log, enum log_level level, const char *format, ...)
+/* ---- The whole ---- */
+
+/* The count keeps the front from being taken away meanwhile. It is the log's own, which is const
+ * for those who only write lines. */
+static void write_line(const struct log *log, const struct line *l)
 {
-    if (!log_wants(log, level))
-        return;
+    struct log *counted = (struct log *)(uintptr_t)log;
+    atomic_fetch_add(&counted->in_front, 1);
+    struct log_front *front = atomic_load(&counted->front);
+    if (front)
+        front->write(front, l->text, l->len);
+    atomic_fetch_sub(&counted->in_front, 1);
+    if (!front)
+        log->sink(log->ctx, l->text, l->len);
+}
+
+static void write_message(const struct log *log, enum log_level level,
+    const struct log_field *fields, const char *format, va_list args)
+{
     /* Longer than a line can hold, so that what was cut here is cut there, too. */
     char message[LOG_LINE_MAX];
-    va_list args;
-    va_start(args, format);
     int n = vsnprintf(message, sizeof(message), format, args);
-    va_end(args);
     size_t len = n < 0 ? 0 : (size_t)n < sizeof(message) ? (size_t)n : sizeof(message) - 1;
 
     struct line l;
     begin_line(&l, log->wall_ns(log->ctx), level, log->json);
+    add_fields(&l, fields);
     add_message(&l, message, len);
     end_line(&l);
-    log->sink(log->ctx, l.text, l.len);
+    write_line(log, &l);
+}
+
+void log_write(const struct log *log, enum log_level level, const char *format, ...)
+{
+    va_list args;
+    if (!log_wants(log, level))
+        return;
+    va_start(args, format);
+    write_message(log, level, NULL, format, args);
+    va_end(args);
+}
+
+void log_write_with(const struct log *log, enum log_level level, const struct log_field *fields,
+    const char *format, ...)
+{
+    va_list args;
+    if (!log_wants(log, level))
+        return;
+    va_start(args, format);
+    write_message(log, level, fields, format, args);
+    va_end(args);
 }

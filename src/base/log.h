@@ -6,8 +6,11 @@
  * newline included, and must take lines from any thread. A line longer than LOG_LINE_MAX is cut and
  * ends in "...".
  *
- *     2026-11-21T03:41:02.123456Z warn  loop 0: turn of 73 ms in coroutine 'accept'
- *     {"time":"2026-11-21T03:41:02.123456Z","level":"warn","message":"loop 0: turn of 73 ms"}
+ *     2026-11-21T03:41:02.123456Z warn  pool 'cpu': worker 17 was killed
+ *     {"time":"2026-11-21T03:41:02.123456Z","level":"warn","pool":"cpu","pid":17,"message":"...
+ *
+ * What a line is about is in its sentence, for people, and in fields, for programs: members of the
+ * JSON object. doc/logs.md lists them.
  */
 #pragma once
 
@@ -20,10 +23,17 @@
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
-/* Level and form may change while other threads log. */
+/* Who holds lines back for a while: those of others are handed to it, to be written after them. */
+struct log_front {
+    void (*write)(struct log_front *front, const char *line, size_t len);
+};
+
+/* Level, form and front may change while other threads log. */
 struct log {
     _Atomic(enum log_level) level;
-    atomic_bool json; /* each line a JSON object: for machines */
+    atomic_bool json;                  /* each line a JSON object: for machines */
+    _Atomic(struct log_front *) front; /* NULL: lines go to the sink */
+    atomic_uint in_front;              /* threads that are about to call it, or do */
     void (*sink)(void *ctx, const char *line, size_t len);
     int64_t (*wall_ns)(void *ctx); /* nanoseconds since 1970, UTC */
     void *ctx;
@@ -38,6 +48,31 @@ static inline bool log_wants(const struct log *log, enum log_level level)
 void log_write(const struct log *log, enum log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* What a line is about. */
+struct log_field {
+    const char *key;  /* of an array, the one after the last has NULL */
+    const char *text; /* NULL: the number. An empty one is left out */
+    int64_t number;
+};
+#define LOG_TEXT(name, value)          \
+    {                                  \
+        .key = (name), .text = (value) \
+    }
+#define LOG_NUMBER(name, value)          \
+    {                                    \
+        .key = (name), .number = (value) \
+    }
+#define LOG_FIELDS(...) ((const struct log_field[]){__VA_ARGS__, {.key = NULL}})
+
+void log_write_with(const struct log *log, enum log_level level, const struct log_field *fields,
+    const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* log_with(log, LOG_WARN, LOG_FIELDS(LOG_TEXT("pool", name), LOG_NUMBER("pid", pid)), "...") */
+#define log_with(log, level, fields, ...)                    \
+    do {                                                     \
+        if (log_wants(log, level))                           \
+            log_write_with(log, level, fields, __VA_ARGS__); \
+    } while (0)
 #define log_at(log, level, ...)                 \
     do {                                        \
         if (log_wants(log, level))              \

@@ -53,7 +53,8 @@ static void send_canary(struct pool *p, struct pool_desk *from)
 void pool_canary_back(struct pool *p, enum pool_outcome outcome, struct pool_desk *from)
 {
     if (outcome != POOL_DONE)
-        log_warn(pool_log(p), "pool '%s': its canary did not come back: %s", p->conf->name,
+        log_with(pool_log(p), LOG_WARN, LOG_FIELDS(LOG_TEXT("pool", p->conf->name)),
+            "pool '%s': its canary did not come back: %s", p->conf->name,
             p->canary->error.sentence);
     lock(p);
     p->canary_out = false;

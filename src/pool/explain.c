@@ -64,7 +64,9 @@ static void say(const struct choice *c, const struct pool *p, struct pool_call *
     bool first = c->said == PLACE_UNDECIDED;
     if (c->unsaid > 1)
         snprintf(unsaid, sizeof unsaid, ", after %u changes", (unsigned)c->unsaid);
-    log_debug(pool_log(p),
+    log_with(pool_log(p), LOG_DEBUG,
+        POOL_FIELDS(p, LOG_TEXT("route", route_name(p, calls[0])),
+            LOG_TEXT("placement", placement_name(c->placed))),
         "placement: %s: %s in pool '%s': %s%s%s%s: %s (cost %s, hand-over %s, %u idle, %u queued, "
         "%u under way)",
         route_name(p, calls[0]), set_text(set, p, calls, v->count), p->conf->name,
@@ -102,7 +104,9 @@ void explain_sent_off(struct pool *p, const struct pool_call *c, int64_t off_ns,
     if (said && now - said < SAY_EVERY_NS)
         return;
     atomic_store_explicit(said_at, now, memory_order_relaxed);
-    log_warn(pool_log(p),
+    log_with(pool_log(p), LOG_WARN,
+        POOL_FIELDS(
+            p, LOG_TEXT("route", route_name(p, c)), LOG_TEXT("step", p->specs[c->step].name)),
         "step '%s' of route '%s' ran for %.1f ms on an I/O thread, which did nothing else "
         "meanwhile: for %.1f s it runs in pool '%s'",
         p->specs[c->step].name, route_name(p, c), (double)c->wall_ns / (double)NS_PER_MS,

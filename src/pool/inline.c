@@ -84,7 +84,8 @@ static void tell_started(const struct inline_worker *k, const struct error *refu
     if (k->told)
         pool_desk_hand_started(k->desk, refused);
     else if (refused)
-        log_warn(pool_log(k->pool), "its steps will not run on I/O threads: %s", refused->sentence);
+        log_with(pool_log(k->pool), LOG_WARN, LOG_FIELDS(LOG_TEXT("pool", k->pool->conf->name)),
+            "its steps will not run on I/O threads: %s", refused->sentence);
 }
 
 /* Its init takes too long: nobody waits for its worker any more. Where others do its work it may

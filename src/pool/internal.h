@@ -346,3 +346,9 @@ void pool_canary_back(struct pool *p, enum pool_outcome outcome, struct pool_des
 int pool_outcome_errno(enum pool_outcome outcome);
 /* For workers in this process; `log_ctx` is the pool. */
 struct step_place pool_place(struct pool *p, struct work *work);
+
+/* What log lines about a pool, or a task, are about; and more of it. */
+#define POOL_FIELDS(p, ...) LOG_FIELDS(LOG_TEXT("pool", (p)->conf->name), __VA_ARGS__)
+#define TASK_FIELDS(t, ...)                                                    \
+    POOL_FIELDS((t)->pool, LOG_TEXT("step", (t)->pool->specs[(t)->step].name), \
+        LOG_TEXT("id", (t)->name), __VA_ARGS__)

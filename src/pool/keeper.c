@@ -47,7 +47,8 @@ static void failed(struct keeper *k, const struct error *why, bool refused)
     back_off(k);
     pool_worker_failed(k->pool, RESTART_DIED);
     if (!refused || !first)
-        log_warn(pool_log(k->pool), "%s; another is started in %lld ms", why->sentence,
+        log_with(pool_log(k->pool), LOG_WARN, LOG_FIELDS(LOG_TEXT("pool", k->pool->conf->name)),
+            "%s; another is started in %lld ms", why->sentence,
             (long long)((k->try_at - world_now(k->world)) / NS_PER_MS));
     say_started(k, refused ? why : NULL);
 }
@@ -73,8 +74,8 @@ static void forget(struct pool_process **p)
 static void note_end(struct keeper *k)
 {
     struct pool_process *p = k->now;
-    log_warn(pool_log(k->pool), "pool '%s': worker %d %s, while it had nothing to do%s",
-        k->pool->conf->name, p->pid,
+    log_with(pool_log(k->pool), LOG_WARN, POOL_FIELDS(k->pool, LOG_NUMBER("pid", p->pid)),
+        "pool '%s': worker %d %s, while it had nothing to do%s", k->pool->conf->name, p->pid,
         p->out_of_memory ? "used more than its `memory`"
                          : pool_process_end_text(p->exit.status, p->exit.signal).text,
         words_before(&p->words));

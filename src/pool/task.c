@@ -359,7 +359,8 @@ void task_worker_lost(
     va_end(args);
     t->deaths++;
     if (t->deaths >= 2)
-        log_warn(pool_log(t->pool), "poison: %s, step '%s' in pool '%s': %u workers died of it: %s",
+        log_with(pool_log(t->pool), LOG_WARN, TASK_FIELDS(t, LOG_NUMBER("deaths", t->deaths)),
+            "poison: %s, step '%s' in pool '%s': %u workers died of it: %s",
             t->name[0] ? t->name : "a request without a name", t->pool->specs[t->step].name,
             t->pool->conf->name, t->deaths, sentence);
     if (t->retry && t->deaths < 2)

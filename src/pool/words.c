@@ -19,8 +19,9 @@ static bool may_log(struct words *w)
     int64_t now = world_now(w->world);
     if (w->lines == 0 || now - w->second >= NS_PER_S) {
         if (w->dropped)
-            log_warn(world_log(w->world), "pool '%s', worker %d: %u lines more were not logged",
-                w->pool, w->pid, w->dropped);
+            log_with(world_log(w->world), LOG_WARN,
+                LOG_FIELDS(LOG_TEXT("pool", w->pool), LOG_NUMBER("pid", w->pid)),
+                "pool '%s', worker %d: %u lines more were not logged", w->pool, w->pid, w->dropped);
         w->second = now;
         w->lines = w->dropped = 0;
     }
@@ -37,8 +38,9 @@ void words_line(struct words *w, enum log_level level, struct span line)
     if (level > LOG_DEBUG)
         level = LOG_DEBUG;
     if (log_wants(world_log(w->world), level) && may_log(w))
-        log_write(world_log(w->world), level, "pool '%s', worker %d: %.*s", w->pool, w->pid,
-            SPAN_ARG(line));
+        log_write_with(world_log(w->world), level,
+            LOG_FIELDS(LOG_TEXT("pool", w->pool), LOG_NUMBER("pid", w->pid)),
+            "pool '%s', worker %d: %.*s", w->pool, w->pid, SPAN_ARG(line));
 }
 
 /* ---- The last words ---- */

@@ -40,7 +40,8 @@ static int grow_stream(struct worker_io *io, size_t size)
 
 static void complain_stream(struct worker_io *io, const char *sentence)
 {
-    log_error(world_log(stream_of(io)->world), "worker %lld: %s", (long long)io->pid, sentence);
+    log_with(world_log(stream_of(io)->world), LOG_ERROR, LOG_FIELDS(LOG_NUMBER("pid", io->pid)),
+        "worker %lld: %s", (long long)io->pid, sentence);
 }
 
 void worker_stream_init(struct worker_stream *s, struct world *w, struct stream *stream,

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from conftest import HANG_S, until
-from weir_process import Weir
+from weir_process import Load, Weir, weirs
 
 CONFIG = """
 listen: 127.0.0.1:0
@@ -130,7 +130,7 @@ def test_requests_are_logged_with_their_ids(weir):
     assert ask(weir.port, "/hello/a%20b?c=d", **{"X-Request-Id": "my-id-7"})[2]["X-Request-Id"] == "my-id-7"
     weir.wait_for_log("my-id-7")
     line = [line for line in weir.log().splitlines() if "my-id-7" in line][0]
-    assert re.match(r'\d{4}-\d\d-\d\dT[\d:.]+Z access 200 GET /hello/\{name\} "/hello/a%20b\?c=d" '
+    assert re.match(r'\d{4}-\d\d-\d\dT[\d:.]+Z access 200 GET /hello/\{name\} "GET /hello/a%20b\?c=d" '
                     r"\d+\.\d{3} ms 15 bytes 127\.0\.0\.1:\d+ my-id-7$", line), line
 
 
@@ -158,6 +158,87 @@ def test_json_lines(tmp_path):
         weir.stop()
     finally:
         weir.kill()
+
+
+# Worker processes that die of what they are asked, beside routes that do not.
+DYING = """
+listen: 127.0.0.1:0
+admin: off
+threads: 2
+pools: {p: {kind: processes, size: 1}, f: {kind: fork, size: 1}}
+steps: {harm: {step: crash}}
+routes:
+  - {route: GET /, reply: {a: 1}}
+  - {route: POST /crash, nodes: {a: {step: harm, pool: p}}, reply: $node.a}
+  - {route: POST /fork, nodes: {a: {step: harm, pool: f}}, reply: $node.a}
+"""
+BY_SUPERVISOR = re.compile(r"listening on|admin pages|server \d+ (serves|has ended)|stop")
+
+
+def crash(port, path, name):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request("POST", path, '{"how": "abort"}', {"X-Request-Id": name})
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_lines_are_in_the_order_of_their_times(tmp_path):
+    with weirs(tmp_path) as start:
+        weir = start("--unsafe-steps", config=DYING)
+        with Load(weir.port, clients=3) as load:
+            for i in range(5):
+                load.wait_for_more()
+                assert crash(weir.port, "/crash", "c-%d" % i) >= 500
+            load.wait_for_more()
+        assert not load.failures
+        weir.stop()
+        lines = [line for line in weir.log().splitlines() if not BY_SUPERVISOR.search(line)]
+    assert sum(" access " in line for line in lines) > 100
+    assert sum(" warn " in line and "pool 'p': worker" in line for line in lines) >= 2
+    times = [line.split()[0] for line in lines]
+    wrong = [(a, b) for a, b in zip(lines, lines[1:]) if a.split()[0] > b.split()[0]]
+    assert times == sorted(times), wrong[:3]
+
+
+def test_lines_without_a_route_have_their_method(weir):
+    port = weir.port
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    for method, path, status in (("PUT", "/nowhere", 404), ("DELETE", "/hello/x", 405)):
+        connection.request(method, path, headers={"X-Request-Id": method})
+        reply = connection.getresponse()
+        assert (reply.status, reply.read() != b"") == (status, True)
+        weir.wait_for_log(" " + method + "\n")
+        line = [line for line in weir.log().splitlines() if line.endswith(" " + method)][0]
+        assert f'access {status} (none) "{method} {path}"' in line, line
+    connection.close()
+
+
+def test_json_lines_have_fields(tmp_path):
+    with weirs(tmp_path) as start:
+        weir = start("--unsafe-steps", "--log-format", "json", config=DYING, wait=False)
+        weir.wait_for_log(" serves,")
+        port = int(re.search(r"listening on 127.0.0.1:(\d+)", weir.log())[1])
+        assert crash(port, "/crash", "c-1") >= 500
+        assert crash(port, "/fork", "f-1") >= 500
+        weir.wait_for_log('"id":"f-1","error"')  # the access line
+        weir.stop()
+        lines = [json.loads(line) for line in weir.log().splitlines()]
+
+    def of(text, **fields):
+        found = [line for line in lines if text in line.get("message", "") and fields.items() <= line.items()]
+        assert found, (text, fields, lines)
+        return found[0]
+
+    assert all({"time", "level"} <= line.keys() for line in lines)
+    assert of("listening on")["address"] == f"127.0.0.1:{port}"
+    assert f"server {of(' serves,')['pid']} serves" in of(" serves,")["message"]
+    died = of("pool 'p': worker", level="warn", pool="p", step="harm", id="c-1")
+    assert f"worker {died['pid']} " in died["message"]
+    of("the worker that was forked", level="warn", pool="f", step="harm", id="f-1")
+    access = [line for line in lines if line["level"] == "access" and line["id"] == "c-1"]
+    assert access[0]["route"] == "POST /crash" and access[0]["method"] == "POST"
 
 
 def test_a_log_that_nobody_reads_holds_no_request_up(tmp_path):

@@ -21,9 +21,10 @@ static void lose(struct fork_hand *h, struct task *t, enum pool_restart why,
     struct pool *p = h->zygote->pool;
     zygote_kill(h->zygote, &h->fork);
     count(h, why);
-    log_warn(pool_log(p), "pool '%s': the worker that was forked for %s %s, in step '%s'%s",
-        p->conf->name, t->name[0] ? t->name : "a request without a name", how,
-        p->specs[t->step].name, words_before(&h->fork.zygote->words));
+    log_with(pool_log(p), LOG_WARN, TASK_FIELDS(t, LOG_TEXT("reason", how)),
+        "pool '%s': the worker that was forked for %s %s, in step '%s'%s", p->conf->name,
+        t->name[0] ? t->name : "a request without a name", how, p->specs[t->step].name,
+        words_before(&h->fork.zygote->words));
     task_worker_lost(t, outcome, h->base.hand.desk, "the worker of pool '%s' that ran step '%s' %s",
         p->conf->name, p->specs[t->step].name, how);
 }
@@ -34,7 +35,8 @@ static void lose_unforked(struct fork_hand *h, struct task *t)
     const struct pool *p = h->zygote->pool;
     const char *why =
         h->fork.status == EAGAIN ? "there are too many processes" : error_text(-h->fork.status);
-    log_warn(pool_log(p), "pool '%s': no worker can be forked for %s: %s", p->conf->name,
+    log_with(pool_log(p), LOG_WARN, TASK_FIELDS(t, LOG_NUMBER("errno", h->fork.status)),
+        "pool '%s': no worker can be forked for %s: %s", p->conf->name,
         t->name[0] ? t->name : "a request without a name", why);
     task_fail(t, POOL_UNAVAILABLE, h->base.hand.desk, "no worker of pool '%s' can be forked: %s",
         p->conf->name, why);

@@ -70,8 +70,8 @@ static void lost(struct zygote *z, int rc, const char *sentence)
     struct pool_process *p = k->now;
     bool ended =
         rc != -EBADMSG && pool_process_wait(p, deadline_after(world_now(z->world), PROCESS_END_NS));
-    log_warn(pool_log(z->pool), "pool '%s': the process %d that forks its workers %s%s",
-        z->pool->conf->name, p->pid,
+    log_with(pool_log(z->pool), LOG_WARN, POOL_FIELDS(z->pool, LOG_NUMBER("pid", p->pid)),
+        "pool '%s': the process %d that forks its workers %s%s", z->pool->conf->name, p->pid,
         ended            ? pool_process_end_text(p->exit.status, p->exit.signal).text
         : rc == -EBADMSG ? sentence
                          : "closed its channel",

@@ -196,8 +196,12 @@ static void log_loss(
     char together[48] = "";
     if (g.end - g.first > 1)
         snprintf(together, sizeof(together), " and %u others together", g.end - g.first - 1);
-    log_warn(pool_log(b->pool), "pool '%s': worker %d %s, in step '%s' of %s%s%s",
-        b->pool->conf->name, p->pid, l->how, t ? b->pool->specs[t->step].name : "none",
+    log_with(pool_log(b->pool), LOG_WARN,
+        POOL_FIELDS(b->pool, LOG_NUMBER("pid", p->pid),
+            LOG_TEXT("step", t ? b->pool->specs[t->step].name : ""),
+            LOG_TEXT("id", t ? t->name : "")),
+        "pool '%s': worker %d %s, in step '%s' of %s%s%s", b->pool->conf->name, p->pid, l->how,
+        t ? b->pool->specs[t->step].name : "none",
         t && t->name[0] ? t->name : "a request without a name", together, words_before(&p->words));
 }
 

@@ -178,7 +178,8 @@ static bool end_companions(struct threads *all)
         rc = companion_wait(all->hands[i].companion);
     if (rc ==
         -ETIMEDOUT) { /* -ECANCELED: in a simulation's process that was killed; they have ended */
-        log_error(pool_log(all->pool),
+        log_with(pool_log(all->pool), LOG_ERROR,
+            LOG_FIELDS(LOG_TEXT("pool", all->pool->conf->name)),
             "pool '%s': %u of its threads do not end: a step runs that does not look at "
             "weir_cancelled",
             all->pool->conf->name, all->started - all->ended);

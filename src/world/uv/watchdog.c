@@ -86,7 +86,8 @@ void watchdog_turn_ends(struct watchdog *d)
     int64_t began = atomic_load_explicit(&d->turn, memory_order_relaxed);
     atomic_store_explicit(&d->turn, 0, memory_order_release);
     if (atomic_load_explicit(&d->noticed, memory_order_relaxed) == began)
-        log_warn(d->log, "%s: the slow turn has ended, after %lld ms", d->loop,
+        log_with(d->log, LOG_WARN, LOG_FIELDS(LOG_TEXT("loop", d->loop)),
+            "%s: the slow turn has ended, after %lld ms", d->loop,
             (long long)(((int64_t)uv_hrtime() - began) / NS_PER_MS));
 }
 
@@ -148,16 +149,18 @@ static void report(struct watchdog *d, int64_t turn)
     long long limit = d->limit_ns / NS_PER_MS;
     long long so_far = ((int64_t)uv_hrtime() - turn) / NS_PER_MS;
     if (!found) {
-        log_warn(d->log, "%s: a turn of over %lld ms (%lld ms so far); %s", d->loop, limit, so_far,
+        log_with(d->log, LOG_WARN, LOG_FIELDS(LOG_TEXT("loop", d->loop)),
+            "%s: a turn of over %lld ms (%lld ms so far); %s", d->loop, limit, so_far,
             may_ask ? "its thread does not answer" : "SIGURG is taken, so there is no stack");
         return;
     }
     char stack[LOG_LINE_MAX - 256];
     backtrace_print(d->frames, d->count, stack, sizeof(stack));
     bool named = d->coroutine[0] != '\0';
-    log_warn(d->log, "%s: a turn of over %lld ms (%lld ms so far) %s%s%s at: %s", d->loop, limit,
-        so_far, named ? "in coroutine '" : "outside coroutines", d->coroutine, named ? "'" : "",
-        stack);
+    log_with(d->log, LOG_WARN,
+        LOG_FIELDS(LOG_TEXT("loop", d->loop), LOG_TEXT("coroutine", d->coroutine)),
+        "%s: a turn of over %lld ms (%lld ms so far) %s%s%s at: %s", d->loop, limit, so_far,
+        named ? "in coroutine '" : "outside coroutines", d->coroutine, named ? "'" : "", stack);
 }
 
 /* Sleeps until the loop begins a turn, unless it has just done so. */

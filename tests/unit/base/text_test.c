@@ -211,6 +211,28 @@ static void a_bug_is_a_sentence_and_the_end(void **state)
     assert_null(strstr(said, "arithmetic"));
 }
 
+static void fields_are_members(void **state)
+{
+    struct log log = open_log(LOG_INFO);
+    char longest[3000];
+    const struct log_field *fields = LOG_FIELDS(LOG_TEXT("pool", "a \"b\"\n"),
+        LOG_NUMBER("pid", -5), LOG_TEXT("id", ""), LOG_NUMBER("n", 0));
+    log_with(&log, LOG_WARN, fields, "worker %d ended", 7);
+    assert_string_equal(logged, "2026-11-21T03:41:02.123456Z warn  worker 7 ended\n");
+    log.json = true;
+    log_with(&log, LOG_WARN, fields, "worker %d ended", 7);
+    assert_string_equal(logged,
+        "{\"time\":\"2026-11-21T03:41:02.123456Z\",\"level\":\"warn\",\"pool\":\"a "
+        "\\\"b\\\"\\n\",\"pid\":-5,\"n\":0,\"message\":\"worker 7 ended\"}\n");
+    /* One that is too long is left out; a message that is too long is cut. */
+    memset(longest, 'x', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    log_with(&log, LOG_WARN, LOG_FIELDS(LOG_TEXT("step", longest), LOG_NUMBER("pid", 1)), "%s%s",
+        longest, longest);
+    assert_non_null(strstr(logged, "\"level\":\"warn\",\"pid\":1,\"message\":\"xxx"));
+    assert_string_equal(logged + strlen(logged) - 6, "...\"}\n");
+}
+
 TEST_FILE(text)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +243,7 @@ TEST_FILE(text)
         cmocka_unit_test(dates_are_those_of_the_calendar),
         cmocka_unit_test(an_event_is_one_line_whatever_is_in_it),
         cmocka_unit_test(a_long_line_is_cut_and_says_so),
+        cmocka_unit_test(fields_are_members),
         cmocka_unit_test(only_well_formed_characters_count),
         cmocka_unit_test(a_bug_is_a_sentence_and_the_end),
     };
