@@ -299,7 +299,8 @@ struct companion_options {
  * It takes no signals. It must have ended and been closed before `w` is closed. */
 int world_companion(struct world *w, const struct companion_options *options,
     struct companion **out) __attribute__((warn_unused_result));
-/* Waits, as a coroutine of `w`, until `run` has returned: 0, -ETIMEDOUT, -ECANCELED. */
+/* Waits, as a coroutine of `w`, until `run` has returned, and what it posted to `w` has been
+ * delivered: 0, -ETIMEDOUT, -ECANCELED. */
 int companion_wait(struct companion *c) __attribute__((warn_unused_result));
 /* After companion_wait was 0. */
 void companion_close(struct companion *c);

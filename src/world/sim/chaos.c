@@ -199,6 +199,20 @@ static int kill_child(struct fault *f)
     return chosen ? sim_signal(chosen, SIGKILL) : 0;
 }
 
+/* Sometimes none at all is made. */
+static int fail_tasks(struct fault *f)
+{
+    struct rand *r = &f->sim->rand;
+    uint32_t ppm = rand_below(r, 3) == 0 ? 1000000 : (uint32_t)rand_below(r, 1000000);
+    sim_tasks(f->host, &(struct sim_tasks){.fail_ppm = ppm});
+    return 0;
+}
+
+static void make_tasks(struct fault *f)
+{
+    sim_tasks(f->host, &(struct sim_tasks){0});
+}
+
 /* ---- The director ---- */
 
 static int64_t within(const struct fault *f, int64_t mean_ns)
@@ -267,6 +281,7 @@ int sim_chaos(struct sim *sim, const struct sim_chaos *c)
         {"chaos: disk", c->disk_ns, bad_disk, good_disk},
         {"chaos: resolver", c->resolver_ns, bad_resolver, good_resolver},
         {"chaos: kill", c->kill_ns, kill_child, NULL},
+        {"chaos: tasks", c->tasks_ns, fail_tasks, make_tasks},
     };
     int rc = 0;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds && rc == 0; i++)

@@ -252,7 +252,9 @@ int sim_op_spawn(struct world *world, const struct spawn_options *options, struc
     struct sim_child *c = mem_zalloc(sizeof *c);
     if (!c)
         return -ENOMEM;
-    int rc = spawn(w, program, options, c);
+    int rc = host_take_task(host_of(w));
+    if (rc == 0)
+        rc = spawn(w, program, options, c);
     if (rc) {
         mem_free(c);
         return rc;

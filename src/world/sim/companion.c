@@ -17,6 +17,7 @@ struct sim_companion {
     bool woken;
     struct coro *parked; /* itself */
     struct coro *waiter; /* for its end */
+    struct message over; /* to the parent, when `run` has returned */
 };
 
 static struct sim_companion *of(struct companion *c)
@@ -64,14 +65,25 @@ void sim_work_init(struct sim_work *work, struct sim_world *w)
 
 /* ---- The companion itself ---- */
 
-/* Its world ends with this, and knows no more of the handle, which its parent may close now. */
-static int run(struct world *w, void *arg)
+static void is_over(struct message *m)
 {
-    (void)w;
-    struct sim_companion *c = arg;
-    c->run(&c->companion, c->arg);
+    struct sim_companion *c = container_of(m, struct sim_companion, over);
     c->companion.ended = true;
     sim_world_wake(sim_world_of(c->companion.handle.world), c->waiter, 0);
+}
+
+/* Its world ends with this, and knows no more of the handle, which its parent may close once it has
+ * heard of the end. What `run` posted is delivered first. */
+static int run(struct world *w, void *arg)
+{
+    (void)w; /* what it needs of it, `self` has */
+    struct sim_companion *c = arg;
+    c->run(&c->companion, c->arg);
+    struct sim_world *parent = sim_world_of(c->companion.handle.world);
+    if (parent->mail_first)
+        world_post(&parent->world, &c->over);
+    else
+        is_over(&c->over);
     return 0;
 }
 
@@ -126,8 +138,11 @@ int sim_op_companion(
         return -ENOMEM;
     c->run = options->run;
     c->arg = options->arg;
+    c->over.deliver = is_over;
     struct world *own;
-    int rc = sim_thread(w->process, options->name, run, c, &own);
+    int rc = host_take_task(host_of(w));
+    if (rc == 0)
+        rc = sim_thread(w->process, options->name, run, c, &own);
     if (rc) {
         mem_free(c);
         return rc;
@@ -148,7 +163,9 @@ int sim_op_companion_wait(struct companion *companion)
     return rc;
 }
 
+/* Where the process dies its parent may hear that it has ended before it gets the message. */
 void sim_op_companion_close(struct companion *companion)
 {
+    sim_world_unpost(sim_world_of(companion->handle.world), &of(companion)->over);
     owned_closed(&of(companion)->owned);
 }

@@ -172,6 +172,32 @@ void sim_wall_jump(struct sim_host *host, int64_t delta_ns)
     trace(host->sim, TRACE_WALL_JUMP, host, 0, 0, delta_ns);
 }
 
+/* ---- Threads and processes ---- */
+
+void sim_tasks(struct sim_host *host, const struct sim_tasks *tasks)
+{
+    host->tasks = *tasks;
+    host->tasks_asked = 0;
+    trace(host->sim, TRACE_TASKS, host, tasks->fail_nth, tasks->fail_ppm, 0);
+}
+
+uint32_t sim_tasks_failed(const struct sim_host *host)
+{
+    return host->tasks_failed;
+}
+
+int host_take_task(struct sim_host *host)
+{
+    const struct sim_tasks *t = &host->tasks;
+    bool fails = ++host->tasks_asked == t->fail_nth ||
+                 (t->fail_ppm && rand_ppm(&host->sim->rand, t->fail_ppm));
+    if (!fails)
+        return 0;
+    host->tasks_failed++;
+    trace(host->sim, TRACE_TASK_FAILED, host, host->tasks_asked, 0, -EAGAIN);
+    return -EAGAIN;
+}
+
 /* ---- Links ---- */
 
 struct link *host_link(struct sim_host *from, struct sim_host *to)

@@ -136,6 +136,9 @@ struct sim_host {
 
     struct list processes; /* that run */
     int next_pid;
+    struct sim_tasks tasks;
+    uint32_t tasks_asked; /* since `tasks` was set */
+    uint32_t tasks_failed;
 
     struct link **links; /* to other hosts, by index; NULL: as the default */
     uint32_t link_count;
@@ -257,6 +260,9 @@ void sim_world_free(struct sim_world *w);
 /* Delivers the messages that came after its end. */
 void sim_world_deliver_rest(struct sim_world *w);
 
+/* Takes a message back, if it was posted and not delivered yet. */
+void sim_world_unpost(struct sim_world *w, const struct message *m);
+
 /* Wakes a coroutine of this world. */
 static inline void sim_world_wake(struct sim_world *w, struct coro *c, int result)
 {
@@ -320,6 +326,8 @@ void host_free(struct sim_host *host);
 struct sim_host *host_find(struct sim_host *from, uint32_t address);
 struct link *host_link(struct sim_host *from, struct sim_host *to); /* NULL: no memory */
 uint64_t text_hash(const char *text);
+/* Before a thread, companion or process is made: 0, or -EAGAIN. */
+int host_take_task(struct sim_host *host);
 
 static inline void address_of_ip(uint32_t ip, uint16_t port, struct address *out)
 {

@@ -234,6 +234,18 @@ int sim_file_put(struct sim_host *host, const char *path, const void *data, size
 /* What is in it now: up to `size` bytes from the start; the whole size, or -ENOENT. */
 int64_t sim_file_get(struct sim_host *host, const char *path, void *buffer, size_t size);
 
+/* How often the host's kernel makes no more threads, companions and processes: the call that asks
+ * for one fails with -EAGAIN, as at a limit on tasks. Processes that a test or a host itself starts
+ * are not counted. */
+struct sim_tasks {
+    uint32_t fail_nth; /* the Nth from now on, counted from 1; 0: none */
+    uint32_t fail_ppm; /* each, this often */
+};
+/* From now on; the count begins anew. */
+void sim_tasks(struct sim_host *host, const struct sim_tasks *tasks);
+/* How many have failed, since the universe began. */
+uint32_t sim_tasks_failed(const struct sim_host *host);
+
 /* Links are changed in one direction, or both with `_both`; what is on the way already arrives
  * as it would have. NULL: the universe's default again. */
 int sim_link(struct sim_host *from, struct sim_host *to, const struct sim_link *link)
@@ -287,6 +299,7 @@ struct sim_chaos {
     int64_t disk_ns;      /* a disk becomes slow and fails sometimes */
     int64_t resolver_ns;  /* names are slow, missing or unanswered */
     int64_t kill_ns;      /* a spawned process is killed */
+    int64_t tasks_ns;     /* a host makes no threads and processes, or not always */
 };
 
 /* Starts them: 0 or -ENOMEM. sim_run does not wait for the end of the chaos. */

@@ -411,13 +411,15 @@ ssize_t sim_op_write_passing(
     struct stream *stream, const void *data, size_t size, struct stream *passed)
 {
     struct sim_stream *s = of(stream);
-    ssize_t room = wait_for_room(s, world_of(stream));
+    struct sim_world *w = world_of(stream);
+    ssize_t room = wait_for_room(s, w);
     if (room < 0)
         return room;
     if (!of(passed)->end)
         return -EBADF;
     struct iovec part = {.iov_len = size < SEGMENT_MAX ? size : SEGMENT_MAX};
     part.iov_len = part.iov_len < (size_t)room ? part.iov_len : (size_t)room;
+    part.iov_len = perhaps_less(w->sim, part.iov_len);
     memcpy(&part.iov_base, &data, sizeof data); /* without const */
     int rc = pass(s->end, part, of(passed));
     return rc ? rc : (ssize_t)part.iov_len;

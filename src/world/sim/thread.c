@@ -41,7 +41,9 @@ int sim_op_thread(struct world *world, const char *name, int (*fn)(struct world 
     struct sim_thread *t = mem_zalloc(sizeof *t);
     if (!t)
         return -ENOMEM;
-    int rc = sim_thread(w->process, name, fn, arg, &t->thread.own);
+    int rc = host_take_task(host_of(w));
+    if (rc == 0)
+        rc = sim_thread(w->process, name, fn, arg, &t->thread.own);
     if (rc) {
         mem_free(t);
         return rc;

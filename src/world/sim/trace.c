@@ -33,6 +33,8 @@ static const struct {
     [TRACE_DISK] = {"disk", "bytes", "error-ppm", NULL},
     [TRACE_START] = {"start", "pid", "parent", NULL},
     [TRACE_THREAD] = {"thread", "pid", NULL, NULL},
+    [TRACE_TASKS] = {"tasks", "fail-nth", "fail-ppm", NULL},
+    [TRACE_TASK_FAILED] = {"task-failed", "asked", NULL, "!rc"},
     [TRACE_END] = {"end", "pid", "state", "result"},
     [TRACE_SIGNAL] = {"signal", "pid", "signal", NULL},
     [TRACE_POST] = {"post", "pid", NULL, NULL},

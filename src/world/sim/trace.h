@@ -28,6 +28,8 @@ enum trace_kind {
     TRACE_DISK,
     TRACE_START,
     TRACE_THREAD,
+    TRACE_TASKS,
+    TRACE_TASK_FAILED,
     TRACE_END,
     TRACE_SIGNAL,
     TRACE_POST,

@@ -167,6 +167,18 @@ void sim_op_post(struct world *world, struct message *m)
         event_at(w->sim, &w->mail, w->sim->now + rand_between(&w->sim->rand, 0, MAIL_NS_MAX));
 }
 
+void sim_world_unpost(struct sim_world *w, const struct message *m)
+{
+    struct message **at = &w->mail_first;
+    while (*at && *at != m)
+        at = &(*at)->next;
+    if (!*at)
+        return;
+    *at = m->next;
+    if (!*at)
+        w->mail_last = at;
+}
+
 static void deliver(struct sim_world *w)
 {
     struct message *m = w->mail_first;

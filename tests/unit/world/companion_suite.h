@@ -76,6 +76,35 @@ static void park_once(struct companion *self, void *arg)
     *(int *)arg = companion_park(self, DEADLINE_NEVER);
 }
 
+struct last_words {
+    struct message message;
+    struct world *world;
+    bool delivered;
+};
+
+static void note_last_words(struct message *m)
+{
+    container_of(m, struct last_words, message)->delivered = true;
+}
+
+static void say_last_words(struct companion *self, void *arg)
+{
+    struct last_words *l = arg;
+    world_post(l->world, &l->message);
+}
+
+/* So that who waited may free them. */
+static inline int suite_what_it_posted_comes_before_its_end(struct world *world)
+{
+    for (int i = 0; i < 100; i++) {
+        struct last_words l = {.message.deliver = note_last_words, .world = world};
+        struct companion *c = begin_companion(world, say_last_words, &l);
+        end_companion(c);
+        must(l.delivered);
+    }
+    return 0;
+}
+
 static inline int suite_the_wait_for_an_end_has_a_deadline(struct world *world)
 {
     int rc = 1;

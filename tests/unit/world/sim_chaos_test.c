@@ -36,10 +36,12 @@ static int keep_a_child(void *arg)
         struct child *c;
         struct child_exit end;
         int rc = world_spawn(w, &(struct spawn_options){.argv = argv}, &c);
-        if (rc)
-            return rc;
-        rc = child_wait(c, &end);
-        child_close(c);
+        if (rc == 0) {
+            rc = child_wait(c, &end);
+            child_close(c);
+        } else if (rc == -EAGAIN) {
+            rc = world_sleep(w, 100 * NS_PER_MS);
+        }
         if (rc)
             return rc;
     }
@@ -138,12 +140,14 @@ static const struct sim_chaos everything = {
     .disk_ns = 5 * NS_PER_S,
     .resolver_ns = 5 * NS_PER_S,
     .kill_ns = 5 * NS_PER_S,
+    .tasks_ns = 5 * NS_PER_S,
 };
 
 static void count_kinds(void *ctx, const char *line)
 {
     static const char *const kinds[] = {" crash ", " restart ", " cut ", " heal ", " slow ",
-        " pause ", " resume ", " wall-jump ", " disk ", " link ", " signal ", " lost ", " broken "};
+        " pause ", " resume ", " wall-jump ", " disk ", " link ", " signal ", " lost ", " broken ",
+        " task-failed "};
     unsigned *seen = ctx;
     char padded[300];
     snprintf(padded, sizeof padded, "%s ", line);
@@ -151,7 +155,7 @@ static void count_kinds(void *ctx, const char *line)
         if (strstr(padded, kinds[i]))
             *seen |= 1u << i;
 }
-#define ALL_KINDS ((1u << 13) - 1)
+#define ALL_KINDS ((1u << 14) - 1)
 
 static uint64_t play(uint64_t seed, unsigned *seen, uint64_t *failed)
 {

@@ -19,6 +19,7 @@
     }
 
 SUITE(companions_run_and_end)
+SUITE(what_it_posted_comes_before_its_end)
 SUITE(the_wait_for_an_end_has_a_deadline)
 SUITE(a_wake_that_comes_first_is_kept)
 SUITE(parks_have_a_deadline)
@@ -249,6 +250,7 @@ TEST_FILE(sim_companion)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(companions_run_and_end),
+        cmocka_unit_test(what_it_posted_comes_before_its_end),
         cmocka_unit_test(the_wait_for_an_end_has_a_deadline),
         cmocka_unit_test(a_wake_that_comes_first_is_kept),
         cmocka_unit_test(parks_have_a_deadline),
