@@ -253,19 +253,22 @@ static int make_workers(struct server *s)
     return 0;
 }
 
-static int make_shared(struct server *s)
+static int make_shared(struct server *s, struct error *e)
 {
     int rc = worker_metrics_register(s->meter, s->service, &s->config->client, &s->metrics);
-    if (rc == 0)
-        rc = access_writer_start(&s->access, s->world, s->log);
-    if (rc == 0)
-        rc = make_workers(s);
+    if (rc)
+        return error_set(e, rc, "start", "cannot start: %s", error_text(rc));
+    rc = access_writer_start(&s->access, s->world, s->log);
+    if (rc)
+        return error_set(
+            e, rc, "start", "the access log's thread cannot start: %s", error_text_task(rc));
+    rc = make_workers(s);
     if (rc == 0)
         rc = figures_register(&s->figures, s->meter, s->workers, s->worker_count);
     if (rc == 0)
         meter_seal(s->meter);
     s->admin = (struct admin){.conf = s->conf, .meter = s->meter, .pools = s->pools};
-    return rc;
+    return rc ? error_set(e, rc, "start", "cannot start: %s", error_text(rc)) : 0;
 }
 
 static int run_first(void *arg)
@@ -298,7 +301,19 @@ static int start_worker(struct server *s, struct post *p, struct group *crew)
     return rc ? rc : group_spawn(crew, "worker's thread", attend, p);
 }
 
-/* Until as many as were started have said how that went. */
+/* Until `count` workers have said how their start went: 0 or -ECANCELED. */
+static int await_starts(struct server *s, unsigned count)
+{
+    int rc = 0;
+    s->waiter = coro_self();
+    while (s->started < count && rc == 0)
+        rc = coro_park("workers to start");
+    s->waiter = NULL;
+    return rc;
+}
+
+/* 0 if all of them accept connections. Those that were begun have told how they started, in any
+ * case: what they use is freed later. */
 static int start_workers(struct server *s, struct group *crew, struct error *e)
 {
     unsigned begun = 0;
@@ -308,18 +323,16 @@ static int start_workers(struct server *s, struct group *crew, struct error *e)
         if (rc == 0 || s->posts[begun].thread)
             begun++;
     }
-    s->waiter = coro_self();
-    while (s->started < begun && rc != -ECANCELED)
-        rc = coro_park("workers to start");
-    s->waiter = NULL;
+    int waited = await_starts(s, begun);
     if (rc == 0)
-        rc = s->failure;
+        rc = waited ? waited : s->failure;
     for (unsigned i = 0; i < begun && rc; i++)
         if (s->posts[i].started_rc == rc && s->posts[i].refused.code) {
             *e = s->posts[i].refused;
             return rc;
         }
-    return rc ? error_set(e, rc, "start", "an I/O thread cannot start: %s", error_text(rc)) : 0;
+    return rc ? error_set(e, rc, "start", "an I/O thread cannot start: %s", error_text_task(rc))
+              : 0;
 }
 
 /* The most that is left of a start that did not succeed: nobody has been let in. */
@@ -459,11 +472,22 @@ static int serve(struct server *s, struct error *e)
 
 /* ---- Life ---- */
 
+/* A thread has to be waited for, also one that nobody attends for want of memory. */
+static void end_thread(struct server *s, struct thread *thread)
+{
+    CORO_SHIELD(DEADLINE_NEVER);
+    int result = 0;
+    int rc = thread_wait(thread, &result);
+    if (rc) /* only in a simulated process that was killed: its threads have ended with it */
+        log_debug(s->log, "an I/O thread was not waited for: %s", error_text(rc));
+    thread_close(thread);
+}
+
 static void release(struct server *s)
 {
     for (unsigned i = 0; s->posts && i < s->worker_count; i++)
         if (s->posts[i].thread)
-            thread_close(s->posts[i].thread);
+            end_thread(s, s->posts[i].thread);
     access_writer_stop(s->access);
     http_server_free(s->admin_server);
     for (unsigned i = 0; s->workers && i < s->worker_count; i++)
@@ -494,11 +518,8 @@ static int run(struct server *s, struct error *e)
         rc = inherit(s, e);
     if (rc == 0)
         rc = configure(s, e);
-    if (rc == 0) {
-        rc = make_shared(s);
-        if (rc)
-            error_set(e, rc, "start", "cannot start: %s", error_text(rc));
-    }
+    if (rc == 0)
+        rc = make_shared(s, e);
     return rc ? rc : serve(s, e);
 }
 

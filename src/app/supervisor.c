@@ -150,7 +150,7 @@ static int start_server(struct supervisor *s, struct plan *plan)
     int rc = server_process_start(&s->next, s->world, s->group, plan, &start);
     if (rc) {
         s->next = NULL;
-        log_error(s->log, "cannot start a server: %s", error_text(rc));
+        log_error(s->log, "cannot start a server: %s", error_text_task(rc));
         return rc;
     }
     struct server_process *p = s->next;

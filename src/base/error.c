@@ -140,3 +140,11 @@ const char *error_text(int code)
         text = strerrordesc_np(number); /* constant texts, no locale: fit for any thread */
     return text ? text : "unknown error";
 }
+
+const char *error_text_task(int code)
+{
+    return code == -EAGAIN ? "the system allows no more threads and processes (look at `ulimit "
+                             "-u`, at pids.max "
+                             "of the cgroup, and at kernel.threads-max)"
+                           : error_text(code);
+}

@@ -41,3 +41,5 @@ void error_prefix(struct error *e, const char *format, ...) __attribute__((forma
 
 /* The sentence for a negative errno alone: "connection refused". Never NULL. */
 const char *error_text(int code);
+/* The same for a thread or process that cannot be made, where -EAGAIN is a limit. */
+const char *error_text_task(int code);

@@ -112,7 +112,7 @@ static int start(void *arg)
         d->world, &(struct companion_options){.name = p->conf->name, .run = make, .arg = k}, &c);
     if (rc) {
         error_set(&refused, rc, "pool", "pool '%s': no thread can be started for its inits: %s",
-            p->conf->name, error_text(rc));
+            p->conf->name, error_text_task(rc));
     } else {
         int64_t until = deadline_after(world_now(d->world), p->conf->start);
         rc = worker_start_wait(&k->start, until, &refused);

@@ -60,7 +60,7 @@ static void open_next(struct keeper *k)
         return;
     struct error why;
     error_set(&why, rc, "pool", "pool '%s': no worker can be started: %s", k->pool->conf->name,
-        error_text(rc));
+        error_text_task(rc));
     failed(k, &why, false);
 }
 

@@ -452,7 +452,7 @@ static void chaos(struct sim *sim)
                                          .may_not_connect = cannot_get_there,
                                          .answered_well = check_calls});
     set_up(s, &troubled);
-    s->weir.killings = true;
+    s->weir.killings = s->weir.may_not_start = true;
     sim_crash(sim_host(sim, &(struct sim_host_options){.name = "ruin", .spared = true}));
     int rc = sim_chaos(sim, &(struct sim_chaos){
                                 .until = STORM_NS,
@@ -463,6 +463,7 @@ static void chaos(struct sim *sim)
                                 .wall_jump_ns = 5 * S,
                                 .resolver_ns = 5 * S,
                                 .kill_ns = 5 * S,
+                                .tasks_ns = 5 * S,
                             });
     sim_check(sim, rc == 0, "no chaos: error %d", -rc);
     play(s, reload_now_and_then);

@@ -38,6 +38,7 @@ struct weir_host {
     } configured[WEIR_EVENTS_MAX];
     struct workers workers; /* processes of its pools */
     bool killings;          /* somebody else kills servers, too */
+    bool may_not_start;     /* a server may end with status 1 */
 };
 
 /* On a host of that name. `w` must live as long as the universe. Only one called "weir" may have
@@ -47,6 +48,8 @@ void weir_host_init(struct weir_host *w, struct sim *sim, const char *name, cons
 void weir_host_configure(struct weir_host *w, const char *config);
 /* By a director: starts it and waits until it serves. */
 int weir_host_start(struct weir_host *w) __attribute__((warn_unused_result));
+/* By a director: the same, but it may also end: 1 if it serves, 0 if it has ended. */
+int weir_host_try(struct weir_host *w) __attribute__((warn_unused_result));
 /* By a director: waits for one more READY=1 than `before`. */
 int weir_host_await(struct weir_host *w, unsigned before) __attribute__((warn_unused_result));
 /* SIGHUP. */

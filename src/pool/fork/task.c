@@ -33,8 +33,7 @@ static void lose(struct fork_hand *h, struct task *t, enum pool_restart why,
 static void lose_unforked(struct fork_hand *h, struct task *t)
 {
     const struct pool *p = h->zygote->pool;
-    const char *why =
-        h->fork.status == EAGAIN ? "there are too many processes" : error_text(-h->fork.status);
+    const char *why = error_text_task(-h->fork.status);
     log_with(pool_log(p), LOG_WARN, TASK_FIELDS(t, LOG_NUMBER("errno", h->fork.status)),
         "pool '%s': no worker can be forked for %s: %s", p->conf->name,
         t->name[0] ? t->name : "a request without a name", why);

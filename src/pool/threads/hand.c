@@ -147,7 +147,7 @@ static void start_companions(struct threads *all)
     struct error refused = {0};
     if (rc)
         error_set(&refused, rc, "pool", "pool '%s': thread %u of %u cannot be started: %s",
-            conf->name, all->started + 1, all->size, error_text(rc));
+            conf->name, all->started + 1, all->size, error_text_task(rc));
     for (unsigned i = all->started; i < all->size; i++)
         pool_desk_hand_started(all->desk, &refused);
 }

@@ -54,6 +54,8 @@ static void every_code_has_a_text(void **state)
 {
     assert_string_equal(error_text(-ECONNREFUSED), "connection refused");
     assert_string_equal(error_text(-EADDRINUSE), "address already in use");
+    assert_non_null(strstr(error_text_task(-EAGAIN), "ulimit -u"));
+    assert_string_equal(error_text_task(-ENOMEM), error_text(-ENOMEM));
     for (int code = 1; code < 200; code++) {
         assert_non_null(error_text(-code));
         assert_true(strlen(error_text(-code)) > 2);

@@ -216,7 +216,7 @@ POOL_TEST(who_cannot_be_forked_has_not_died, FORK, 1, use_what_cannot_fork)
     struct real_call r = {.scene = s, .step = "echo", .input = "1", .retry = true};
     real_call(&r);
     assert_int_equal(r.outcome, POOL_UNAVAILABLE);
-    if (!strstr(r.sentence, "can be forked: there are too many processes"))
+    if (!strstr(r.sentence, "can be forked: the system allows no more threads and processes"))
         fail_msg("%s", r.sentence);
     assert_int_equal(restarts(s, RESTART_DIED), 0);
     assert_false(was_said("poison"));
