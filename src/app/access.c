@@ -34,7 +34,7 @@ struct access_writer {
     struct thread *thread;
     struct log *log;
     struct log_front front; /* lines of others come through it */
-    struct list logs;       /* through access_log.link; all are there before the first line is */
+    struct list logs;       /* through access_log.link; changed by who holds `output` */
     struct message wake;
     struct message stop;
     atomic_bool woken; /* `wake` is to be posted, on its way, or was received for what is there */
@@ -48,8 +48,8 @@ struct access_writer {
 
 struct access_log {
     struct list link;
-    struct world *world; /* its thread's, once it is open */
-    struct access_writer *writer;
+    struct world *world;          /* its thread's, once it is open */
+    struct access_writer *writer; /* NULL once that has stopped */
     pthread_mutex_t lock; /* of `filling`, for as long as it takes to add a line or to swap */
     struct bytes filling;
     struct bytes writing; /* who writes has it */
@@ -244,6 +244,8 @@ void access_writer_stop(struct access_writer *writer)
         log_error(
             world_log(writer->home), "the access log's thread did not end: %s", error_text(rc));
     thread_close(writer->thread);
+    list_each (link, &writer->logs)
+        list_entry(link, struct access_log, link)->writer = NULL;
     bytes_release(&writer->merged);
     pthread_mutex_destroy(&writer->output);
     mem_free(writer);
@@ -375,7 +377,9 @@ int access_log_new(struct access_log **out, struct access_writer *writer)
     log->writer = writer;
     bytes_init(&log->filling, GATHER_BYTES);
     bytes_init(&log->writing, GATHER_BYTES);
+    pthread_mutex_lock(&writer->output);
     list_push_back(&writer->logs, &log->link);
+    pthread_mutex_unlock(&writer->output);
     *out = log;
     return 0;
 }
@@ -389,6 +393,11 @@ void access_log_free(struct access_log *log)
 {
     if (!log)
         return;
+    if (log->writer) {
+        pthread_mutex_lock(&log->writer->output);
+        list_del(&log->link);
+        pthread_mutex_unlock(&log->writer->output);
+    }
     bytes_release(&log->filling);
     bytes_release(&log->writing);
     pthread_mutex_destroy(&log->lock);

@@ -28,11 +28,11 @@ void access_writer_stop(struct access_writer *writer);
 
 /* ---- A log: one an I/O thread, whose coroutines call ---- */
 
-/* Before any thread runs. */
+/* Before its thread runs. */
 int access_log_new(struct access_log **out, struct access_writer *writer)
     __attribute__((warn_unused_result));
 /* On its thread, before the first request. */
 void access_log_open(struct access_log *log, struct world *w);
 void access_log_request(struct access_log *log, const struct http_request *r, int64_t now);
-/* After the writer has stopped. NULL is nothing to free. */
+/* With its lines, unless the writer has stopped before. NULL is nothing to free. */
 void access_log_free(struct access_log *log);

@@ -65,7 +65,7 @@ static int run_pool(void *arg)
 {
     struct zygote *z = arg;
     int rc = run_hands(z);
-    channel_release(&z->writing);
+    mutex_release(&z->writing);
     mem_free(z);
     return rc;
 }
@@ -82,13 +82,10 @@ static int start(struct pool *p, struct pool_desk *d, struct group *group)
     list_init(&z->forks);
     for (unsigned i = 0; i < z->size; i++)
         init_hand(z, i);
-    int rc = channel_init(&z->writing, 1);
-    if (rc == 0)
-        rc = group_spawn(group, "pool of forks", run_pool, z);
-    if (rc) {
-        channel_release(&z->writing);
+    mutex_init(&z->writing);
+    int rc = group_spawn(group, "pool of forks", run_pool, z);
+    if (rc)
         mem_free(z);
-    }
     return rc;
 }
 

@@ -123,14 +123,7 @@ int zygote_run(void *arg)
 static int begin_order(struct zygote *z)
 {
     CORO_DEADLINE(deadline_after(world_now(z->world), FRAMES_WRITE_NS));
-    return channel_send(&z->writing, z);
-}
-
-static void end_order(struct zygote *z)
-{
-    void *item;
-    int rc = channel_receive(&z->writing, &item);
-    (void)rc; /* it is there */
+    return mutex_lock(&z->writing);
 }
 
 static int encode(struct bytes *out, const struct fork *f, enum worker_kind kind)
@@ -151,7 +144,7 @@ int zygote_fork(struct zygote *z, const struct fork *f, struct stream *passed)
     } else {
         CORO_DEADLINE(deadline_after(world_now(z->world), FRAMES_WRITE_NS));
         rc = stream_write_passing(f->zygote->channel, out.ptr, out.len, passed);
-        end_order(z);
+        mutex_unlock(&z->writing);
     }
     bytes_release(&out);
     if (rc && rc != -ECANCELED) {
@@ -172,7 +165,7 @@ void zygote_kill(struct zygote *z, const struct fork *f)
         rc = begin_order(z);
     if (rc == 0) {
         rc = frames_write(&f->zygote->frames, &out);
-        end_order(z);
+        mutex_unlock(&z->writing);
     }
     bytes_release(&out);
     if (rc)

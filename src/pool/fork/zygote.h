@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "coro/sync.h"
+#include "coro/lock.h"
 #include "pool/desk_hand.h"
 #include "pool/keeper.h"
 
@@ -41,7 +41,7 @@ struct zygote {
     struct keeper keeper;
     const struct pool_process *broken; /* an order to it failed: the keeper will see its end */
     struct coro *parked;
-    struct channel writing; /* one order at a time: holds something while one is written */
+    struct mutex writing; /* one order at a time */
     struct list forks;
     uint64_t last_id;
     unsigned size;
