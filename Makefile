@@ -19,6 +19,7 @@
 #   make format      format the C files
 #   make tidy        check the rules of the house
 #   make lint        let clang-tidy look for mistakes
+#   make nightly     what .ci/run does, in every build and for longer, some 90 minutes; RECORD=1 adds a line to doc/nightly.md
 #   make clean       remove build/
 
 RELEASE = --buildtype=release -Db_lto=true -Dtests=false
@@ -85,7 +86,10 @@ lint:
 	@sh tools/setup clang
 	@sh tools/lint
 
+nightly:
+	@bash .ci/nightly
+
 clean:
 	rm -rf build
 
-.PHONY: all help test install deb bench bench-http bench-pool bench-placement bench-mixed sim fuzz format tidy lint clean
+.PHONY: all help test install deb bench bench-http bench-pool bench-placement bench-mixed sim fuzz format tidy lint nightly clean
