@@ -28,6 +28,7 @@ ARGS =
 
 all:
 	@sh tools/setup test
+	@sh tools/use-hooks
 	@sh tools/build debug
 
 help:

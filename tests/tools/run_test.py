@@ -17,7 +17,7 @@ class Run(unittest.TestCase):
         for name in ["run", "test"]:
             shutil.copy(os.path.join(TREE, name), self.tree)
         shutil.copytree(os.path.join(TREE, "examples"), self.tree + "/examples")
-        for name in ["tools/setup", "tools/build", "tools/run-tests", "build/release/src/cli/weir", "build/release/examples/echo/echo"]:
+        for name in ["tools/setup", "tools/use-hooks", "tools/build", "tools/run-tests", "build/release/src/cli/weir", "build/release/examples/echo/echo"]:
             os.makedirs(os.path.dirname("%s/%s" % (self.tree, name)), exist_ok=True)
             with open("%s/%s" % (self.tree, name), "w") as file:
                 file.write('#!/bin/sh\necho "%s: $*"\n' % name)
