@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from conftest import until
+from conftest import HANG_S, one_of_tries, until
 from weir_process import Weir, descendants
 
 SECONDS = float(os.environ.get("WEIR_CHAOS_SECONDS", "5"))
@@ -72,7 +72,7 @@ class Client:
     """One connection that is kept, and made anew only if the server said so."""
 
     def __init__(self, port):
-        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HANG_S)
 
     def ask(self, path, value):
         self.connection.request("POST", path, json.dumps(value), {"Content-Type": "application/json"})
@@ -143,7 +143,7 @@ class Calm:
 
     def p99(self):
         """Once it has ended; every request must have been answered."""
-        said, _ = self.process.communicate(timeout=60)
+        said, _ = self.process.communicate(timeout=2 * HANG_S)
         said = json.loads(said.splitlines()[-1])
         assert said["answered"] == said["sent"] > 0, said
         return said["p99_us"]
@@ -188,20 +188,21 @@ def weir(request, tmp_path):
     try:
         yield server
         assert server.servers() == [server.server], "the server itself died:\n" + server.log()
-        until(server.is_settled, 20)
+        until(server.is_settled)
         server.stop()
     finally:
         server.kill()
 
 
-def kill_at_random(weir, ended, every=EVERY):
-    """Until `ended` (seconds, or a load) is over."""
+def kill_at_random(weir, ended, every=EVERY, least=0):
+    """Until `ended` (seconds, or a load) is over, and `least` were killed."""
     rand = random.Random(SEED)
     killed = 0
-    end = time.monotonic() + (60 if isinstance(ended, Calm) else ended)
+    end = time.monotonic() + (2 * HANG_S if isinstance(ended, Calm) else ended)
     next_kill = time.monotonic() + every
-    while time.monotonic() < end and not (isinstance(ended, Calm) and ended.process.poll() is not None):
-        time.sleep(0.01)  # this is the pace of the faults, not a wait for anything
+    while (time.monotonic() < end or killed < least) and not (isinstance(ended, Calm) and ended.process.poll() is not None):
+        assert time.monotonic() < end + HANG_S, "killed no more than %d of %d" % (killed, least)
+        time.sleep(0.01)  # time: this is the pace of the faults, not a wait for anything
         if time.monotonic() < next_kill:
             continue
         next_kill += every
@@ -216,13 +217,15 @@ def kill_at_random(weir, ended, every=EVERY):
 
 
 def test_workers_are_killed_at_random(weir):
-    with Askers(weir.port, ["/echo", "/again", "/burn"], errors=("worker-died", "pool-unavailable", "overloaded")) as askers:
-        killed = kill_at_random(weir, SECONDS)
-    print("killed %d; right %d, refused %d" % (killed, askers.right, askers.refused))
-    assert killed > SECONDS / EVERY / 4
-    assert not askers.wrong, askers.wrong[:5]
-    assert askers.right > askers.refused
-    weir.check_works()
+    def most_are_answered():
+        with Askers(weir.port, ["/echo", "/again", "/burn"], errors=("worker-died", "pool-unavailable", "overloaded")) as askers:
+            killed = kill_at_random(weir, SECONDS, least=SECONDS / EVERY / 4)
+        print("killed %d; right %d, refused %d" % (killed, askers.right, askers.refused))
+        assert not askers.wrong, askers.wrong[:5]
+        weir.check_works()
+        return askers.right > askers.refused  # time: if workers start sooner than they are killed, in one of the tries
+
+    one_of_tries(most_are_answered)
 
 
 def test_a_server_that_stands_still_now_and_then_loses_nothing(weir):
@@ -231,9 +234,9 @@ def test_a_server_that_stands_still_now_and_then_loses_nothing(weir):
     rand = random.Random(SEED)
     with Askers(weir.port, ["/echo"], errors=()) as askers:
         for _ in range(60):
-            time.sleep(rand.uniform(0.0005, 0.01))
+            time.sleep(rand.uniform(0.0005, 0.01))  # time: the fault's
             os.kill(weir.server, signal.SIGSTOP)
-            time.sleep(0.06)
+            time.sleep(0.06)  # time: the fault's
             os.kill(weir.server, signal.SIGCONT)
     assert not askers.wrong, askers.wrong[:5]
     assert askers.right > 60
@@ -246,10 +249,10 @@ def test_the_calm_route_does_not_notice(weir):
     quiet, chaos = [], []
     errors = ("worker-died", "pool-unavailable", "overloaded")
     ratio = None
-    for _ in range(24):
+    for _ in range(60):
         for spans, every in ((quiet, 1000), (chaos, EVERY)):
             with Askers(weir.port, ["/burn"], clients=2, errors=errors) as askers:
-                calm = Calm(weir.address, 0.7)
+                calm = Calm(weir.address, 0.3)  # time: so short that a machine which stands still leaves some of them alone
                 kill_at_random(weir, calm, every)
                 spans.append(calm.p99())
             assert not askers.wrong, askers.wrong[:3]
