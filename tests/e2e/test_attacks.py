@@ -69,7 +69,7 @@ def test_the_time_of_a_client_that_left(weir):
         with socket.create_connection(("127.0.0.1", weir.port)) as s:
             s.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
             with pytest.raises(TimeoutError):
-                s.settimeout(1)
+                s.settimeout(1)  # time: how long its client stays
                 s.recv(1)
         until(lambda: len(re.findall(r" access 0 .* ([0-9.]+) ms ", weir.log())) > len(times))
         return float(re.findall(r" access 0 .* ([0-9.]+) ms ", weir.log())[-1]) >= 800  # time: less if it was read late

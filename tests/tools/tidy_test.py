@@ -104,7 +104,7 @@ class TidyTest(unittest.TestCase):
                 self.assert_code("src/flow/a.c", f"    x = {function} (y);", function)
                 self.assert_code("examples/echo/a.c", f"    x = {function}(y);", function)
                 self.assert_code("src/world/uv/a.c", f"    x = {function}(y);")
-                self.assert_code("tests/unit/a.c", f"    x = {function}(y);")
+                self.assert_code("tests/unit/a.c", f"    x = {function}(y); /* time: if it is one that sleeps */")
                 self.assert_code("bench/a.c", f"    x = {function}(y);")
 
     def test_functions_with_a_home(self):
@@ -147,6 +147,34 @@ class TidyTest(unittest.TestCase):
     def test_order_of_the_build(self):
         self.assert_found([("src/meson.build", 2, "order")],
                           {"src/meson.build": "subdir('world')\nsubdir('base')\n"})
+
+    def test_time_in_tests(self):
+        fixture = '#include "../world/uv_fixture.h"\n'
+        for code in ["    sleep(1);", "    usleep(5);", "    nanosleep(&t, NULL);", "    alarm(3);", "    poll(NULL, 0, 5);"]:
+            with self.subTest(code):
+                self.assert_code("tests/unit/a.c", code, "time")
+                self.assert_code("tests/unit/a.c", code + " /* time: why */")
+                self.assert_found([], {"tests/unit/a.c": OPENING + "/* time: why */\n" + code + "\n"})
+                self.assert_code("bench/a.c", code)
+        for code in ["    assert_int_equal(world_sleep(w, 5 * NS_PER_MS), 0);", "    assert_true(took < NS_PER_S);", "    x(a <= 3 * NS_PER_MS);",
+                     "    assert_true(now() - began < HANG_NS);"]:
+            with self.subTest(code):
+                self.assert_code("tests/unit/a.c", code)  # in a simulation
+                self.assert_found([("tests/unit/a.c", 3, "time")], {"tests/unit/a.c": OPENING + fixture + code + "\n"})
+                self.assert_found([], {"tests/unit/a.c": OPENING + fixture + code + " /* time: why */\n"})
+        for code in ["    require(world_sleep(w, span) == 0);", "    return world_sleep(w, NS_PER_S);", "    for (; i < 3 * NS_PER_MS; i++)", "    assert_true(took >= NS_PER_S);", "    x = 1 << NS_PER_S;"]:
+            self.assert_found([], {"tests/unit/a.c": OPENING + fixture + code + "\n"})
+
+    def test_time_in_tests_in_python(self):
+        for code in ["time.sleep(1)", "assert time.monotonic() - began < 5", "run(timeout=20)", "s.settimeout(1.5)"]:  # time: what is to be found
+            with self.subTest(code):
+                self.assert_found([("tests/e2e/a.py", 1, "time")], {"tests/e2e/a.py": code + "\n"})
+                self.assert_found([("bench/http/a_test.py", 1, "time")], {"bench/http/a_test.py": code + "\n"})
+                self.assert_found([], {"tests/e2e/a.py": code + "  # time: why\n", "bench/a.py": code + "\n"})
+        for code in ["assert time.monotonic() - began >= 5", "run(timeout=30)", "s.settimeout(0)", "run(timeout=HANG_S)",
+                     "x = 1  # time.sleep(1)"]:
+            with self.subTest(code):
+                self.assert_found([], {"tests/e2e/a.py": code + "\n"})
 
     def test_permission(self):
         self.assert_code("src/flow/a.c", "    free(x); /* tidy: allow free because it is the C library's */")

@@ -255,7 +255,8 @@ POOL_TEST(workers_are_replaced_after_their_tasks, PROCESSES, 2, replace_often)
 {
     for (int i = 0; i < 20 || (restarts(s, RESTART_MAX_TASKS) < 4 && i < 60); i++) {
         call_from_many(s, 8, 10);
-        assert_int_equal(world_sleep(w, 5 * NS_PER_MS), 0);
+        assert_int_equal(
+            world_sleep(w, 5 * NS_PER_MS), 0); /* time: the pace; what is to come is counted */
     }
     assert_true(restarts(s, RESTART_MAX_TASKS) >= 4);
     assert_int_equal(restarts(s, RESTART_DIED), 0);

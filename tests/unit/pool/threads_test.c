@@ -192,7 +192,7 @@ static struct hand *pick_a_hand(struct queue *q)
 {
     struct hand *h = NULL;
     while (!h) {
-        require(world_sleep(w, NS_PER_MS) == 0);
+        require(world_sleep(w, NS_PER_MS) == 0); /* time: how often it looks */
         pthread_mutex_lock(&q->lock);
         if (!list_empty(&q->idle)) {
             h = list_first(&q->idle, struct hand, idle);

@@ -136,7 +136,7 @@ static int end_within(unsigned seconds, const char *input, const char *options)
     if (child == 0) {
         die_for_real();
         setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
-        alarm(seconds);
+        alarm(seconds); /* time: what each says below */
         struct step_spec spec = {.name = "crash"};
         if (options)
             spec.options = span_of(options);

@@ -165,7 +165,8 @@ static void burn_some(struct companion *self, void *arg)
         int64_t best = INT64_MAX;
         for (int again = 0; again < 50 && best > allowed; again++) {
             int64_t used = burn_and_ask(work, spans[i]);
-            must(spans[i] < 10 * NS_PER_US || used > spans[i] - 3 * NS_PER_US);
+            must(spans[i] < 10 * NS_PER_US ||
+                 used > spans[i] - 3 * NS_PER_US); /* time: of the processor */
             best = off_by(used, spans[i]) < best ? off_by(used, spans[i]) : best;
         }
         check(RUNNING_ON_VALGRIND || best <= allowed, "a burn of %d ns was off by %d ns at best",

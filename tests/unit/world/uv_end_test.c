@@ -27,12 +27,19 @@ static int work(void *arg)
     return 0;
 }
 
+/* What has happened to a stream, by its loop; or that nothing comes of it. Nothing fails if it was
+ * not seen yet. */
+static void let_it_be_seen(void)
+{
+    assert_int_equal(world_sleep(w, 10 * NS_PER_MS), 0); /* time: several turns of it */
+}
+
 /* Starts to work for the peer of `s`, and lets the loop turn. */
 static void begin_work(struct group *g, struct worker *worker, struct stream *s)
 {
     *worker = (struct worker){.stream = s, .rc = 1};
     assert_int_equal(group_spawn(g, "worker", work, worker), 0);
-    assert_int_equal(world_sleep(w, 10 * NS_PER_MS), 0);
+    let_it_be_seen();
     assert_int_equal(worker->rc, 1);
 }
 
@@ -98,7 +105,7 @@ TEST(an_end_that_came_before_cancels)
     connect_pair("127.0.0.1:0", &ours, &theirs);
     a_request(ours, theirs);
     stream_close(ours);
-    assert_int_equal(world_sleep(w, 10 * NS_PER_MS), 0);
+    let_it_be_seen();
     worker.stream = theirs;
     GROUP(g, GROUP_FAIL_FAST);
     assert_int_equal(group_spawn(&g, "worker", work, &worker), 0);
@@ -117,7 +124,7 @@ TEST(a_pipes_end_cancels)
     GROUP(g, GROUP_FAIL_FAST);
     begin_work(&g, &worker, in);
     assert_int_equal(write(ends[1], "x", 1), 1);
-    assert_int_equal(world_sleep(w, 10 * NS_PER_MS), 0);
+    let_it_be_seen();
     assert_reads(in, "x");
     stream_cancel_on_end(in, worker.coro);
     close(ends[1]);
@@ -138,7 +145,7 @@ static int64_t cpu_time(void)
 static bool the_loop_does_not_spin(void)
 {
     int64_t before = cpu_time();
-    assert_int_equal(world_sleep(w, 100 * NS_PER_MS), 0);
+    assert_int_equal(world_sleep(w, 100 * NS_PER_MS), 0); /* time: of which a spin is seen */
     return cpu_time() - before <
            30 * NS_PER_MS; /* time: of the processor, of 100 that a spin uses */
 }
@@ -153,7 +160,7 @@ TEST(data_does_not_cancel_and_hides_the_end_behind_it)
     GROUP(g, GROUP_FAIL_FAST);
     begin_work(&g, &worker, theirs);
     assert_int_equal(write_text(ours, "the next one"), 0);
-    assert_int_equal(world_sleep(w, 10 * NS_PER_MS), 0);
+    let_it_be_seen();
     assert_int_equal(stream_shutdown(ours), 0);
     assert_true(one_of_tries(the_loop_does_not_spin()));
     assert_int_equal(worker.rc, 1);
@@ -175,7 +182,7 @@ TEST(a_reset_behind_data_cancels)
     GROUP(g, GROUP_FAIL_FAST);
     begin_work(&g, &worker, theirs);
     assert_int_equal(write_text(ours, "the next one"), 0);
-    assert_int_equal(world_sleep(w, 10 * NS_PER_MS), 0);
+    let_it_be_seen();
     reset(ours);
     assert_cancelled(&g, &worker);
     stream_close(theirs);
@@ -191,9 +198,9 @@ TEST(an_end_after_the_data_was_read_cancels)
     GROUP(g, GROUP_FAIL_FAST);
     begin_work(&g, &worker, theirs);
     assert_int_equal(write_text(ours, "the next one"), 0);
-    assert_int_equal(world_sleep(w, 10 * NS_PER_MS), 0);
+    let_it_be_seen();
     assert_reads(theirs, "the next one");
-    assert_int_equal(world_sleep(w, 10 * NS_PER_MS), 0);
+    let_it_be_seen();
     assert_int_equal(worker.rc, 1);
     stream_close(ours);
     assert_cancelled(&g, &worker);
@@ -224,7 +231,7 @@ TEST(an_end_that_is_read_does_not_cancel)
     assert_int_equal(coro_yield(), 0);
     stream_close(ours);
     assert_int_equal(group_wait(&readers), 0);
-    assert_int_equal(world_sleep(w, 20 * NS_PER_MS), 0);
+    let_it_be_seen();
     assert_int_equal(worker.rc, 1);
     stream_cancel_on_end(theirs, worker.coro); /* but one can ask again */
     assert_cancelled(&g, &worker);
@@ -242,7 +249,7 @@ TEST(nobody_is_cancelled_any_more)
     begin_work(&g, &worker, theirs);
     stream_cancel_on_end(theirs, NULL);
     stream_close(ours);
-    assert_int_equal(world_sleep(w, 20 * NS_PER_MS), 0);
+    let_it_be_seen();
     assert_int_equal(worker.rc, 1);
     stream_close(theirs);
     /* Nor after the close: what was set goes with the stream. */
@@ -250,7 +257,7 @@ TEST(nobody_is_cancelled_any_more)
     stream_cancel_on_end(theirs, worker.coro);
     stream_close(theirs);
     stream_close(ours);
-    assert_int_equal(world_sleep(w, 20 * NS_PER_MS), 0);
+    let_it_be_seen();
     assert_int_equal(worker.rc, 1);
     group_cancel(&g);
     return 0;

@@ -99,7 +99,7 @@ TEST(a_long_sleep_does_not_delay_a_short_one)
         assert_int_equal(write_text(theirs, "a turn passes"), 0);
         assert_reads(ours, "a turn passes");
         int64_t before = world_now(w);
-        assert_int_equal(world_sleep(w, 2 * NS_PER_MS), 0);
+        assert_int_equal(world_sleep(w, 2 * NS_PER_MS), 0); /* time: that it ends */
         assert_true(world_now(w) - before < HANG_NS); /* time: and not the hour of the other */
     }
     stream_close(ours);
@@ -130,7 +130,7 @@ TEST(random_bytes_differ)
 static bool a_sleep_uses_no_processor(void)
 {
     int64_t before = thread_cpu_ns();
-    assert_int_equal(world_sleep(w, 100 * NS_PER_MS), 0);
+    assert_int_equal(world_sleep(w, 100 * NS_PER_MS), 0); /* time: of which a spin is seen */
     return thread_cpu_ns() - before <
            30 * NS_PER_MS; /* time: of the processor, of 100 that a spin uses */
 }
@@ -178,7 +178,7 @@ TEST(coroutines_that_only_yield_do_not_keep_sockets_and_sleeps_waiting)
             assert_int_equal(write_text(ours, "ping"), 0);
             assert_reads(theirs, "ping");
         }
-        assert_int_equal(world_sleep(w, 2 * NS_PER_MS), 0);
+        assert_int_equal(world_sleep(w, 2 * NS_PER_MS), 0); /* time: that it ends */
     }
     stream_close(ours);
     stream_close(theirs);
@@ -271,7 +271,8 @@ TEST(more_than_1024_readable_sockets_are_served)
         GROUP(g, GROUP_FAIL_FAST);
         for (int i = 0; i < MANY; i++)
             assert_int_equal(group_spawn(&g, "echo", echo_once, theirs[i]), 0);
-        assert_int_equal(world_sleep(w, NS_PER_MS), 0);
+        assert_int_equal(
+            world_sleep(w, NS_PER_MS), 0); /* time: so that they wait; nothing fails if not */
         for (int i = 0; i < MANY; i++)
             assert_int_equal(write_text(ours[i], "x"), 0);
         assert_int_equal(group_wait(&g), 0);

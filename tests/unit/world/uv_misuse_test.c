@@ -266,7 +266,7 @@ static int read_after_close(void *arg)
     char byte;
     connect_pair("127.0.0.1:0", &ours, &theirs);
     stream_close(ours);
-    assert_int_equal(world_sleep(w, NS_PER_MS), 0);
+    assert_int_equal(world_sleep(w, NS_PER_MS), 0); /* time: that it ends */
     return (int)stream_read(ours, &byte, 1);
 }
 

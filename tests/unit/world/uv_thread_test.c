@@ -14,7 +14,7 @@ static int add_in_a_thread(struct world *own, void *arg)
     int *number = arg;
     assert_true(own != w);
     assert_non_null(coro_self());
-    assert_int_equal(world_sleep(own, NS_PER_MS), 0);
+    assert_int_equal(world_sleep(own, NS_PER_MS), 0); /* time: that it ends */
     return ++*number;
 }
 

@@ -178,7 +178,8 @@ static void a_slow_message_is_reported_too(void **state)
 static bool sleep_is_reported(void)
 {
     int before = count_of("so far");
-    assert_int_equal(world_sleep(w, 200 * NS_PER_MS), 0);
+    assert_int_equal(
+        world_sleep(w, 200 * NS_PER_MS), 0); /* time: of which a report would be seen */
     return count_of("so far") != before;
 }
 
