@@ -158,7 +158,7 @@ static int check_plugin(const struct conf_step *s, struct conf_errors *errors)
     struct step_spec spec = {.name = s->name, .plugin = s->plugin, .step = s->step};
     struct step_set *set;
     struct error e;
-    int rc = step_set_new(&set, &spec, 1, true, &e);
+    int rc = step_set_new(&set, &spec, 1, NULL, true, &e);
     if (rc == -ENOMEM)
         return rc;
     if (rc)

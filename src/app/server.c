@@ -141,6 +141,7 @@ static int make_pools(struct server *s, struct error *e)
             .desks = s->worker_count,
             .cores = world_cores(s->world),
             .worker_argv = s->options->worker_argv,
+            .overrides = s->options->overrides,
             .unsafe = s->options->unsafe,
             .meter = s->meter,
             .log = s->log,

@@ -27,11 +27,15 @@
 #include "base/log.h"
 #include "world/world.h"
 
+struct weir_plugin;
+
 struct server_options {
     struct stream *control; /* the caller's to close */
     struct log *log;        /* NULL: the world's */
     /* The program that becomes a worker process; NULL: pools that have some cannot be. */
     const char *const *worker_argv;
+    /* Of steps that run in the server itself: see step_set_new. */
+    const struct weir_plugin *overrides;
     bool unsafe; /* steps that are meant to do harm may be used */
     /* Called before any plugin is loaded, if steps run in this process: how many threads of its own
      * a step may use, for libraries that ask the environment. NULL: nobody is told. */

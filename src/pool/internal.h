@@ -280,6 +280,7 @@ struct pools {
     unsigned desks;
     unsigned cores;
     const char *const *worker_argv;
+    const struct weir_plugin *overrides;
     bool unsafe;
     struct log *log;
     struct arena texts; /* options as JSON */

@@ -214,7 +214,8 @@ static int make_pool(struct pool *p, struct error *e)
     if (!p->resident || !p->canary)
         return error_set(e, -ENOMEM, "pool", "pool '%s': %s", p->conf->name, error_text(-ENOMEM));
     if (runs_here(p->conf))
-        rc = step_set_new(&p->steps, p->specs, p->step_count + 1, p->pools->unsafe, e);
+        rc = step_set_new(
+            &p->steps, p->specs, p->step_count + 1, p->pools->overrides, p->pools->unsafe, e);
     if (rc)
         error_prefix(e, "pool '%s'", p->conf->name);
     return rc;
@@ -271,6 +272,7 @@ int pools_new(struct pools **out, const struct pools_options *options, struct er
     pools->desks = options->desks;
     pools->cores = options->cores;
     pools->worker_argv = options->worker_argv;
+    pools->overrides = options->overrides;
     pools->unsafe = options->unsafe;
     pools->log = options->log;
     arena_init(&pools->texts, (size_t)OPTIONS_MAX * 2);

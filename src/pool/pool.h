@@ -30,6 +30,7 @@ struct pools;
 struct pool;
 struct pool_desk;
 struct task;
+struct weir_plugin;
 
 enum pool_outcome {
     POOL_DONE,
@@ -52,7 +53,9 @@ struct pools_options {
     unsigned desks;              /* how many there will be */
     unsigned cores;
     const char *const
-        *worker_argv;    /* the program that becomes a worker process (pool_worker_main) */
+        *worker_argv; /* the program that becomes a worker process (pool_worker_main) */
+    /* Of steps that run in this process: see step_set_new. */
+    const struct weir_plugin *overrides;
     bool unsafe;         /* steps that are meant to do harm may be used */
     struct meter *meter; /* not sealed yet; NULL: nobody counts */
     struct log *log;

@@ -214,7 +214,7 @@ static int load_steps(struct worker_process *k, struct error *e)
     }
     k->place = (struct step_place){
         .work = k->io->work, .threads = k->setup.threads, .log = say_line, .log_ctx = k};
-    int rc = step_set_new(&k->set, specs, count, k->setup.unsafe, e);
+    int rc = step_set_new(&k->set, specs, count, k->overrides, k->setup.unsafe, e);
     return rc ? rc : step_worker_new(&k->steps, k->set, &k->place, e);
 }
 

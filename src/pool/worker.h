@@ -64,6 +64,8 @@ struct worker_process {
     struct worker_io *io;
     struct arena arena; /* of the set-up */
     struct worker_setup setup;
+    /* See step_set_new; may be set between worker_process_open and worker_process_ready. */
+    const struct weir_plugin *overrides;
     struct step_set *set;
     struct step_place place;
     struct step_worker *steps;

@@ -98,7 +98,18 @@ static int add_of_plugin(struct step_entry *s, const char *wanted, struct error 
         s->spec->plugin, wanted, hint);
 }
 
-static int add(struct step_set *set, const struct step_spec *spec, bool unsafe, struct error *e)
+static int find_code(struct step_entry *s, const char *wanted, const struct weir_plugin *overrides,
+    bool unsafe, struct error *e)
+{
+    if (s->spec->plugin)
+        return add_of_plugin(s, wanted, e);
+    if (overrides && step_table_find(overrides, wanted, &s->code) == 0)
+        return 0;
+    return add_builtin(s, wanted, unsafe, e);
+}
+
+static int add(struct step_set *set, const struct step_spec *spec,
+    const struct weir_plugin *overrides, bool unsafe, struct error *e)
 {
     const char *wanted = spec->step ? spec->step : spec->name;
     if (!step_name_valid(spec->name) || !step_name_valid(wanted))
@@ -110,14 +121,14 @@ static int add(struct step_set *set, const struct step_spec *spec, bool unsafe, 
             return error_set(e, -EINVAL, "two-steps", "there are two steps named '%s'", spec->name);
     struct step_entry *s = &set->entries[set->count++];
     *s = (struct step_entry){.spec = spec, .name = spec->name, .options = spec->options};
-    int rc = spec->plugin ? add_of_plugin(s, wanted, e) : add_builtin(s, wanted, unsafe, e);
+    int rc = find_code(s, wanted, overrides, unsafe, e);
     if (rc)
         error_prefix(e, "step '%s'", spec->name);
     return rc;
 }
 
-int step_set_new(struct step_set **out, const struct step_spec *specs, unsigned count, bool unsafe,
-    struct error *e)
+int step_set_new(struct step_set **out, const struct step_spec *specs, unsigned count,
+    const struct weir_plugin *overrides, bool unsafe, struct error *e)
 {
     struct step_set *set = mem_alloc(sizeof *set + count * sizeof set->entries[0]);
     if (!set)
@@ -125,7 +136,7 @@ int step_set_new(struct step_set **out, const struct step_spec *specs, unsigned 
     set->count = 0;
     set->entries = (struct step_entry *)(void *)(set + 1);
     for (unsigned i = 0; i < count; i++) {
-        int rc = add(set, &specs[i], unsafe, e);
+        int rc = add(set, &specs[i], overrides, unsafe, e);
         if (rc) {
             step_set_free(set);
             return rc;

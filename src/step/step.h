@@ -32,12 +32,16 @@ struct step_spec {
 };
 
 struct step_set;
+struct weir_plugin;
 
 /* Loads plugins; a missing file, one that is no plugin, one of another ABI, a step that is not in
  * it, two steps of one name: -EINVAL (-ENOENT...) with a sentence that says which, where, what to
- * do. `unsafe`: built-in steps that are meant to do harm (crash) may be used. */
-int step_set_new(struct step_set **out, const struct step_spec *specs, unsigned count, bool unsafe,
-    struct error *e) __attribute__((warn_unused_result));
+ * do. `overrides`: steps that replace built-in ones of the same name, for programs that watch what
+ * runs, such as simulations; NULL: none. Borrowed for the set's life. `unsafe`: built-in steps that
+ * are meant to do harm (crash) may be used. */
+int step_set_new(struct step_set **out, const struct step_spec *specs, unsigned count,
+    const struct weir_plugin *overrides, bool unsafe, struct error *e)
+    __attribute__((warn_unused_result));
 /* Every worker has gone. NULL is nothing to free. */
 void step_set_free(struct step_set *set);
 unsigned step_set_count(const struct step_set *set);

@@ -93,20 +93,26 @@ static inline const char *plugin_path(const char *name)
 }
 
 /* 0, or what the set or the worker said no with. */
-static inline int fixture_try(
-    struct fixture *f, const struct step_spec *specs, unsigned count, bool unsafe)
+static inline int fixture_try_with(struct fixture *f, const struct step_spec *specs, unsigned count,
+    const struct weir_plugin *overrides, bool unsafe)
 {
     *f = (struct fixture){.work = {{fake_now, fake_processor, fake_burn}, .now = 1000}};
     f->place =
         (struct step_place){.work = &f->work.work, .threads = 2, .log = keep_line, .log_ctx = f};
     f->out = (struct growing){.output.grow = growing_grow, .max = 1 << 20};
-    int rc = step_set_new(&f->set, specs, count, unsafe, &f->error);
+    int rc = step_set_new(&f->set, specs, count, overrides, unsafe, &f->error);
     if (rc)
         return rc;
     rc = step_worker_new(&f->worker, f->set, &f->place, &f->error);
     if (rc)
         step_set_free(f->set);
     return rc;
+}
+
+static inline int fixture_try(
+    struct fixture *f, const struct step_spec *specs, unsigned count, bool unsafe)
+{
+    return fixture_try_with(f, specs, count, NULL, unsafe);
 }
 
 static inline void fixture_open(

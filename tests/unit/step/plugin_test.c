@@ -4,6 +4,8 @@
  */
 #include "fixture.h"
 
+#include "weir/step.h"
+
 #include <dlfcn.h>
 #include <unistd.h>
 
@@ -196,6 +198,35 @@ static void built_in_ones_are_known(void **state)
     assert_false(step_is_builtin("greet", &unsafe));
 }
 
+static int answer_own(struct weir_task *t)
+{
+    weir_out_text(t, "own");
+    return 0;
+}
+
+/* Also of those that may do harm only where that is allowed; but never a plugin's. */
+static void overrides_replace_built_in_steps(void **state)
+{
+    static const struct weir_step own[] = {{.name = "echo", .run = answer_own},
+        {.name = "crash", .run = answer_own}, {.name = "reverse", .run = answer_own}};
+    static const struct weir_plugin overrides = {
+        WEIR_STEP_ABI, sizeof(struct weir_step), "own", own, 3};
+    struct step_spec specs[] = {{.name = "e", .step = "echo"}, {.name = "crash"},
+        {.name = "reverse", .plugin = plugin_path("good")},
+        {.name = "burn", .options = SPAN("{\"base\":0}")}};
+    struct fixture f;
+    assert_int_equal(fixture_try_with(&f, specs, 4, &overrides, false), 0);
+    fixture_call(&f, 0, SPAN("1"));
+    check_output(&f, "\"own\"");
+    fixture_call(&f, 1, SPAN("1"));
+    check_output(&f, "\"own\"");
+    fixture_call(&f, 2, SPAN("\"abc\""));
+    check_output(&f, "\"cba\"");
+    fixture_call(&f, 3, SPAN("0"));
+    check_output(&f, "{\"burned_ms\":0}");
+    fixture_close(&f);
+}
+
 /* The plugin has no WEIR_MEM_FAIL of its own: what fails is Weir's. */
 static bool load_and_call(void)
 {
@@ -236,6 +267,7 @@ TEST_FILE(plugin)
         cmocka_unit_test(an_odd_table_is_refused),
         cmocka_unit_test(a_bad_name_is_refused_with_a_better_one),
         cmocka_unit_test(built_in_ones_are_known),
+        cmocka_unit_test(overrides_replace_built_in_steps),
         cmocka_unit_test(the_loss_of_memory_is_survived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
