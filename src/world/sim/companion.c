@@ -101,6 +101,8 @@ int sim_op_companion_park(struct companion *self, int64_t until)
         c->parked = NULL;
     }
     c->woken = false;
+    if (!c->own->dead)
+        work_burn(self->work, host_of(c->own)->wake_ns);
     return c->own->dead ? -ECANCELED : 0;
 }
 
@@ -111,6 +113,7 @@ void sim_op_companion_wake(struct companion *companion)
     check(!from || !from->process || from->process == c->own->process,
         "companion_wake from process '%s' of '%s' in process '%s': processes share no memory",
         from->process->name, c->own->name, c->own->process->name);
+    cpu_call_kernel(c->own->sim);
     c->woken = true;
     sim_world_wake(c->own, c->parked, 0);
 }

@@ -73,6 +73,13 @@ int64_t cpu_takes(const struct sim_host *host, int64_t ns)
     return ns * host->slow_percent / 100;
 }
 
+void cpu_call_kernel(struct sim *sim)
+{
+    struct sim_world *w = sim->running;
+    if (w && w->process && coro_self() && host_of(w)->kernel_ns > 0)
+        w->world.work->burn(w->world.work, host_of(w)->kernel_ns);
+}
+
 static int burn(struct sim_world *w, int64_t ns, bool blocks)
 {
     check(w->process && coro_self() && coro_sched(coro_self()) == w->world.sched,

@@ -31,6 +31,8 @@ static void host_describe(struct sim_host *host, const struct sim_host_options *
         host->wall_base = options->wall_offset_ns;
     host->cores = options->cores ? options->cores : 4;
     host->slow_percent = options->slow_percent ? options->slow_percent : 100;
+    host->kernel_ns = options->kernel_ns;
+    host->wake_ns = options->wake_ns;
     host->boot = options->boot;
     host->boot_arg = options->boot_arg;
     host->spared = options->spared;

@@ -128,6 +128,8 @@ struct sim_host {
 
     unsigned cores;
     unsigned slow_percent;
+    int64_t kernel_ns;
+    int64_t wake_ns;
     struct list burning; /* burns on a core */
     struct list queued;  /* burns that wait for one */
     unsigned cores_busy;
@@ -356,6 +358,8 @@ void host_resume(struct sim *sim, struct event *e);
 void cpu_unblock(struct sim *sim, struct event *e);
 /* How long a burn of `ns` that begins now has a core. */
 int64_t cpu_takes(const struct sim_host *host, int64_t ns);
+/* The running thread calls its host's kernel, which takes its time. */
+void cpu_call_kernel(struct sim *sim);
 
 /* companion.c: also sets the world's work. */
 void sim_work_init(struct sim_work *work, struct sim_world *w);

@@ -16,9 +16,9 @@
  *     sim_close(sim);
  *
  * Time passes only while everybody waits: computing takes no virtual time, unless it is told with
- * sim_burn or sim_block. *Universe time* counts from 0 at sim_open; each host's monotonic clock
- * starts anywhere, and anew at each restart, so that a deadline carried to another host is plainly
- * wrong.
+ * sim_burn or sim_block, or by the host's kernel_ns and wake_ns. *Universe time* counts from 0 at
+ * sim_open; each host's monotonic clock starts anywhere, and anew at each restart, so that a
+ * deadline carried to another host is plainly wrong.
  *
  * A universe is used by one thread. What it hands out (hosts, processes) is its own and lives until
  * sim_close. Calls that return a pointer return NULL if there is no memory.
@@ -130,7 +130,11 @@ struct sim_host_options {
     struct sim_disk disk;   /* zero: the defaults above */
     int64_t wall_offset_ns; /* of its wall clock from the true time; 0: some ms, by the seed */
     unsigned slow_percent;  /* burns take this many hundredths of their time; 0: 100 */
-    sim_main *boot;         /* started now and at each restart, as a daemon called `name` */
+    /* What the kernel takes of a thread that writes to a stream or wakes a companion; and what a
+     * companion takes to wake up. 0: nothing. */
+    int64_t kernel_ns;
+    int64_t wake_ns;
+    sim_main *boot; /* started now and at each restart, as a daemon called `name` */
     void *boot_arg;
     bool spared; /* sim_chaos does nothing to it */
 };

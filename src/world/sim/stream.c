@@ -401,6 +401,7 @@ ssize_t sim_op_write_some(struct stream *stream, const struct iovec *parts, int 
     size_t total = bytes_in(parts, count);
     if (total == 0)
         return 0;
+    cpu_call_kernel(world_of(stream)->sim);
     ssize_t room = wait_for_room(s, world_of(stream));
     if (room < 0)
         return room;

@@ -56,6 +56,53 @@ static void burns_occupy_cores(void **state)
     run_alone(keep_cores_busy);
 }
 
+/* ---- The kernel's part ---- */
+
+#define KERNEL_NS (3 * NS_PER_US)
+#define WAKE_NS   (40 * NS_PER_US)
+
+static int64_t woken_at;
+
+static void note_wake(struct companion *self, void *arg)
+{
+    must(companion_park(self, DEADLINE_NEVER) == 0);
+    woken_at = companion_now(self);
+}
+
+/* What is not told of takes no time: reading, messages. */
+static int wake_and_write(struct world *w, void *arg)
+{
+    struct companion *c = begin_companion(w, note_wake, NULL);
+    must_sleep(w, NS_PER_MS);
+    int64_t began = world_now(w);
+    companion_wake(c);
+    must(world_now(w) == began + KERNEL_NS);
+    must(world_work(w)->processor(world_work(w)) == KERNEL_NS);
+    end_companion(c);
+    must(woken_at == began + KERNEL_NS + WAKE_NS);
+    struct stream *a, *b;
+    char byte = 'x';
+    must(world_stream_pair(w, &a, &b) == 0);
+    began = world_now(w);
+    must(stream_write(a, &(struct iovec){&byte, 1}, 1) == 0);
+    must(world_now(w) == began + KERNEL_NS);
+    stream_close(a);
+    stream_close(b);
+    return 0;
+}
+
+static void kernels_take_their_time(void **state)
+{
+    struct universe u = {0};
+    assert_int_equal(sim_open(&u.sim, 1, NULL), 0);
+    u.here = sim_host(u.sim,
+        &(struct sim_host_options){.name = "here", .kernel_ns = KERNEL_NS, .wake_ns = WAKE_NS});
+    struct sim_process *p = start(u.here, wake_and_write, NULL);
+    assert_int_equal(sim_run(u.sim, 10 * NS_PER_S), 0);
+    assert_int_equal(sim_process_end(p).result, 0);
+    sim_close(u.sim);
+}
+
 static int sleep_a_little(void *arg)
 {
     struct world *w = arg;
@@ -259,6 +306,7 @@ TEST_FILE(sim_companion)
         cmocka_unit_test(the_clock_is_the_worlds),
         cmocka_unit_test(nothing_is_soon_burnt),
         cmocka_unit_test(burns_occupy_cores),
+        cmocka_unit_test(kernels_take_their_time),
         cmocka_unit_test(work_on_the_loops_thread_holds_it_up),
         cmocka_unit_test(who_is_late_computes_all_the_same),
         cmocka_unit_test(a_killed_process_takes_its_companions_along),
