@@ -88,28 +88,6 @@ struct scene {
 
 static struct scene *scene;
 
-/* ---- What handing over costs: the linker puts this between the pool and its parts ---- */
-
-int __real_queue_put(struct queue *q, struct task *t, struct pool_desk *from);
-int __wrap_queue_put(struct queue *q, struct task *t, struct pool_desk *from);
-int __real_companion_park(struct companion *self, int64_t until);
-int __wrap_companion_park(struct companion *self, int64_t until);
-
-int __wrap_queue_put(struct queue *q, struct task *t, struct pool_desk *from)
-{
-    CORO_SHIELD(DEADLINE_NEVER);
-    int rc = sim_block(pool_desk_world(from), scene->put_ns);
-    return rc ? rc : __real_queue_put(q, t, from);
-}
-
-int __wrap_companion_park(struct companion *self, int64_t until)
-{
-    int rc = __real_companion_park(self, until);
-    if (rc == 0)
-        companion_work(self)->burn(companion_work(self), scene->wake_ns);
-    return rc;
-}
-
 /* ---- Requests ---- */
 
 /* Of a request. */
@@ -358,7 +336,8 @@ static int64_t draw_cost(struct rand *r)
 static void draw_steps(struct scene *s)
 {
     struct rand *r = sim_rand(s->sim);
-    s->step_count = (unsigned)rand_between(r, 1, STEPS_MAX);
+    /* In processes a single one has only one way: choices would differ by chance alone. */
+    s->step_count = (unsigned)rand_between(r, s->conf.kind == CONF_POOL_THREADS ? 1 : 2, STEPS_MAX);
     bool alike = rand_ppm(r, 600000);
     for (unsigned i = 0; i < s->step_count; i++) {
         struct step_load *load = &s->loads[i];
@@ -420,8 +399,10 @@ static void compare(struct sim *sim, enum conf_pool_kind kind, bool stationary)
     draw(s);
     say(s);
     workers_init(&s->workers, sim);
-    struct sim_host *host =
-        sim_host(sim, &(struct sim_host_options){.name = "server", .cores = s->hands + s->desks});
+    struct sim_host *host = sim_host(sim, &(struct sim_host_options){.name = "server",
+                                              .cores = s->hands + s->desks,
+                                              .kernel_ns = s->put_ns,
+                                              .wake_ns = s->wake_ns});
     struct result automatic, forced;
     measure(s, host, POOL_AUTO, &automatic);
     double best = 0;

@@ -6,6 +6,7 @@
  */
 #include "queue_watch.h"
 #include "runner.h"
+#include "step_watch.h"
 
 #include "base/mem.h"
 #include "base/rand.h"
@@ -59,23 +60,20 @@ struct scene {
 
 static struct scene *scene;
 
-/* ---- What is started: the linker puts this between hands and steps ---- */
+/* ---- What is started ---- */
 
-void __real_step_worker_call(struct step_worker *k, struct step_call *call);
-void __wrap_step_worker_call(struct step_worker *k, struct step_call *call);
-
-void __wrap_step_worker_call(struct step_worker *k, struct step_call *call)
+static void see_start(struct weir_task *started, size_t together)
 {
-    const struct task *t = call->cancelled_ctx;
+    const struct task *t = step_watch_task(started);
     struct scene *s = scene;
-    if (t->desk && t->name[0]) { /* what the pool asks of itself has no name */
-        unsigned id = (unsigned)strtoul(t->name, NULL, 10);
-        struct record *r = &s->records[id];
-        sim_check(s->sim, t->deadline > s->clock + sim_now(s->sim), "task %u starts late", id);
-        sim_check(s->sim, !r->ended, "task %u starts after its outcome was told", id);
-        sim_check(s->sim, r->started++ == 0, "task %u starts twice", id);
-    }
-    __real_step_worker_call(k, call);
+    sim_check(s->sim, t, "a step runs outside of the server");
+    if (!t || !t->desk || !t->name[0]) /* what the pool asks of itself has no name */
+        return;
+    unsigned id = (unsigned)strtoul(t->name, NULL, 10);
+    struct record *r = &s->records[id];
+    sim_check(s->sim, t->deadline > s->clock + sim_now(s->sim), "task %u starts late", id);
+    sim_check(s->sim, !r->ended, "task %u starts after its outcome was told", id);
+    sim_check(s->sim, r->started++ == 0, "task %u starts twice", id);
 }
 
 /* ---- Calls ---- */
@@ -287,8 +285,11 @@ static int serve(struct world *w, void *arg)
     struct io io[DESKS_MAX];
     struct error e;
     s->clock = world_now(w) - sim_now(s->sim);
-    struct pools_options options = {
-        .config = &s->config, .desks = s->desks, .cores = world_cores(w), .log = world_log(w)};
+    struct pools_options options = {.config = &s->config,
+        .desks = s->desks,
+        .cores = world_cores(w),
+        .overrides = step_watch(see_start, NULL),
+        .log = world_log(w)};
     int rc = pools_new(&s->pools, &options, &e);
     if (rc)
         return rc;

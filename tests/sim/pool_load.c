@@ -4,6 +4,7 @@
  * gets which share, who waits how long; and that all is as ever when the load has gone.
  */
 #include "runner.h"
+#include "step_watch.h"
 
 #include "base/mem.h"
 #include "base/rand.h"
@@ -57,21 +58,18 @@ struct scene {
     struct pool_desk *desk;
     struct rand rand;
     unsigned together; /* the most tasks that were called at once */
-    unsigned late_starts;
+    unsigned starts, late_starts;
 };
 
 static struct scene *scene;
 
-void __real_step_worker_call(struct step_worker *k, struct step_call *call);
-void __wrap_step_worker_call(struct step_worker *k, struct step_call *call);
-
-void __wrap_step_worker_call(struct step_worker *k, struct step_call *call)
+static void see_start(struct weir_task *started, size_t together)
 {
-    const struct task *t = call->cancelled_ctx;
+    const struct task *t = step_watch_task(started);
     struct scene *s = scene;
+    s->starts++;
     if (t && t->desk && t->deadline <= s->clock + sim_now(s->sim))
         s->late_starts++;
-    __real_step_worker_call(k, call);
 }
 
 static int64_t end_of_load(const struct scene *s)
@@ -187,8 +185,11 @@ static int serve(struct world *w, void *arg)
     struct scene *s = arg;
     struct error e;
     s->clock = world_now(w) - sim_now(s->sim);
-    struct pools_options options = {
-        .config = &s->config, .desks = 1, .cores = world_cores(w), .log = world_log(w)};
+    struct pools_options options = {.config = &s->config,
+        .desks = 1,
+        .cores = world_cores(w),
+        .overrides = step_watch(see_start, NULL),
+        .log = world_log(w)};
     int rc = pools_new(&s->pools, &options, &e);
     if (rc == 0)
         rc = pool_desk_new(&s->desk, s->pools, 0, w);
@@ -245,6 +246,7 @@ static void run_kinds(struct scene *s)
     struct sim_end end = sim_process_end(p);
     sim_check(s->sim, end.state == SIM_EXITED && end.result == 0,
         "it did not end well: state %d, result %d", (int)end.state, end.result);
+    sim_check(s->sim, s->starts > 0, "no start was seen");
     sim_check(s->sim, s->late_starts == 0, "%u tasks were started late", s->late_starts);
     if (getenv("VERBOSE"))
         for (unsigned i = 0; i < s->kind_count; i++) {

@@ -9,6 +9,7 @@
  */
 #include "queue_watch.h"
 #include "runner.h"
+#include "step_watch.h"
 #include "workers.h"
 
 #include "base/mem.h"
@@ -19,6 +20,8 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define CALLERS      10
 #define CALLS_MAX    4096
@@ -106,9 +109,6 @@ static void do_harm(struct world *w, enum deed deed, struct stream *channel)
     (void)rc;
 }
 
-void __real_step_worker_call(struct step_worker *k, struct step_call *call);
-void __wrap_step_worker_call(struct step_worker *k, struct step_call *call);
-
 static int64_t run_span(uint64_t draw)
 {
     static const int64_t most[] = {
@@ -125,37 +125,36 @@ static unsigned most_runs(const struct try *t)
     return t->deed == WORK ? 6 : 2;
 }
 
-/* What every step does here first: the input is ["CALL", "filling"], or the canary's. */
-void __wrap_step_worker_call(struct step_worker *k, struct step_call *call)
+/* The call whose input this is, ["CALL", "filling"]; CALLS_MAX: it is the canary's. */
+static unsigned call_of(struct weir_task *t)
 {
-    unsigned which;
-    char head[32];
+    const char *text = weir_text(weir_element(weir_input(t), 0), NULL);
+    return text ? (unsigned)strtoul(text, NULL, 10) : CALLS_MAX;
+}
+
+/* What every step does here first. */
+static void run_here(struct weir_task *task, size_t together)
+{
+    struct scene *s = scene;
     const struct worker *self = workers_self(&workers);
-    sim_check(scene->sim, self && !self->forks, "a step runs outside of all workers");
+    sim_check(s->sim, self && !self->forks, "a step runs outside of all workers");
     struct world *w = self->world;
     struct stream *tasks = self->tasks; /* others come and go, and it moves */
-    snprintf(head, sizeof head, "%.*s",
-        (int)(sizeof head - 1 < call->input.len ? sizeof head - 1 : call->input.len),
-        call->input.ptr);
-    if (coro_cancelled(coro_self())) { /* the process was killed, and its loop runs out */
-        call->outcome = STEP_FAILED;
+    unsigned which = call_of(task);
+    if (which >= CALLS_MAX ||
+        coro_cancelled(coro_self())) /* it was killed, and its loop runs out */
         return;
-    }
-    if (sscanf(head, "[\"%u", &which) == 1) {
-        struct try *t = &scene->tries[which];
-        t->runs++;
-        sim_check(scene->sim, sim_now(scene->sim) < t->deadline + scene->start_ns,
-            "call %u starts %lld us late", which,
-            (long long)((sim_now(scene->sim) - t->deadline) / NS_PER_US));
-        sim_check(scene->sim, t->runs <= most_runs(t) || (t->retry && scene->kills),
-            "call %u, of deed %d, ran %u times", which, (int)t->deed, t->runs);
-        struct work *work = world_work(w);
-        uint64_t draw;
-        world_random(w, &draw, sizeof draw);
-        work->burn(work, run_span(draw));
-        do_harm(w, t->deed, tasks);
-    }
-    __real_step_worker_call(k, call);
+    struct try *t = &s->tries[which];
+    t->runs++;
+    sim_check(s->sim, sim_now(s->sim) < t->deadline + s->start_ns, "call %u starts %lld us late",
+        which, (long long)((sim_now(s->sim) - t->deadline) / NS_PER_US));
+    sim_check(s->sim, t->runs <= most_runs(t) || (t->retry && s->kills),
+        "call %u, of deed %d, ran %u times", which, (int)t->deed, t->runs);
+    struct work *work = world_work(w);
+    uint64_t draw;
+    world_random(w, &draw, sizeof draw);
+    work->burn(work, run_span(draw));
+    do_harm(w, t->deed, tasks);
 }
 
 /* ---- Callers ---- */
@@ -421,6 +420,7 @@ static void run(struct sim *sim, enum conf_pool_kind kind, bool kills)
     configure(s, kind);
     workers_init(&workers, sim);
     workers.ctx = s;
+    workers.overrides = step_watch(run_here, NULL);
     if (!kills)
         workers.before_fork = harm_zygote;
     struct sim_host *host = sim_host(sim, &(struct sim_host_options){.name = "server", .cores = 8});

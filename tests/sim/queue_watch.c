@@ -6,13 +6,23 @@
 #define LOOKS         4
 #define LOOK_EVERY_NS (4 * NS_PER_MS)
 
+static int64_t now_of(const struct queue_watch *e)
+{
+    return e->world ? world_now(e->world) : e->clock + sim_now(e->sim);
+}
+
+static int sleep_for(const struct queue_watch *e, int64_t ns)
+{
+    return e->world ? world_sleep(e->world, ns) : sim_sleep(e->sim, ns);
+}
+
 /* A hand that was woken for a task may not have come yet; but it comes at once. */
 static int look(struct queue_watch *e)
 {
     struct queue *q = e->queue;
     uint64_t first = 0;
     for (unsigned looks = 0;; looks++) {
-        struct order_item *place = order_first(&q->order, world_now(e->world));
+        struct order_item *place = order_first(&q->order, now_of(e));
         if (!place || q->idle_count == 0 || (e->excused && e->excused(e->ctx)))
             return 0;
         const struct task *t = container_of(place, struct task, place);
@@ -21,7 +31,7 @@ static int look(struct queue_watch *e)
         first = t->id;
         sim_check(e->sim, looks < LOOKS, "%u tasks wait and %u hands are idle", q->order.count,
             q->idle_count);
-        int rc = world_sleep(e->world, 100 * NS_PER_US);
+        int rc = sleep_for(e, 100 * NS_PER_US);
         if (rc)
             return rc;
     }
@@ -37,7 +47,7 @@ int queue_watch_run(void *watch)
             q->count);
         rc = look(e);
         if (rc == 0)
-            rc = world_sleep(e->world, rand_between(e->rand, 0, LOOK_EVERY_NS));
+            rc = sleep_for(e, rand_between(e->rand, 0, LOOK_EVERY_NS));
     }
     return rc;
 }

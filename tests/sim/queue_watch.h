@@ -11,7 +11,8 @@
 struct queue_watch {
     struct sim *sim;
     struct queue *queue;
-    struct world *world;
+    struct world *world; /* whose coroutine it is; NULL: a director's */
+    int64_t clock;       /* then: the host's, at universe time 0 */
     /* Whether hands cannot come now, where idle ones may be held up. NULL: they always can. */
     bool (*excused)(void *ctx);
     void *ctx;

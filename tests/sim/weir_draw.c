@@ -41,6 +41,11 @@ static void add(struct drawn *s, const char *format, ...)
     sim_check(s->sim, rc == 0 && len < (int)sizeof text, "the configuration is too long");
 }
 
+static int draw_int(struct drawn *s, int least, int most)
+{
+    return (int)rand_between(sim_rand(s->sim), least, most);
+}
+
 /* A reference to an earlier node, or to nothing: what makes this one wait. */
 static const char *draw_need(struct drawn *s, struct drawn_route *t, unsigned i, char text[24])
 {
@@ -172,12 +177,14 @@ static void draw_route(struct drawn *s, unsigned index)
         snprintf(
             t->hurried, sizeof t->hurried, "Weir-Deadline: %lld\r\n", (long long)(t->told_ns / MS));
     }
+    const char *dispatch = dispatches[rand_below(r, 4)];
+    int priority = draw_int(s, -2, 2);
+    bool sequential = rand_ppm(r, 150000);
     add(s,
         "  - route: 'GET /r%u/{id}'\n    deadline: %lldms\n    dispatch: %s\n    priority: %d\n"
         "    max_in_flight: %u\n    order: %s\n    nodes:\n",
-        index, (long long)(t->deadline_ns / MS), dispatches[rand_below(r, 4)],
-        (int)rand_between(r, -2, 2), t->max_in_flight,
-        rand_ppm(r, 150000) ? "sequential" : "parallel");
+        index, (long long)(t->deadline_ns / MS), dispatch, priority, t->max_in_flight,
+        sequential ? "sequential" : "parallel");
     for (unsigned i = 0; i < t->count; i++)
         draw_node(s, t, i);
     add(s, "    reply: {");
@@ -199,25 +206,35 @@ static void end_config(struct drawn *s)
     sim_check(s->sim, rc == 0, "the configuration is too long");
 }
 
+/* One draw a statement, here as elsewhere: the arguments of a call are evaluated in any order. */
+static void draw_pool(
+    struct drawn *s, const char *name, const char *kind, int size_max, const char *more)
+{
+    int size = draw_int(s, 1, size_max);
+    int queue = draw_int(s, 2, 100);
+    add(s, "  %s: {kind: %s, size: %d, queue: %d%s}\n", name, kind, size, queue, more);
+}
+
 void draw_first(struct drawn *s)
 {
     struct rand *r = sim_rand(s->sim);
-    s->threads = (unsigned)rand_between(r, 1, 2);
+    s->threads = (unsigned)draw_int(s, 1, 2);
+    add(s, "listen: '*:80'\nadmin: '*:9900'\nthreads: %u\ntimeouts: {request: 1s, drain: 3s}\n",
+        s->threads);
+    bool adaptive = rand_ppm(r, 700000);
+    s->in_use = rand_ppm(r, 500000) ? (unsigned)draw_int(s, 2, 30) : 1024;
+    add(s, "client: {adaptive: %s, waiting: %u, in_use: %u}\npools:\n  i: {kind: inline}\n",
+        adaptive ? "true" : "false", DRAWN_WAITING, s->in_use);
+    draw_pool(s, "t", "threads", 4, "");
+    draw_pool(s, "p", "processes", 2, ", start: 2s");
+    draw_pool(s, "s", "threads", 1, "");
+    int batch = draw_int(s, 2, DRAWN_BATCH_MAX);
+    int wait_ms = draw_int(s, 0, 5);
     add(s,
-        "listen: '*:80'\nadmin: '*:9900'\nthreads: %u\ntimeouts: {request: 1s, drain: 3s}\n"
-        "client: {adaptive: %s, waiting: %u, in_use: %d}\n"
-        "pools:\n  i: {kind: inline}\n"
-        "  t: {kind: threads, size: %d, queue: %d}\n"
-        "  p: {kind: processes, size: %d, queue: %d, start: 2s}\n"
-        "  s: {kind: threads, size: 1, queue: %d}\n"
         "steps:\n"
         "  many: {step: burn, options: {base: 1ms, item: 50us}, batch: {max: %d, wait: %dms}}\n"
         "routes:\n",
-        s->threads, rand_ppm(r, 700000) ? "true" : "false", DRAWN_WAITING,
-        rand_ppm(r, 500000) ? (int)rand_between(r, 2, 30) : 1024, (int)rand_between(r, 1, 4),
-        (int)rand_between(r, 2, 100), (int)rand_between(r, 1, 2), (int)rand_between(r, 2, 100),
-        (int)rand_between(r, 2, 100), (int)rand_between(r, 2, DRAWN_BATCH_MAX),
-        (int)rand_between(r, 0, 5));
+        batch, wait_ms);
     s->route_count = (unsigned)rand_between(r, 1, DRAWN_ROUTES_MAX);
     for (unsigned i = 0; i < s->route_count; i++)
         draw_route(s, i);
@@ -226,7 +243,8 @@ void draw_first(struct drawn *s)
 
 void draw_second(struct drawn *s)
 {
-    struct rand *r = sim_rand(s->sim);
+    int work_us = draw_int(s, 100, 40000);
+    int wait_ms = draw_int(s, 1, 200);
     bytes_reset(&s->config);
     add(s,
         "listen: '*:80'\ntimeouts: {request: 60s, drain: 3s}\n"
@@ -240,6 +258,6 @@ void draw_second(struct drawn *s)
         "    nodes: {w: {sleep: 20ms}, v: {step: burn, input: {id: $path.id, us: 300, of: $node.w},"
         " pool: t}}\n"
         "    reply: {id: $path.id, v: $node.v}\n",
-        (int)rand_between(r, 100, 40000), (int)rand_between(r, 1, 200));
+        work_us, wait_ms);
     end_config(s);
 }

@@ -9,17 +9,17 @@
  */
 #include "queue_watch.h"
 #include "runner.h"
+#include "step_watch.h"
 #include "weir_backend.h"
 #include "weir_crowd.h"
 #include "weir_draw.h"
 #include "weir_host.h"
+#include "weir_metrics.h"
 
-#include "base/mem.h"
 #include "base/rand.h"
 #include "coro/group.h"
-#include "flow/line.h"
-#include "pool/desk.h"
-#include "step/internal.h"
+#include "pool/internal.h"
+#include "step/builtin/builtin.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -28,14 +28,15 @@
 
 #define MS NS_PER_MS
 
-#define POOLS_MAX    4 /* of them; one more is named `default` */
-#define RUNNING_MAX  64
-#define REQUESTS     (1 << 16)
-#define SPAN_NS      (1 * NS_PER_S)
+#define QUEUES_MAX       4 /* of pools of threads, of both weirs */
+#define RUNNING_MAX      64
+#define REQUESTS         (1 << 16)
+#define SPAN_NS          (1 * NS_PER_S)
 /* Until the second weir has heard that nobody waits any more. */
-#define LEFT_NS      (5 * MS)
+#define LEFT_NS          (5 * MS)
 /* A task that was handed to a worker process may be on its way. */
-#define HAND_OVER_NS (200 * NS_PER_US)
+#define HAND_OVER_NS     (200 * NS_PER_US)
+#define METRICS_EVERY_NS (20 * MS)
 
 struct running {
     const struct step_call *call;
@@ -53,20 +54,16 @@ struct scene {
     bool answered[REQUESTS];
     int64_t answered_at[REQUESTS];
     struct running running[RUNNING_MAX];
+    struct weir_metrics metrics;
+    unsigned queue_count;
+    struct queue_watch queues[QUEUES_MAX];
     struct rand watch_rand;
-    unsigned good, defaulted, starts, held_in, refused;
+    unsigned good, defaulted, starts, bounds, full;
 };
 
 static struct scene *scene;
 
-/* ---- What is seen of steps: the linker puts this between pools and steps ---- */
-
-void __real_step_worker_call(struct step_worker *k, struct step_call *call);
-void __wrap_step_worker_call(struct step_worker *k, struct step_call *call);
-void __real_step_worker_call_batch(
-    struct step_worker *k, struct step_call *const *calls, unsigned count);
-void __wrap_step_worker_call_batch(
-    struct step_worker *k, struct step_call *const *calls, unsigned count);
+/* ---- What is seen of steps ---- */
 
 /* The place of an id `c7-12` in the scene's tables; what has none is nobody's: REQUESTS. */
 static unsigned index_of(const char *id)
@@ -77,16 +74,10 @@ static unsigned index_of(const char *id)
     return (client * 1024 + count) % REQUESTS;
 }
 
-static unsigned request_of(const struct step_call *call, char id[ASK_ID_MAX])
+static unsigned request_of(struct weir_task *t, char id[ASK_ID_MAX])
 {
-    char text[128];
-    snprintf(text, sizeof text, "%.*s",
-        (int)(call->input.len < sizeof text ? call->input.len : sizeof text - 1), call->input.ptr);
-    const char *at = strstr(text, "\"id\":\"");
-    if (!at)
-        return REQUESTS;
-    snprintf(id, ASK_ID_MAX, "%s", at + 6);
-    id[strcspn(id, "\"")] = '\0';
+    const char *text = weir_text(weir_member(weir_input(t), "id"), NULL);
+    snprintf(id, ASK_ID_MAX, "%s", text ? text : "");
     return index_of(id);
 }
 
@@ -125,26 +116,39 @@ static struct running *enter(struct scene *s, const struct step_call *call, unsi
     return g;
 }
 
-/* The task, where the step runs in the server itself. */
-static const struct task *task_of(const struct step_call *call)
+/* The pool of every canary, which is the first task of its pool, is known from then on. */
+static void note_pool(struct scene *s, struct pool *p, int64_t clock)
 {
-    return call->cancelled == task_cancelled ? call->cancelled_ctx : NULL;
+    if (p->conf->kind != CONF_POOL_THREADS)
+        return;
+    for (unsigned i = 0; i < s->queue_count; i++)
+        if (s->queues[i].queue == &p->queue)
+            return;
+    sim_check(s->sim, s->queue_count < QUEUES_MAX, "there are more pools than were drawn");
+    if (s->queue_count < QUEUES_MAX)
+        s->queues[s->queue_count++] = (struct queue_watch){
+            .sim = s->sim, .queue = &p->queue, .clock = clock, .rand = &s->watch_rand};
 }
 
-/* A step is about to start. NULL: it is nobody's whom the scene knows, or runs in a process of its
- * own. */
-static struct running *starts(struct step_worker *k, const struct step_call *call)
+/* A step starts: the canary's, which has no request; or one of a request, which counts as inside
+ * unless it runs in a worker process. */
+static void see_start(struct weir_task *started, size_t together)
 {
     struct scene *s = scene;
+    const struct step_call *call = step_watch_call(started);
+    const struct task *t = step_watch_task(started);
+    struct work *work = step_work(started);
+    int64_t now = work->now(work);
     char id[ASK_ID_MAX];
-    unsigned request = request_of(call, id);
+    if (t)
+        note_pool(s, t->pool, now - sim_now(s->sim));
+    unsigned request = request_of(started, id);
     if (request == REQUESTS || s->route_of[request] == 0)
-        return NULL;
-    const struct task *t = task_of(call);
+        return;
     const struct drawn_route *route = &s->drawn.routes[s->route_of[request] - 1];
-    int64_t now = k->place->work->now(k->place->work);
     int64_t left = call->deadline - now;
     s->starts++;
+    sim_check(s->sim, together <= DRAWN_BATCH_MAX, "%zu tasks are called at once", together);
     sim_check(s->sim, left > (t ? 0 : -HAND_OVER_NS), "a step of %s starts %lld us late", id,
         (long long)(-left / NS_PER_US));
     /* On any weir: what the first one has for it is all there is. */
@@ -155,80 +159,44 @@ static struct running *starts(struct step_worker *k, const struct step_call *cal
             sim_now(s->sim) - s->answered_at[request] < LEFT_NS,
         "a step of %s starts although the request has been answered", id);
     if (!t || sim_process_host(sim_self(pool_desk_world(t->desk))) != s->weir.host)
-        return NULL;
+        return;
     struct running *g = enter(s, call, (unsigned)(route - s->drawn.routes));
     snprintf(g->id, sizeof g->id, "%s", id);
     check_in_flight(s, g->route);
-    return g;
 }
 
-void __wrap_step_worker_call(struct step_worker *k, struct step_call *call)
+static void see_end(struct weir_task *ended, size_t together)
 {
-    struct running *g = starts(k, call);
-    __real_step_worker_call(k, call);
-    if (g)
-        g->call = NULL;
+    for (unsigned i = 0; i < RUNNING_MAX; i++)
+        if (scene->running[i].call == step_watch_call(ended))
+            scene->running[i].call = NULL;
 }
 
-void __wrap_step_worker_call_batch(
-    struct step_worker *k, struct step_call *const *calls, unsigned count)
+/* ---- What is seen of bounds, in /metrics ---- */
+
+static void see_metric(void *ctx, struct span name, struct span labels, double value)
 {
-    struct running *running[TAKE_MAX];
-    sim_check(scene->sim, count <= DRAWN_BATCH_MAX, "%u tasks are called at once", count);
-    for (unsigned i = 0; i < count && i < TAKE_MAX; i++)
-        running[i] = starts(k, calls[i]);
-    __real_step_worker_call_batch(k, calls, count);
-    for (unsigned i = 0; i < count && i < TAKE_MAX; i++)
-        if (running[i])
-            running[i]->call = NULL;
-}
-
-/* ---- Of lines and queues ---- */
-
-int __real_line_enter(
-    struct line *l, unsigned limit, unsigned waiting_max, int64_t now, int64_t *retry_after);
-int __wrap_line_enter(
-    struct line *l, unsigned limit, unsigned waiting_max, int64_t now, int64_t *retry_after);
-int __real_pool_desk_run(void *desk);
-int __wrap_pool_desk_run(void *desk);
-
-int __wrap_line_enter(
-    struct line *l, unsigned limit, unsigned waiting_max, int64_t now, int64_t *retry_after)
-{
-    struct scene *s = scene;
-    bool waits = l->inside >= limit;
-    int rc = __real_line_enter(l, limit, waiting_max, now, retry_after);
-    s->held_in += waits && rc == 0;
-    s->refused += rc == -ENOBUFS;
-    sim_check(
-        s->sim, l->waiting <= waiting_max, "%u wait in a line of %u", l->waiting, waiting_max);
-    sim_check(
-        s->sim, rc != 0 || waits || l->inside <= limit, "%u are inside, of %u", l->inside, limit);
-    return rc;
-}
-
-/* The first desk watches the queues of threads, whose hands are always free to come. */
-int __wrap_pool_desk_run(void *desk)
-{
-    struct scene *s = scene;
-    struct pool_desk *d = desk;
-    struct queue_watch eyes[POOLS_MAX + 1];
-    GROUP(watch, GROUP_INDEPENDENT);
-    int rc = 0;
-    unsigned count = 0;
-    for (unsigned i = 0; i < d->pools->count && rc == 0 && d->index == 0; i++) {
-        struct pool *p = &d->pools->all[i];
-        if (p->conf->kind != CONF_POOL_THREADS || count > POOLS_MAX)
-            continue;
-        eyes[count] = (struct queue_watch){
-            .sim = s->sim, .queue = &p->queue, .world = d->world, .rand = &s->watch_rand};
-        rc = group_spawn(&watch, "watch", queue_watch_run, &eyes[count++]);
+    struct scene *s = ctx;
+    const struct drawn *d = &s->drawn;
+    unsigned index = 0;
+    double most = -1;
+    char text[64];
+    snprintf(text, sizeof text, "%.*s", SPAN_ARG(labels));
+    const char *route = strstr(text, "route=\"GET /r");
+    if (route && sscanf(route, "route=\"GET /r%u/", &index) == 1 && index < d->route_count) {
+        if (span_equal(name, SPAN("weir_route_in_flight")))
+            most = d->routes[index].max_in_flight;
+        else if (span_equal(name, SPAN("weir_upstream_calls")))
+            most = d->in_use;
+        else if (span_equal(name, SPAN("weir_upstream_waiting")))
+            most = DRAWN_WAITING;
     }
-    if (rc == 0)
-        rc = __real_pool_desk_run(desk);
-    group_cancel(&watch);
-    int watched = group_wait(&watch);
-    return rc ? rc : watched == -ECANCELED ? 0 : watched;
+    if (most < 0)
+        return;
+    s->bounds++;
+    s->full += value >= most * d->threads;
+    sim_check(s->sim, value <= most * d->threads, "%.*s{%.*s} is %g, with at most %g a thread",
+        SPAN_ARG(name), SPAN_ARG(labels), value, most);
 }
 
 /* ---- Answers ---- */
@@ -326,16 +294,33 @@ static void check(void *ctx, const struct request *r, const struct answer *a, in
 
 /* ---- Scenes ---- */
 
+/* The crowd comes and goes, and all is watched meanwhile. */
+static int serve_crowd(struct scene *s)
+{
+    GROUP(watches, GROUP_FAIL_FAST);
+    int rc = 0;
+    sim_check(s->sim, s->queue_count > 0, "no queue is watched");
+    for (unsigned i = 0; i < s->queue_count && rc == 0; i++)
+        rc = group_spawn(&watches, "watch", queue_watch_run, &s->queues[i]);
+    weir_metrics_start(&s->metrics);
+    crowd_start(&s->crowd);
+    if (rc == 0)
+        rc = crowd_wait(&s->crowd);
+    if (rc == 0)
+        rc = weir_metrics_stop(&s->metrics);
+    for (unsigned i = 0; i < s->queue_count; i++)
+        s->queues[i].over = true;
+    return rc ? rc : group_wait(&watches);
+}
+
 static int direct(struct sim *sim, void *arg)
 {
     struct scene *s = arg;
     int rc = weir_host_start(&s->next);
     if (rc == 0)
         rc = weir_host_start(&s->weir);
-    if (rc == 0) {
-        crowd_start(&s->crowd);
-        rc = crowd_wait(&s->crowd);
-    }
+    if (rc == 0)
+        rc = serve_crowd(s);
     if (rc == 0)
         rc = weir_host_stop(&s->weir);
     return rc ? rc : weir_host_stop(&s->next);
@@ -352,7 +337,9 @@ static void run(struct sim *sim, unsigned clients, int64_t pause_ns)
             .pause_mean_ns = pause_ns,
             .check = check,
             .asked = note_asked,
-            .ctx = s}};
+            .ctx = s},
+        .metrics = {
+            .sim = sim, .host = "weir", .every_ns = METRICS_EVERY_NS, .see = see_metric, .ctx = s}};
     rand_init(&s->watch_rand, rand_u64(sim_rand(sim)));
     drawn_init(&s->drawn, sim);
     draw_first(&s->drawn);
@@ -362,6 +349,8 @@ static void run(struct sim *sim, unsigned clients, int64_t pause_ns)
     draw_second(&s->drawn);
     weir_host_init(&s->next, sim, "next", s->drawn.config.ptr);
     drawn_release(&s->drawn);
+    s->weir.overrides = s->weir.workers.overrides = s->next.overrides =
+        step_watch(see_start, see_end);
     backend_init(&s->backend, sim);
     s->crowd.at = &s->weir.at;
     s->crowd.asks = s->drawn.asks;
@@ -376,9 +365,9 @@ static void run(struct sim *sim, unsigned clients, int64_t pause_ns)
         "%u requests were lost, %u sent again", s->crowd.lost, s->crowd.resent);
     if (getenv("VERBOSE"))
         fprintf(stderr,
-            "%u answered, %u of them well, with %u defaults; %u steps; %u waited in lines, %u were "
-            "refused there\n",
-            s->crowd.answered, s->good, s->defaulted, s->starts, s->held_in, s->refused);
+            "%u answered, %u of them well, with %u defaults; %u steps; %u bounds "
+            "were looked at, %u of them were reached\n",
+            s->crowd.answered, s->good, s->defaulted, s->starts, s->bounds, s->full);
 }
 
 static void flows(struct sim *sim)

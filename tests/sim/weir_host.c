@@ -62,8 +62,10 @@ static int serve(struct world *world, void *arg)
     if (rc)
         return rc;
     struct log log = {.level = LOG_INFO, .sink = write_line, .wall_ns = wall_ns, .ctx = world};
-    rc = server_run(world,
-        &(struct server_options){.control = control, .log = &log, .worker_argv = workers_argv});
+    rc = server_run(world, &(struct server_options){.control = control,
+                               .log = &log,
+                               .worker_argv = workers_argv,
+                               .overrides = w->overrides});
     stream_close(control);
     return rc;
 }

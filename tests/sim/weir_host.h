@@ -36,9 +36,10 @@ struct weir_host {
         int64_t at; /* universe time */
         unsigned version;
     } configured[WEIR_EVENTS_MAX];
-    struct workers workers; /* processes of its pools */
-    bool killings;          /* somebody else kills servers, too */
-    bool may_not_start;     /* a server may end with status 1 */
+    const struct weir_plugin *overrides; /* of its servers: see step_set_new; NULL: none */
+    struct workers workers;              /* processes of its pools */
+    bool killings;                       /* somebody else kills servers, too */
+    bool may_not_start;                  /* a server may end with status 1 */
 };
 
 /* On a host of that name. `w` must live as long as the universe. Only one called "weir" may have

@@ -299,6 +299,7 @@ static enum worker_exit serve(struct workers *ws, struct world *w, struct passin
     struct worker_process k;
     enum worker_exit exit;
     int rc = worker_process_open(&k, &p->stream.io, false, &exit);
+    k.overrides = ws->overrides;
     if (rc == 0 && k.setup.forks) {
         workers_self(ws)->forks = true;
         workers_self(ws)->tasks = NULL;
@@ -337,6 +338,7 @@ static enum worker_exit serve_once(struct workers *ws, struct world *w, struct p
     enum worker_exit exit;
     p->stream.io.write = write_nothing;
     int rc = worker_process_open(&k, &p->stream.io, false, &exit);
+    k.overrides = ws->overrides;
     if (rc == 0)
         rc = worker_process_ready(&k, &exit);
     if (rc == 0 && p->passed) {

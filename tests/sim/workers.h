@@ -15,6 +15,7 @@
 
 struct workers {
     struct sim *sim;
+    const struct weir_plugin *overrides; /* of their steps: see step_set_new; NULL: none */
     /* Those that run: */
     unsigned count;
     struct worker {
