@@ -149,7 +149,7 @@ struct queue {
 
 #define QUEUE_PATIENCE_NS ORDER_PATIENCE_NS
 
-/* `costs` is borrowed. 0 or -ENOMEM. */
+/* `costs` is borrowed. 0; or a negative errno, and there is nothing to release. */
 int queue_init(struct queue *q, unsigned max, unsigned hands, const struct step_cost *costs)
     __attribute__((warn_unused_result));
 /* No hand and no caller is left; what is still in it is let go. */

@@ -197,28 +197,12 @@ unsigned pools_step_threads(const struct config *config, unsigned desks, unsigne
     return least;
 }
 
-static int make_pool(struct pool *p, struct error *e)
+static void free_steps(struct pool *p)
 {
-    p->kind = kind_of(p->conf);
-    p->size = size_of(p->conf, p->pools->desks, p->pools->cores);
-    p->step_threads = step_threads_of(p->conf, p->pools->desks, p->pools->cores);
-    int rc = collect_steps(p);
-    if (rc == 0)
-        rc = queue_init(&p->queue, p->conf->queue, p->size, p->costs);
-    if (rc == 0)
-        rc = queue_batches(&p->queue, p->batches, p->step_count);
-    if (rc)
-        return error_set(e, rc, "pool", "pool '%s': %s", p->conf->name, error_text(rc));
-    p->resident = mem_zalloc(p->size * sizeof(*p->resident));
-    p->canary = mem_zalloc(sizeof(*p->canary));
-    if (!p->resident || !p->canary)
-        return error_set(e, -ENOMEM, "pool", "pool '%s': %s", p->conf->name, error_text(-ENOMEM));
-    if (runs_here(p->conf))
-        rc = step_set_new(
-            &p->steps, p->specs, p->step_count + 1, p->pools->overrides, p->pools->unsafe, e);
-    if (rc)
-        error_prefix(e, "pool '%s'", p->conf->name);
-    return rc;
+    mem_free(p->batches);
+    mem_free(p->conducts);
+    mem_free(p->costs);
+    mem_free(p->specs);
 }
 
 static void end_pool(struct pool *p)
@@ -228,10 +212,51 @@ static void end_pool(struct pool *p)
     if (p->canary)
         task_free(p->canary);
     mem_free(p->resident);
-    mem_free(p->batches);
-    mem_free(p->conducts);
-    mem_free(p->costs);
-    mem_free(p->specs);
+    free_steps(p);
+}
+
+static int make_queue(struct pool *p)
+{
+    int rc = queue_init(&p->queue, p->conf->queue, p->size, p->costs);
+    if (rc)
+        return rc;
+    rc = queue_batches(&p->queue, p->batches, p->step_count);
+    if (rc)
+        queue_release(&p->queue);
+    return rc;
+}
+
+static int make_workers_part(struct pool *p, struct error *e)
+{
+    p->resident = mem_zalloc(p->size * sizeof(*p->resident));
+    p->canary = mem_zalloc(sizeof(*p->canary));
+    if (!p->resident || !p->canary)
+        return error_set(e, -ENOMEM, "pool", "%s", error_text(-ENOMEM));
+    if (!runs_here(p->conf))
+        return 0;
+    return step_set_new(
+        &p->steps, p->specs, p->step_count + 1, p->pools->overrides, p->pools->unsafe, e);
+}
+
+/* After a failure nothing of it is left. */
+static int make_pool(struct pool *p, struct error *e)
+{
+    p->kind = kind_of(p->conf);
+    p->size = size_of(p->conf, p->pools->desks, p->pools->cores);
+    p->step_threads = step_threads_of(p->conf, p->pools->desks, p->pools->cores);
+    int rc = collect_steps(p);
+    if (rc == 0)
+        rc = make_queue(p);
+    if (rc) {
+        free_steps(p);
+        return error_set(e, rc, "pool", "pool '%s': %s", p->conf->name, error_text(rc));
+    }
+    rc = make_workers_part(p, e);
+    if (rc) {
+        error_prefix(e, "pool '%s'", p->conf->name);
+        end_pool(p);
+    }
+    return rc;
 }
 
 static int add_pool(struct pools *pools, const char *name, struct error *e)
@@ -246,9 +271,10 @@ static int add_pool(struct pools *pools, const char *name, struct error *e)
     p->pools = pools;
     p->conf = conf;
     p->index = pools->count;
-    list_init(&p->queue.idle);
-    pools->count++;
-    return make_pool(p, e);
+    int rc = make_pool(p, e);
+    if (rc == 0)
+        pools->count++;
+    return rc;
 }
 
 static int add_pools(struct pools *pools, struct error *e)

@@ -25,7 +25,12 @@ int queue_init(struct queue *q, unsigned max, unsigned hands, const struct step_
     order_init(&q->order);
     gather_init(&q->gather);
     int rc = -pthread_mutex_init(&q->lock, NULL);
-    return rc ? rc : admission_init(&q->admission, q->hands);
+    if (rc)
+        return rc;
+    rc = admission_init(&q->admission, q->hands);
+    if (rc)
+        pthread_mutex_destroy(&q->lock);
+    return rc;
 }
 
 int queue_batches(struct queue *q, const struct conf_batch *batches, unsigned count)
@@ -303,6 +308,7 @@ bool queue_closed(struct queue *q)
 
 void queue_release(struct queue *q)
 {
+    check(q->hands > 0, "a queue is released that was not made");
     (void)entry_release_held(q, DEADLINE_NEVER);
     while (q->order.count > 0) {
         struct task *t = entry_task(order_oldest(&q->order));
