@@ -30,7 +30,7 @@ struct coro {
     int result;             /* of the wait that has ended */
     enum coro_state state;
     unsigned refused; /* waits since it was cancelled */
-    unsigned shields; /* CORO_SHIELDs it is inside of */
+    unsigned shields; /* uses of CORO_SHIELD it is inside of */
     bool cancelled;
     bool doomed;    /* cancelled in spite of shields */
     bool deaf;      /* parked where cancellation must not wake it: joining its children */

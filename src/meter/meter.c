@@ -306,7 +306,7 @@ static const struct {
     {50000000000, "50"}, {100000000000, "100"}, {INT64_MAX, "+Inf"}};
 #define EXPORTED (sizeof exported / sizeof *exported)
 
-/* "name_suffix{labels,more} ", without braces if there are no labels. */
+/* NAME, then the suffix, then "{labels,more} ", without braces if there are no labels. */
 static int write_name(struct bytes *out, const struct meter_family *f, const char *suffix,
     struct span labels, const char *le)
 {

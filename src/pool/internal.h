@@ -220,7 +220,7 @@ bool task_absorb(struct task *t, int64_t now, struct pool_desk *from)
 /* The input is not needed any more (unless it is put back). */
 void task_runs(struct task *t, int64_t now);
 /* Its outcome is told to the caller, and the hand's hold let go. `from`: the desk on whose thread
- * this is called; NULL: none. Not done: error is filled in first (task_failed does both). */
+ * this is called; NULL: none. Not done: error is filled in first (task_fail does both). */
 void task_finish(struct task *t, enum pool_outcome outcome, struct pool_desk *from);
 void task_fail(struct task *t, enum pool_outcome outcome, struct pool_desk *from,
     const char *format, ...) __attribute__((format(printf, 4, 5)));
@@ -260,7 +260,7 @@ enum pool_restart {
 struct pool_kind {
     /* Makes the hands of this pool that live at the desk (for companions: all, at the pool's home
      * desk), each as a coroutine of the group, which goes on until queue_closed. Each tells
-     * pool_hand_ready once when it is, or will not be. */
+     * pool_desk_hand_started once when it is ready, or will not be. */
     int (*start)(struct pool *p, struct pool_desk *d, struct group *group);
     /* How many of `size` hands live at that desk. */
     unsigned (*hands_at)(const struct pool *p, unsigned desk);

@@ -70,6 +70,15 @@ class TidyTest(unittest.TestCase):
                  "src/world/uv/d.c": OPENING + '#include "b.h"\n', "src/world/uv/b.h": HEADER}
         self.assert_found([("src/world/sim/a.c", 2, "include"), ("src/world/sim/c.c", 2, "include")], files)
 
+    def test_names_in_comments(self):
+        header = HEADER + "int heap_pop(void); /* heap_push comes before */\nint heap_push(void);\n"
+        files = {"src/base/heap.h": header,
+                 "src/base/a.c": OPENING + "/* As heap_pop and heap.h say,\n * heap_shove does. */\n",
+                 "src/base/b_tree.c": OPENING + 'const char *text = "weir_pool_size /* no_comment */";\n',
+                 "src/base/c.c": OPENING + "// b_tree counts weir_pool_size; gmtime_r is another's\n",
+                 "tests/d.c": OPENING + "/* Only src is looked at: no_such_name. */\n"}
+        self.assert_found([("src/base/a.c", 3, "name")], files)
+
     def test_private_headers(self):
         files = {"src/world/world.c": OPENING + '#include "coro/internal.h"\n', "src/coro/internal.h": HEADER,
                  "src/coro/coro.c": OPENING + '#include "coro/internal.h"\n'}
