@@ -228,13 +228,13 @@ void draw_first(struct drawn *s)
     draw_pool(s, "t", "threads", 4, "");
     draw_pool(s, "p", "processes", 2, ", start: 2s");
     draw_pool(s, "s", "threads", 1, "");
-    int batch = draw_int(s, 2, DRAWN_BATCH_MAX);
+    s->batch = (unsigned)draw_int(s, 2, DRAWN_BATCH_MAX);
     int wait_ms = draw_int(s, 0, 5);
     add(s,
         "steps:\n"
-        "  many: {step: burn, options: {base: 1ms, item: 50us}, batch: {max: %d, wait: %dms}}\n"
+        "  many: {step: burn, options: {base: 1ms, item: 50us}, batch: {max: %u, wait: %dms}}\n"
         "routes:\n",
-        batch, wait_ms);
+        s->batch, wait_ms);
     s->route_count = (unsigned)rand_between(r, 1, DRAWN_ROUTES_MAX);
     for (unsigned i = 0; i < s->route_count; i++)
         draw_route(s, i);

@@ -41,6 +41,7 @@ struct drawn {
     struct bytes config; /* of the one that was drawn last, with a zero byte behind it */
     unsigned threads;    /* of the first; and its client.in_use */
     unsigned in_use;
+    unsigned batch; /* the largest of its step `many` */
     unsigned route_count;
     struct drawn_route routes[DRAWN_ROUTES_MAX];
     struct ask asks[DRAWN_ROUTES_MAX]; /* one a route; they know only the path and the time */

@@ -148,7 +148,8 @@ static void see_start(struct weir_task *started, size_t together)
     const struct drawn_route *route = &s->drawn.routes[s->route_of[request] - 1];
     int64_t left = call->deadline - now;
     s->starts++;
-    sim_check(s->sim, together <= DRAWN_BATCH_MAX, "%zu tasks are called at once", together);
+    sim_check(s->sim, together <= s->drawn.batch, "%zu tasks are called at once, and not %u",
+        together, s->drawn.batch);
     sim_check(s->sim, left > (t ? 0 : -HAND_OVER_NS), "a step of %s starts %lld us late", id,
         (long long)(-left / NS_PER_US));
     /* On any weir: what the first one has for it is all there is. */
