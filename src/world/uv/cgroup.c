@@ -196,7 +196,7 @@ struct cgroup *cgroup_for(struct uv_world *w, int pid, uint64_t memory)
         return NULL;
     }
     handle_init(&g->handle, &w->world);
-    uv_timer_init(&w->loop, &g->again);
+    uv_sure(uv_timer_init(&w->loop, &g->again));
     g->again.data = &g->handle;
     return g;
 }
@@ -233,7 +233,7 @@ static void try_to_remove(uv_timer_t *timer)
         gone(g);
         return;
     }
-    uv_timer_start(timer, try_to_remove, TRY_AGAIN_MS, 0);
+    uv_sure(uv_timer_start(timer, try_to_remove, TRY_AGAIN_MS, 0));
 }
 
 void cgroup_leave(struct cgroup *g)

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "base/bug.h"
 #include "base/list.h"
 #include "world/ops.h"
 #include "world/uv/uv_world.h"
@@ -69,6 +70,13 @@ static inline struct uv_world *uv_world_of_handle(const struct handle *h)
     return uv_world_of(h->world);
 }
 
+/* Of libuv's calls that fail only if they are used wrongly. */
+#define uv_sure(call)                                                            \
+    do {                                                                         \
+        int uv_sure_rc = (call);                                                 \
+        check(uv_sure_rc == 0, "libuv: %s: %s", #call, uv_strerror(uv_sure_rc)); \
+    } while (0)
+
 /* ---- loop.c ---- */
 
 /* Someone was woken by the loop's event. They run when the poll's events have all been seen, or now
@@ -94,6 +102,7 @@ void handle_leave(struct handle *owner, uv_handle_t *uv);
 
 /* ---- mailbox.c ---- */
 
+/* After a failure its handle may still be on its way out of the loop. */
 int mailbox_open(struct mailbox *m, uv_loop_t *loop);
 void mailbox_close(struct mailbox *m);
 void mailbox_post(struct world *w, struct message *m);

@@ -111,7 +111,7 @@ static void set_timer(struct uv_world *w)
         return;
     uint64_t tick = (uint64_t)(next / NS_PER_MS + (next % NS_PER_MS > 0));
     uint64_t tick_now = uv_now(&w->loop);
-    uv_timer_start(&w->timer, on_timer, tick > tick_now ? tick - tick_now : 0, 0);
+    uv_sure(uv_timer_start(&w->timer, on_timer, tick > tick_now ? tick - tick_now : 0, 0));
     w->timer_at = next;
 }
 
@@ -128,9 +128,9 @@ static void before_poll(uv_prepare_t *prepare)
     }
     set_timer(w);
     if (!sched_ready(w->world.sched) && mailbox_may_sleep(&w->mailbox))
-        uv_idle_stop(&w->busy);
+        uv_sure(uv_idle_stop(&w->busy));
     else
-        uv_idle_start(&w->busy, nothing_to_do);
+        uv_sure(uv_idle_start(&w->busy, nothing_to_do));
     end_turn(w);
 }
 
@@ -262,6 +262,14 @@ static const struct world_ops ops = {
 
 /* ---- The life of a world ---- */
 
+/* All its handles are closed already, or being closed. */
+static void end_loop(struct uv_world *w)
+{
+    uv_run(&w->loop, UV_RUN_DEFAULT);
+    int rc = uv_loop_close(&w->loop);
+    check(rc == 0, "a loop was closed with handles still on it");
+}
+
 /* Closes the loop's own handles and the loop. */
 static void close_loop(struct uv_world *w)
 {
@@ -270,9 +278,7 @@ static void close_loop(struct uv_world *w)
     uv_close((uv_handle_t *)&w->after_poll, NULL);
     uv_close((uv_handle_t *)&w->busy, NULL);
     uv_close((uv_handle_t *)&w->timer, NULL);
-    uv_run(&w->loop, UV_RUN_DEFAULT);
-    int rc = uv_loop_close(&w->loop);
-    check(rc == 0, "a loop was closed with handles still on it");
+    end_loop(w);
 }
 
 static int open_loop(struct uv_world *w)
@@ -282,16 +288,16 @@ static int open_loop(struct uv_world *w)
         return rc;
     rc = mailbox_open(&w->mailbox, &w->loop);
     if (rc) {
-        uv_loop_close(&w->loop);
+        end_loop(w);
         return rc;
     }
-    uv_prepare_init(&w->loop, &w->before_poll);
-    uv_check_init(&w->loop, &w->after_poll);
-    uv_idle_init(&w->loop, &w->busy);
-    uv_timer_init(&w->loop, &w->timer);
+    uv_sure(uv_prepare_init(&w->loop, &w->before_poll));
+    uv_sure(uv_check_init(&w->loop, &w->after_poll));
+    uv_sure(uv_idle_init(&w->loop, &w->busy));
+    uv_sure(uv_timer_init(&w->loop, &w->timer));
     w->before_poll.data = w->after_poll.data = w->timer.data = w;
-    uv_prepare_start(&w->before_poll, before_poll);
-    uv_check_start(&w->after_poll, after_poll);
+    uv_sure(uv_prepare_start(&w->before_poll, before_poll));
+    uv_sure(uv_check_start(&w->after_poll, after_poll));
     return 0;
 }
 

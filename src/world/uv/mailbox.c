@@ -50,11 +50,14 @@ int mailbox_open(struct mailbox *m, uv_loop_t *loop)
     if (m->bell_fd < 0)
         return -errno;
     int rc = uv_poll_init(loop, &m->bell, m->bell_fd);
-    if (rc == 0)
-        rc = uv_poll_start(&m->bell, UV_READABLE, on_bell);
-    if (rc)
+    if (rc) {
         close(m->bell_fd);
+        return rc;
+    }
     m->bell.data = m;
+    rc = uv_poll_start(&m->bell, UV_READABLE, on_bell);
+    if (rc)
+        mailbox_close(m);
     return rc;
 }
 

@@ -82,7 +82,7 @@ static void on_ready(uv_poll_t *poll, int status, int events)
         also = look_for_end(r, failed, events);
     if (events & r->armed & ~wanted) {
         r->armed = (uint8_t)((r->armed & wanted) | also);
-        uv_poll_start(poll, r->armed, on_ready);
+        uv_sure(uv_poll_start(poll, r->armed, on_ready));
     }
     loop_woke(uv_world_of_handle(r->owner));
 }
@@ -133,12 +133,13 @@ int ready_wait(struct ready *r, int events, const char *why)
     return rc == 0 && r->owner->closed ? -EBADF : rc;
 }
 
-/* Without memory to watch it, its end is not seen: the next read or write will tell. */
 void ready_cancel_on_end(struct ready *r, struct coro *c)
 {
     r->on_end = c;
-    if (c && !(r->armed & UV_DISCONNECT))
-        arm(r, UV_READABLE);
+    if (!c || r->armed & UV_DISCONNECT)
+        return;
+    int rc = arm(r, UV_READABLE);
+    (void)rc; /* where it cannot be watched, the next read or write will tell of its end */
 }
 
 int ready_be_fair(struct ready *r)

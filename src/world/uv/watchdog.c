@@ -13,6 +13,7 @@
  * what is interrupted nevertheless (nanosleep, poll) sees EINTR, once a slow turn.
  */
 #include "base/bug.h"
+#include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/time.h"
@@ -243,9 +244,11 @@ struct watchdog *watchdog_start(const char *loop, int64_t limit_ns, struct log *
     watching_this_thread = d;
     int rc = start_thread(d);
     if (rc) {
-        log_warn(log, "%s: no thread for a watchdog (errno %d); slow turns will not be reported",
-            loop, -rc);
+        log_warn(log, "%s: no thread for a watchdog: %s; slow turns will not be reported", loop,
+            error_text_task(rc));
         watching_this_thread = NULL;
+        sem_destroy(&d->wake);
+        sem_destroy(&d->answered);
         mem_free(d);
         return NULL;
     }
