@@ -171,7 +171,7 @@ const char *conf_file_text(int rc)
     return rc == -ENOENT   ? "there is no such file"
            : rc == -ESPIPE ? "it is no regular file"
            : rc == -EISDIR ? "it is a directory"
-                           : error_text(rc);
+                           : error_text_task(rc); /* a thread reads it */
 }
 
 static int add_file(struct including *in, const char *path, const struct conf_mark *mark, int by)

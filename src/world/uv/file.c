@@ -1,5 +1,5 @@
 /*
- * file.c: files, by requests to libuv's threads.
+ * file.c: files, by calls on threads (job.c).
  *
  * A request carries its own copy of the bytes: a coroutine that leaves in the middle takes its
  * buffer along, and the thread goes on with what it has. Long reads and writes go in pieces, so
@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -23,7 +24,7 @@ struct open_file {
     struct file file;
     int fd;
     unsigned requests; /* under way */
-    uv_fs_t closing;
+    struct job closing;
 };
 
 static struct open_file *of(struct file *f)
@@ -31,21 +32,25 @@ static struct open_file *of(struct file *f)
     return container_of(f, struct open_file, file);
 }
 
-static void on_closed(uv_fs_t *fs)
+static void close_on_thread(struct job *job)
 {
-    struct open_file *f = container_of(fs, struct open_file, closing);
-    uv_fs_req_cleanup(fs);
-    uv_world_of_handle(&f->file.handle)->leaving--;
-    handle_release(&f->file.handle);
+    close(container_of(job, struct open_file, closing)->fd);
+}
+
+static void on_closed(struct job *job)
+{
+    handle_release(&container_of(job, struct open_file, closing)->file.handle);
 }
 
 static void close_descriptor(struct open_file *f)
 {
-    struct uv_world *w = uv_world_of_handle(&f->file.handle);
     handle_hold(&f->file.handle);
-    w->leaving++;
-    if (uv_fs_close(&w->loop, &f->closing, f->fd, on_closed) != 0) {
-        close(f->fd);
+    f->closing = (struct job){
+        .w = uv_world_of_handle(&f->file.handle), .run = close_on_thread, .discard = on_closed};
+    if (job_start(&f->closing) == 0) {
+        job_forget(&f->closing);
+    } else { /* without a thread it is closed here, however long that takes */
+        close_on_thread(&f->closing);
         on_closed(&f->closing);
     }
 }
@@ -54,45 +59,20 @@ static void close_descriptor(struct open_file *f)
 
 struct request {
     struct job job;
-    uv_fs_t fs;
-    struct open_file *file; /* held; NULL: about a path */
-    bool opens;             /* its result is a descriptor */
+    ssize_t (*call)(struct request *r); /* on a thread: its result, or -1 and errno */
+    ssize_t result;                     /* or a negative errno */
+    struct open_file *file;             /* held; NULL: about a path */
+    int fd;                             /* the file's */
+    int flags;
+    unsigned mode;
+    bool opens; /* its result is a descriptor */
+    uint64_t offset;
+    size_t size;    /* of the bytes */
+    const char *to; /* in the bytes, behind the first path */
     char bytes[];
 };
 
-static void request_free(struct request *r)
-{
-    if (!r)
-        return;
-    uv_fs_req_cleanup(&r->fs);
-    mem_free(r);
-}
-
-static void discard(struct job *job)
-{
-    struct request *r = container_of(job, struct request, job);
-    if (r->opens && r->fs.result >= 0)
-        close((int)r->fs.result);
-    request_free(r);
-}
-
-static struct request *request_new(struct uv_world *w, struct open_file *file, size_t size)
-{
-    struct request *r = mem_alloc(sizeof(*r) + size);
-    if (!r)
-        return NULL;
-    memset(r, 0, sizeof(*r));
-    r->job.w = w;
-    r->job.discard = discard;
-    r->file = file;
-    if (file) {
-        file->requests++;
-        handle_hold(&file->file.handle);
-    }
-    return r;
-}
-
-/* The request does not need the file any more. */
+/* The file may have been waiting for it to be done, to be closed. */
 static void leave_file(struct request *r)
 {
     struct open_file *f = r->file;
@@ -104,41 +84,144 @@ static void leave_file(struct request *r)
     handle_release(&f->file.handle);
 }
 
-static void on_answer(uv_fs_t *fs)
+static void request_free(struct request *r)
 {
-    struct request *r = container_of(fs, struct request, fs);
+    if (!r)
+        return;
     leave_file(r);
-    job_answered(&r->job);
+    mem_free(r);
 }
 
-/* Waits for a request that was started, or failed to be, with `started`. Its result; or a negative
- * errno and *r is gone. */
-static ssize_t request_wait(struct request **request, int started, const char *why)
+static void discard(struct job *job)
+{
+    struct request *r = container_of(job, struct request, job);
+    if (r->opens && r->result >= 0)
+        close((int)r->result);
+    request_free(r);
+}
+
+static void run_request(struct job *job)
+{
+    struct request *r = container_of(job, struct request, job);
+    do
+        r->result = r->call(r);
+    while (r->result < 0 && errno == EINTR);
+    if (r->result < 0)
+        r->result = -errno;
+}
+
+static struct request *request_new(
+    struct uv_world *w, struct open_file *file, size_t size, ssize_t (*call)(struct request *r))
+{
+    struct request *r = mem_alloc(sizeof(*r) + size);
+    if (!r)
+        return NULL;
+    *r = (struct request){.job = {.w = w, .run = run_request, .discard = discard},
+        .call = call,
+        .result = -ECANCELED,
+        .file = file,
+        .size = size};
+    if (file) {
+        r->fd = file->fd;
+        file->requests++;
+        handle_hold(&file->file.handle);
+    }
+    return r;
+}
+
+/* About one path, or two. */
+static struct request *request_about(
+    struct uv_world *w, const char *path, const char *to, ssize_t (*call)(struct request *r))
+{
+    size_t first = strlen(path) + 1;
+    size_t second = to ? strlen(to) + 1 : 0;
+    struct request *r = request_new(w, NULL, first + second, call);
+    if (!r)
+        return NULL;
+    memcpy(r->bytes, path, first);
+    if (to)
+        r->to = memcpy(r->bytes + first, to, second);
+    return r;
+}
+
+/* Has it done and waits for that: its result; or a negative errno and *request is gone. */
+static ssize_t request_run(struct request **request, const char *why)
 {
     struct request *r = *request;
     *request = NULL;
-    if (started) {
-        leave_file(r);
+    int rc = job_start(&r->job);
+    if (rc) {
         request_free(r);
-        return started;
+        return rc;
     }
-    int rc = job_wait(&r->job, (uv_req_t *)&r->fs, why);
-    if (!r->job.answered)
+    if (!job_wait(&r->job, why, &rc))
         return rc;
     if (rc) {
         discard(&r->job);
         return rc;
     }
+    leave_file(r);
     *request = r;
-    return r->fs.result;
+    return r->result;
 }
 
 /* The same where the result is all that matters. */
-static int request_finish(struct request *r, int started, const char *why)
+static int request_finish(struct request *r, const char *why)
 {
-    ssize_t rc = request_wait(&r, started, why);
+    if (!r)
+        return -ENOMEM;
+    ssize_t rc = request_run(&r, why);
     request_free(r);
     return (int)rc;
+}
+
+/* ---- Calls, on a thread ---- */
+
+static ssize_t call_open(struct request *r)
+{
+    return open(r->bytes, r->flags, r->mode);
+}
+
+static ssize_t call_read(struct request *r)
+{
+    return pread(r->fd, r->bytes, r->size, (off_t)r->offset);
+}
+
+static ssize_t call_write(struct request *r)
+{
+    return pwrite(r->fd, r->bytes, r->size, (off_t)r->offset);
+}
+
+static ssize_t call_sync(struct request *r)
+{
+    return fdatasync(r->fd);
+}
+
+static ssize_t call_truncate(struct request *r)
+{
+    return ftruncate(r->fd, (off_t)r->offset);
+}
+
+static ssize_t call_rename(struct request *r)
+{
+    return rename(r->bytes, r->to);
+}
+
+static ssize_t call_unlink(struct request *r)
+{
+    return unlink(r->bytes);
+}
+
+static ssize_t call_sync_directory(struct request *r)
+{
+    int fd = open(r->bytes, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    int rc = fsync(fd);
+    int error = errno;
+    close(fd);
+    errno = error;
+    return rc;
 }
 
 /* ---- Files ---- */
@@ -148,14 +231,15 @@ int uv_world_open_file(
 {
     struct uv_world *w = uv_world_of(world);
     struct open_file *f = mem_zalloc(sizeof(*f));
-    struct request *r = f ? request_new(w, NULL, 0) : NULL;
+    struct request *r = f ? request_about(w, path, NULL, call_open) : NULL;
     if (!r) {
         mem_free(f);
         return -ENOMEM;
     }
     r->opens = true;
-    int started = uv_fs_open(&w->loop, &r->fs, path, flags | O_CLOEXEC, (int)mode, on_answer);
-    ssize_t fd = request_wait(&r, started, "open");
+    r->flags = flags | O_CLOEXEC;
+    r->mode = mode;
+    ssize_t fd = request_run(&r, "open");
     request_free(r);
     if (fd < 0) {
         mem_free(f);
@@ -169,17 +253,14 @@ int uv_world_open_file(
 
 ssize_t uv_file_read(struct file *file, void *buffer, size_t size, uint64_t offset)
 {
-    struct open_file *f = of(file);
     if (offset > INT64_MAX)
         return -EINVAL;
     size_t piece = size < PIECE_MAX ? size : PIECE_MAX;
-    struct uv_world *w = uv_world_of_handle(&file->handle);
-    struct request *r = request_new(w, f, piece);
+    struct request *r = request_new(uv_world_of_handle(&file->handle), of(file), piece, call_read);
     if (!r)
         return -ENOMEM;
-    uv_buf_t into = uv_buf_init(r->bytes, (unsigned)piece);
-    int started = uv_fs_read(&w->loop, &r->fs, f->fd, &into, 1, (int64_t)offset, on_answer);
-    ssize_t got = request_wait(&r, started, "file read");
+    r->offset = offset;
+    ssize_t got = request_run(&r, "file read");
     if (r && got > 0)
         memcpy(buffer, r->bytes, (size_t)got);
     request_free(r);
@@ -192,14 +273,12 @@ static ssize_t write_piece(struct open_file *f, const char *data, size_t size, u
     if (offset > INT64_MAX)
         return -EINVAL;
     size_t piece = size < PIECE_MAX ? size : PIECE_MAX;
-    struct uv_world *w = uv_world_of_handle(&f->file.handle);
-    struct request *r = request_new(w, f, piece);
+    struct request *r = request_new(uv_world_of_handle(&f->file.handle), f, piece, call_write);
     if (!r)
         return -ENOMEM;
+    r->offset = offset;
     memcpy(r->bytes, data, piece);
-    uv_buf_t from = uv_buf_init(r->bytes, (unsigned)piece);
-    int started = uv_fs_write(&w->loop, &r->fs, f->fd, &from, 1, (int64_t)offset, on_answer);
-    ssize_t wrote = request_wait(&r, started, "file write");
+    ssize_t wrote = request_run(&r, "file write");
     request_free(r);
     return wrote;
 }
@@ -224,11 +303,7 @@ int uv_file_write(struct file *file, const void *data, size_t size, uint64_t off
 int uv_file_sync(struct file *file)
 {
     struct uv_world *w = uv_world_of_handle(&file->handle);
-    struct request *r = request_new(w, of(file), 0);
-    if (!r)
-        return -ENOMEM;
-    return request_finish(
-        r, uv_fs_fdatasync(&w->loop, &r->fs, of(file)->fd, on_answer), "file sync");
+    return request_finish(request_new(w, of(file), 0, call_sync), "file sync");
 }
 
 int64_t uv_file_size(struct file *file)
@@ -241,12 +316,10 @@ int uv_file_truncate(struct file *file, uint64_t size)
 {
     if (size > INT64_MAX)
         return -EINVAL;
-    struct uv_world *w = uv_world_of_handle(&file->handle);
-    struct request *r = request_new(w, of(file), 0);
-    if (!r)
-        return -ENOMEM;
-    int started = uv_fs_ftruncate(&w->loop, &r->fs, of(file)->fd, (int64_t)size, on_answer);
-    return request_finish(r, started, "file truncate");
+    struct request *r = request_new(uv_world_of_handle(&file->handle), of(file), 0, call_truncate);
+    if (r)
+        r->offset = size;
+    return request_finish(r, "file truncate");
 }
 
 void uv_file_close(struct file *file)
@@ -260,70 +333,17 @@ void uv_file_close(struct file *file)
 
 int uv_world_rename(struct world *world, const char *from, const char *to)
 {
-    struct uv_world *w = uv_world_of(world);
-    struct request *r = request_new(w, NULL, 0);
-    if (!r)
-        return -ENOMEM;
-    return request_finish(r, uv_fs_rename(&w->loop, &r->fs, from, to, on_answer), "rename");
+    return request_finish(request_about(uv_world_of(world), from, to, call_rename), "rename");
 }
 
 int uv_world_unlink(struct world *world, const char *path)
 {
-    struct uv_world *w = uv_world_of(world);
-    struct request *r = request_new(w, NULL, 0);
-    if (!r)
-        return -ENOMEM;
-    return request_finish(r, uv_fs_unlink(&w->loop, &r->fs, path, on_answer), "unlink");
+    return request_finish(request_about(uv_world_of(world), path, NULL, call_unlink), "unlink");
 }
 
 /* Opening, syncing and closing a directory is one piece of work on one thread. */
-struct directory_sync {
-    struct job job;
-    uv_work_t work;
-    int result;
-    char path[];
-};
-
-static void sync_on_thread(uv_work_t *work)
-{
-    struct directory_sync *d = container_of(work, struct directory_sync, work);
-    int fd = open(d->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
-        d->result = -errno;
-        return;
-    }
-    d->result = fsync(fd) == 0 ? 0 : -errno;
-    close(fd);
-}
-
-static void on_synced(uv_work_t *work, int status)
-{
-    job_answered(&container_of(work, struct directory_sync, work)->job);
-}
-
-static void discard_sync(struct job *job)
-{
-    mem_free(container_of(job, struct directory_sync, job));
-}
-
 int uv_world_sync_directory(struct world *world, const char *path)
 {
-    struct uv_world *w = uv_world_of(world);
-    size_t len = strlen(path) + 1;
-    struct directory_sync *d = mem_zalloc(sizeof(*d) + len);
-    if (!d)
-        return -ENOMEM;
-    d->job.w = w;
-    d->job.discard = discard_sync;
-    memcpy(d->path, path, len);
-    int rc = uv_queue_work(&w->loop, &d->work, sync_on_thread, on_synced);
-    if (rc == 0) {
-        rc = job_wait(&d->job, (uv_req_t *)&d->work, "directory sync");
-        if (!d->job.answered)
-            return rc;
-    }
-    if (rc == 0)
-        rc = d->result;
-    discard_sync(&d->job);
-    return rc;
+    return request_finish(
+        request_about(uv_world_of(world), path, NULL, call_sync_directory), "directory sync");
 }

@@ -1,6 +1,6 @@
 /*
  * internal.h: what the files of uv/ know of each other: the loop, how a coroutine waits for a
- * descriptor or for a request to libuv's threads, and how things leave.
+ * descriptor or for a call that blocks, and how things leave.
  */
 #pragma once
 
@@ -38,6 +38,19 @@ struct mailbox {
     uv_poll_t bell;
 };
 
+/* job.c: a world's threads for calls that block. */
+#define JOB_THREADS_MAX 4
+struct jobs {
+    pthread_mutex_t lock; /* for all below but the threads, which are the loop's */
+    pthread_cond_t more;
+    struct list queue;
+    unsigned queued;
+    unsigned count; /* threads */
+    unsigned busy;  /* of them, in a call */
+    bool over;
+    pthread_t threads[JOB_THREADS_MAX];
+};
+
 struct uv_world {
     struct world world;
     struct work work;
@@ -54,6 +67,7 @@ struct uv_world {
     size_t leaving;   /* handles being closed, abandoned requests: what the loop still waits for */
     size_t open[KIND_COUNT];
     struct mailbox mailbox;
+    struct jobs jobs;
     struct uv_world_options options; /* as given: what further threads get */
     const char *name;
     int64_t watchdog_ns;       /* negative: nobody watches */
@@ -144,23 +158,33 @@ void ready_cancel_on_end(struct ready *r, struct coro *c);
 /* Forgets the descriptor, which the caller may close after; those who wait get -EBADF. */
 void ready_close(struct ready *r);
 
-/* ---- job.c: until a request to libuv's threads has been answered ---- */
+/* ---- job.c: calls that block, on threads for them ---- */
 
-/* Part of a larger block that holds the request and all the memory it needs. A coroutine whose wait
- * ends early leaves the block behind, and `discard` frees it when the answer comes. */
+/* Part of a larger block that holds all that the call needs. A coroutine whose wait ends early
+ * leaves the block behind, and `discard` frees it when the call has returned. */
 struct job {
     struct uv_world *w;
+    void (*run)(struct job *job); /* on a thread */
+    void (*discard)(struct job *job);
+    struct list link; /* in the queue, until a thread takes it */
+    struct message done;
     struct coro *waiter;
     bool answered;
     bool abandoned;
-    void (*discard)(struct job *job);
 };
 
-/* Waits for a request that has been started. If `answered` is set after, the block is the caller's
- * to free, even if the wait failed; otherwise it is the job's own from here on. */
-int job_wait(struct job *job, uv_req_t *request, const char *why);
-/* From the request's callback; the block may be gone after. */
-void job_answered(struct job *job);
+/* 0; or a negative errno and it will not run: -EAGAIN if there is no thread and none can be
+ * started. */
+int job_start(struct job *job) __attribute__((warn_unused_result));
+/* Waits for one that has been started. True: it has run, and the block is the caller's, even if the
+ * wait failed, which `rc` says. False: the block is the job's own, or gone. */
+bool job_wait(struct job *job, const char *why, int *rc) __attribute__((warn_unused_result));
+/* Nobody waits for one that has been started; the world stays open until it is done. */
+void job_forget(struct job *job);
+
+void jobs_init(struct jobs *j);
+/* Nothing may be asked for. */
+void jobs_end(struct jobs *j);
 
 /* ---- stream.c, listener.c, connect.c ---- */
 

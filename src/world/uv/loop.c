@@ -330,6 +330,7 @@ int uv_world_open(struct world **out, const struct uv_world_options *options)
     if (rc == 0) {
         rc = open_loop(w);
         if (rc == 0) {
+            jobs_init(&w->jobs);
             *out = &w->world;
             return 0;
         }
@@ -406,6 +407,7 @@ void uv_world_close(struct world *world)
     check(!w->running, "uv_world_close was called on a world that runs");
     check_all_closed(w);
     settle(w);
+    jobs_end(&w->jobs);
     close_loop(w);
     sched_close(world->sched);
     mem_free(w);

@@ -1,5 +1,5 @@
 /*
- * resolve.c: names to addresses, by the system's resolver on one of libuv's threads. Literals need
+ * resolve.c: names to addresses, by the system's resolver on a thread (job.c). Literals need
  * no thread.
  *
  * The resolver's own order is kept: it has sorted by what can be reached from here (RFC 6724).
@@ -9,18 +9,21 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <string.h>
 
 struct lookup {
     struct job job;
-    uv_getaddrinfo_t request;
-    int status;
+    int status; /* as of getaddrinfo */
+    int error;  /* errno, if that is EAI_SYSTEM */
     struct addrinfo *found;
+    char host[];
 };
 
 static void lookup_free(struct lookup *l)
 {
-    uv_freeaddrinfo(l->found);
+    if (l->found)
+        freeaddrinfo(l->found);
     mem_free(l);
 }
 
@@ -29,12 +32,12 @@ static void discard(struct job *job)
     lookup_free(container_of(job, struct lookup, job));
 }
 
-static void on_answer(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
+static void look_up(struct job *job)
 {
-    struct lookup *l = container_of(request, struct lookup, request);
-    l->status = status;
-    l->found = found;
-    job_answered(&l->job);
+    struct lookup *l = container_of(job, struct lookup, job);
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    l->status = getaddrinfo(l->host, NULL, &hints, &l->found);
+    l->error = errno;
 }
 
 static bool is_literal(const char *host, uint16_t port, struct address *out)
@@ -53,21 +56,22 @@ static bool is_literal(const char *host, uint16_t port, struct address *out)
     return true;
 }
 
-static int to_errno(int status)
+static int to_errno(const struct lookup *l)
 {
-    switch (status) {
-    case UV_EAI_NONAME:
-    case UV_EAI_NODATA:
-    case UV_EAI_ADDRFAMILY:
+    switch (l->status) {
+    case EAI_NONAME:
+    case EAI_NODATA:
+    case EAI_ADDRFAMILY:
         return -ENOENT;
-    case UV_EAI_AGAIN:
-    case UV_EAI_FAIL:
+    case EAI_AGAIN:
+    case EAI_FAIL:
         return -EAGAIN;
-    case UV_EAI_MEMORY:
+    case EAI_MEMORY:
         return -ENOMEM;
+    case EAI_SYSTEM:
+        return l->error ? -l->error : -EAGAIN;
     default:
-        /* libuv's own codes for the resolver lie beyond every errno. */
-        return status > -4000 && status < -3000 ? -EINVAL : status;
+        return -EINVAL;
     }
 }
 
@@ -92,22 +96,21 @@ int uv_world_resolve(
     if (is_literal(host, port, &out[0]))
         return 1;
     struct uv_world *w = uv_world_of(world);
-    struct lookup *l = mem_zalloc(sizeof(*l));
+    size_t size = strlen(host) + 1;
+    struct lookup *l = mem_zalloc(sizeof(*l) + size);
     if (!l)
         return -ENOMEM;
-    l->job.w = w;
-    l->job.discard = discard;
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    int rc = uv_getaddrinfo(&w->loop, &l->request, on_answer, host, NULL, &hints);
+    l->job = (struct job){.w = w, .run = look_up, .discard = discard};
+    memcpy(l->host, host, size);
+    int rc = job_start(&l->job);
     if (rc) {
         mem_free(l);
         return rc;
     }
-    rc = job_wait(&l->job, (uv_req_t *)&l->request, "resolve");
-    if (!l->job.answered)
+    if (!job_wait(&l->job, "resolve", &rc))
         return rc;
     if (rc == 0)
-        rc = l->status ? to_errno(l->status) : copy_found(l->found, port, out, max);
+        rc = l->status ? to_errno(l) : copy_found(l->found, port, out, max);
     lookup_free(l);
     return rc;
 }

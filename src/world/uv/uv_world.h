@@ -53,7 +53,7 @@ int uv_world_run(struct world *w, const char *name, coro_fn *fn, void *arg)
 
 /* Everything that the world handed out must have been closed, every coroutine have ended, and no
  * other thread post any more; messages that are still in the mailbox are delivered first. Waits for
- * requests to libuv's threads that were abandoned, since those cannot be called back. */
+ * calls on threads that were abandoned (files, names), since those cannot be called back. */
 void uv_world_close(struct world *w);
 
 /* ---- Listening sockets that come from elsewhere, or go there ---- */
