@@ -69,7 +69,8 @@ static __attribute__((noinline)) int answer(struct run *run)
         error_set(&shown, shown.code, shown.type, "%s", instead);
     note(run, &full, &shown);
     if (run->retry_after <= 0)
-        return http_reply_problem(run->request, status, &shown, NULL, 0);
+        return http_reply_problem(
+            run->request, status, &shown, run->refusal_field, run->refusal_field != NULL);
     char seconds[24];
     int len = snprintf(seconds, sizeof seconds, "%lld", seconds_up(run->retry_after));
     struct http_field retry = {SPAN("Retry-After"), {seconds, (size_t)len}};

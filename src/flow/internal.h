@@ -137,13 +137,14 @@ struct run {
     const struct error *failure;    /* the first; NULL: none */
     const struct flow_node *blamed; /* whose it is; NULL: no node's alone */
     int refusal;                    /* a status that no errno stands for; 0: the failure's */
-    int64_t retry_after;            /* of the failure, if that is want of room */
-    int priority;                   /* of its tasks, in pools' queues */
-    int64_t patience;               /* the route's deadline, or what the caller said; as a span */
-    bool hurried;                   /* it is the caller's */
-    int64_t due;                    /* then: the route's deadline; 0 */
-    struct kept_call *calls;        /* released at the end */
-    char client[ADDRESS_TEXT_MAX];  /* its address */
+    const struct http_field *refusal_field; /* goes with the problem; NULL: none */
+    int64_t retry_after;                    /* of the failure, if that is want of room */
+    int priority;                           /* of its tasks, in pools' queues */
+    int64_t patience;              /* the route's deadline, or what the caller said; as a span */
+    bool hurried;                  /* it is the caller's */
+    int64_t due;                   /* then: the route's deadline; 0 */
+    struct kept_call *calls;       /* released at the end */
+    char client[ADDRESS_TEXT_MAX]; /* its address */
 };
 
 /* A copy that lives as long as the run; never NULL. */

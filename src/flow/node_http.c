@@ -182,7 +182,7 @@ static int make_ask(struct run *run, const struct flow_node *n, struct asking *a
         rc = make_target(run, n, a, e);
     if (rc == 0)
         rc = content_render(
-            &h->content, !h->gives_id + (unsigned)h->says_deadline, &run->data, &a->parts, e);
+            &h->content, !h->gives_id + 1 + (unsigned)h->says_deadline, &run->data, &a->parts, e);
     if (rc)
         return rc;
     unsigned count = a->parts.field_count;
@@ -190,6 +190,9 @@ static int make_ask(struct run *run, const struct flow_node *n, struct asking *a
     struct http_field *fields = (struct http_field *)(uintptr_t)a->parts.fields;
     if (!h->gives_id)
         fields[count++] = (struct http_field){.name = SPAN("X-Request-Id"), .value = run->data.id};
+    if (!http_field_find(fields, count, "accept-encoding")) /* nothing here decodes */
+        fields[count++] =
+            (struct http_field){.name = SPAN("Accept-Encoding"), .value = SPAN("identity")};
     if (h->says_deadline) /* last, for say_deadline */
         fields[count++] = (struct http_field){.name = SPAN(DEADLINE_FIELD), .value = SPAN("0")};
     a->ask.method = h->method;
@@ -223,8 +226,13 @@ static int check_status(const struct flow_node *n, const struct http1_head *head
         SPAN_ARG(h->origin), head->status, *title ? " " : "", title, SPAN_ARG(h->expected));
 }
 
-static int check_json(struct run *run, const struct flow_node *n, struct answer *a, struct error *e)
+static int check_body(struct run *run, const struct flow_node *n, struct answer *a, struct error *e)
 {
+    struct span coding = http_content_coding(a->head->fields, a->head->field_count);
+    if (coding.ptr && n->body_used)
+        return error_set(e, -EPROTO, "upstream-encoding",
+            "%.*s answered with a body in the content coding '%.*s', which is not decoded here",
+            SPAN_ARG(n->http.origin), SPAN_ARG(coding));
     const struct http_field *type =
         http_field_find(a->head->fields, a->head->field_count, "content-type");
     a->is_json = type && media_is_json(type->value);
@@ -349,7 +357,7 @@ static __attribute__((noinline)) int call(struct run *run, const struct flow_nod
     out->head = answer.head;
     out->body = answer.body;
     rc = check_status(n, answer.head, e);
-    return rc ? rc : check_json(run, n, out, e);
+    return rc ? rc : check_body(run, n, out, e);
 }
 
 /* ---- Several at once ---- */

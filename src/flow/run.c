@@ -326,6 +326,10 @@ static __attribute__((noinline)) int parse_body(struct run *run, struct span tex
     return 0;
 }
 
+/* RFC 9110, 12.5.3: what a request's body may be encoded with. */
+static const struct http_field only_identity = {
+    .name = {.ptr = "Accept-Encoding", .len = 15}, .value = {.ptr = "identity", .len = 8}};
+
 static int read_body(struct run *run)
 {
     struct http_request *r = run->request;
@@ -336,6 +340,11 @@ static int read_body(struct run *run)
     if (type && !media_is_json(type->value))
         return refuse(run, 415, -EINVAL, "unsupported-media-type",
             "the request's body must be JSON: application/json, or a type that ends in +json");
+    if (http_content_coding(r->head->fields, r->head->field_count).ptr) {
+        run->refusal_field = &only_identity;
+        return refuse(run, 415, -EINVAL, "unsupported-media-type",
+            "the request's body has a Content-Encoding; send it without one");
+    }
     struct span text;
     if (r->body_max > JSON_TEXT_MAX) /* nobody could read it */
         r->body_max = JSON_TEXT_MAX;

@@ -181,11 +181,20 @@ static bool ours(struct span name)
     }
 }
 
-static int write_fields(struct bytes *out, const struct http_field *fields, unsigned count)
+/* Whether a reply has no content, whatever was asked: and then no type of it either. */
+static bool is_empty(int status)
+{
+    return status < 200 || status == 204 || status == 205 || status == 304;
+}
+
+static int write_fields(
+    struct bytes *out, int status, const struct http_field *fields, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
         if (ours(fields[i].name))
             return -EINVAL;
+        if (is_empty(status) && http_name_equal(fields[i].name, "content-type"))
+            continue;
         int rc = http1_write_field(out, fields[i].name, fields[i].value);
         if (rc)
             return rc;
@@ -205,8 +214,7 @@ static int write_connection(struct http_connection *c, struct bytes *out)
 
 static bool has_body(const struct http_connection *c, int status)
 {
-    return status >= 200 && status != 204 && status != 205 && status != 304 &&
-           c->work->request.head->method != HTTP_HEAD;
+    return !is_empty(status) && c->work->request.head->method != HTTP_HEAD;
 }
 
 /* Whether the connection can go on after this reply is known now: of a body that nobody has read,
@@ -241,7 +249,7 @@ static int write_head(struct http_connection *c, int status, const struct http_f
     if (rc == 0)
         rc = bytes_append(out, s->stamp, s->stamp_len);
     if (rc == 0)
-        rc = write_fields(out, fields, count);
+        rc = write_fields(out, status, fields, count);
     if (rc == 0)
         rc = http1_write_field(out, SPAN("X-Request-Id"), span_of(c->work->request.id));
     if (rc == 0 && s->options.timing)

@@ -98,6 +98,21 @@ bool http_list_has(struct span value, const char *lower)
     return false;
 }
 
+struct span http_content_coding(const struct http_field *fields, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct span left = fields[i].value;
+        if (!http_name_equal(fields[i].name, "content-encoding"))
+            continue;
+        while (left.ptr) {
+            struct span coding = http_list_take(&left);
+            if (coding.len > 0 && !http_name_equal(coding, "identity"))
+                return coding;
+        }
+    }
+    return (struct span){NULL, 0};
+}
+
 bool http_token_valid(struct span s)
 {
     for (size_t i = 0; i < s.len; i++)

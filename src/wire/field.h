@@ -20,6 +20,10 @@ bool http_name_equal(struct span name, const char *lower);
 /* Whether a comma-separated value has this element, without case. `lower` is in lower case. */
 bool http_list_has(struct span value, const char *lower);
 
+/* The content coding of a body (RFC 9110, 8.4), as the fields say it: {NULL, 0} for none, and for
+ * "identity", which is none. */
+struct span http_content_coding(const struct http_field *fields, unsigned count);
+
 /* tchar of RFC 9110: what names and methods are made of. */
 bool http_token_valid(struct span s);
 /* No control bytes but tabs: what a field's value, or a reason, may be. */

@@ -1,5 +1,6 @@
 """What a flow hands on to other servers and back to clients: real servers on both sides, and clients that mean harm."""
 import contextlib
+import gzip
 import http.client
 import http.server
 import json
@@ -237,6 +238,61 @@ routes:
         problem(ask(weir, "/list", "POST", r'{"cookies":["a","b\r\nx: y"]}', **kind), 400, "invalid-header", "$body.cookies")
         many = json.dumps({"cookies": ["a"] * 257})
         assert ask(weir, "/list", "POST", many, **kind)[0] == 503
+
+
+# ---- Content codings, and no content ----
+
+class Zipped(Echo):
+    """As a server may that is not told what is wanted."""
+    def answer(self):
+        wanted = self.headers.get("Accept-Encoding")
+        zipped = wanted != "identity" or self.path == "/always"
+        text = gzip.compress(b'{"a":1}') if zipped else b'{"a":1}'
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        if zipped:
+            self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    do_GET = answer
+
+
+def test_what_comes_encoded_is_not_taken_for_text(start):
+    with upstream(Zipped) as place:
+        weir = start(config=HEAD + """
+errors: full
+routes:
+  - {route: GET /usual, nodes: {n: {http: "http://PLACE/"}}, reply: $node.n.body.a}
+  - {route: GET /always, nodes: {n: {http: "http://PLACE/always"}}, reply: $node.n.body}
+  - {route: GET /status, nodes: {n: {http: "http://PLACE/always"}}, reply: $node.n.status}
+  - {route: POST /body, reply: $body.a}
+""".replace("PLACE", place))
+        assert ask(weir, "/usual")[2] == b"1"
+        problem(ask(weir, "/always"), 502, "upstream-encoding", "node 'n'", "the content coding 'gzip'")
+        assert ask(weir, "/status")[2] == b"200"
+        body = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+        answer = ask(weir, "/body", "POST", gzip.compress(b'{"a":1}'), **body)
+        problem(answer, 415, "unsupported-media-type", "Content-Encoding")
+        assert answer[1]["Accept-Encoding"] == "identity"
+        body["Content-Encoding"] = "identity"
+        assert ask(weir, "/body", "POST", b'{"a":1}', **body)[2] == b"1"
+
+
+def test_a_reply_without_content_has_no_type_and_no_length(start):
+    weir = start(config=HEAD + """
+routes:
+  - {route: GET /gone, status: 204, reply: {a: 1}}
+  - {route: GET /same, status: 304, headers: {content-type: text/plain, etag: '"x"'}}
+  - {route: GET /chosen, status: $query.s, reply: {a: 1}}
+""")
+    for path, status in [("/gone", 204), ("/same", 304), ("/chosen?s=204", 204), ("/chosen?s=304", 304), ("/chosen?s=205", 205)]:
+        answer = ask(weir, path)
+        assert answer[0] == status and "Content-Type" not in answer[1] and answer[2] == b"", (path, answer)
+        assert status != 204 or "Content-Length" not in answer[1]
+    assert ask(weir, "/same")[1]["ETag"] == '"x"'
+    assert ask(weir, "/chosen?s=200")[1]["Content-Type"] == "application/json"
 
 
 # ---- Markup ----

@@ -104,6 +104,21 @@ static const struct row table[] = {
     {"nodes: {h: {http: 'http://there:9001/text'}}\n    reply: $node.h.body\n    headers: "
      "{content-type: $node.h.headers.content-type}",
         "/t/1", NULL, NULL, 200, "plain \"text\""},
+    {"nodes: {h: {http: 'http://there:9001/coded/identity'}}\n    reply: $node.h.body", "/t/1",
+        NULL, NULL, 200, "[]"},
+    {"nodes: {h: {http: 'http://there:9001/coded/identity,GZIP'}}\n    reply: $node.h.body", "/t/1",
+        NULL, NULL, 502, "...the content coding 'GZIP'", "upstream-encoding"},
+    {"nodes: {h: {http: 'http://there:9001/coded/br'}}\n    reply: $node.h.status", "/t/1", NULL,
+        NULL, 200, "200"},
+    {"nodes: {h: {http: 'http://there:9001/echo'}}\n"
+     "    reply: $node.h.body.headers.Accept-Encoding",
+        "/t/1", NULL, NULL, 200, "\"identity\""},
+    {"nodes: {h: {http: {url: 'http://there:9001/echo', headers: {accept-encoding: $query.a}}}}\n"
+     "    reply: [$node.h.body.headers.accept-encoding, $node.h.body.headers.Accept-Encoding]",
+        "/t/1?a=gzip", NULL, NULL, 200, "[\"gzip\",null]"},
+    {"nodes: {h: {http: {url: 'http://there:9001/echo', headers: {accept-encoding: $query.a}}}}\n"
+     "    reply: [$node.h.body.headers.accept-encoding, $node.h.body.headers.Accept-Encoding]",
+        "/t/1", NULL, NULL, 200, "[null,\"identity\"]"},
     {"nodes: {h: {http: 'http://there:9001/status/404'}}\n    reply: 1", "/t/1", NULL, NULL, 502,
         "...node 'h': http://there:9001 answered with 404 Not Found; expected was 200-299",
         "upstream-status"},

@@ -5,6 +5,7 @@
  * there:9001
  *     /json          {"a":[1,2],"who":"there"}
  *     /text          plain text
+ *     /coded/CODING  a body that says to be in that content coding
  *     /echo...       what was asked, as JSON
  *     /slow/MS       {"slow":true} after so many milliseconds
  *     /status/N      a reply with that status
@@ -107,6 +108,10 @@ static inline void handle_upstream(void *ctx, struct http_request *r)
         reply_json(r, (int)number_after(r, "/status/"), SPAN("{\"error\":true}"));
     } else if (path_begins(r, "/garbage")) {
         reply_json(r, 200, SPAN("{\"a\":"));
+    } else if (path_begins(r, "/coded/")) {
+        const struct http_field fields[] = {{SPAN("Content-Type"), SPAN("application/json")},
+            {SPAN("Content-Encoding"), {r->head->path.ptr + 7, r->head->path.len - 7}}};
+        must(http_reply(r, 200, fields, 2, SPAN("[]")) == 0);
     } else if (path_begins(r, "/text")) {
         int rc = http_reply(r, 200, &text, 1, SPAN("plain \"text\""));
         must(rc == 0);
