@@ -8,6 +8,7 @@
 #include "base/bug.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/siphash.h"
 #include "base/utf8.h"
 
 #include <errno.h>
@@ -132,7 +133,7 @@ static int parse(
     if (!j)
         return error_set(e, -ENOMEM, "out-of-memory", "no memory to read a JSON text");
     yyjson_read_err wrong;
-    j->doc = yyjson_read_opts(data, len, how, &memory, &wrong);
+    j->doc = yyjson_read_opts(data, len, how | YYJSON_READ_NUMBER_AS_RAW, &memory, &wrong);
     if (j->doc) {
         *out = j;
         return 0;
@@ -166,6 +167,109 @@ void json_free(struct json *j)
     mem_free(j);
 }
 
+/* ---- Members of one name ---- */
+
+/* Up to as many are compared each with each: that needs no memory, and less time. */
+#define FEW 8
+
+/* Most differ in length or in their first byte, be that the zero behind an empty one. */
+static bool same_key(yyjson_val *a, yyjson_val *b)
+{
+    size_t len = unsafe_yyjson_get_len(a);
+    const char *in_a = unsafe_yyjson_get_str(a);
+    const char *in_b = unsafe_yyjson_get_str(b);
+    return len == unsafe_yyjson_get_len(b) && *in_a == *in_b && memcmp(in_a, in_b, len) == 0;
+}
+
+/* A name behind its value, and behind all that is in that. */
+static yyjson_val *next_key(yyjson_val *key)
+{
+    return unsafe_yyjson_get_next(key + 1);
+}
+
+static yyjson_val *twin_of_few(yyjson_val *object)
+{
+    yyjson_val *keys[FEW];
+    size_t count = unsafe_yyjson_get_len(object);
+    yyjson_val *key = object + 1;
+    for (size_t i = 0; i < count; i++, key = next_key(key)) {
+        for (size_t k = 0; k < i; k++)
+            if (same_key(keys[k], key))
+                return key;
+        keys[i] = key;
+    }
+    return NULL;
+}
+
+/* Names by their hash: how far behind the object each is, in values; 0: none. At least twice as
+ * many slots as names. */
+struct table {
+    uint32_t *slots;
+    size_t room;
+    const uint64_t *seed;
+};
+
+static int make_slots(struct table *t, size_t size)
+{
+    if (size > t->room) {
+        mem_free(t->slots);
+        t->slots = mem_alloc(size * sizeof *t->slots);
+        t->room = t->slots ? size : 0;
+    }
+    if (!t->slots)
+        return -ENOMEM;
+    memset(t->slots, 0, size * sizeof *t->slots);
+    return 0;
+}
+
+static int twin_of_many(struct table *t, yyjson_val *object, yyjson_val **twin)
+{
+    size_t count = unsafe_yyjson_get_len(object);
+    size_t size = 4 * FEW;
+    while (size < 2 * count)
+        size *= 2;
+    int rc = make_slots(t, size);
+    if (rc)
+        return rc;
+    yyjson_val *key = object + 1;
+    for (size_t i = 0; i < count; i++, key = next_key(key)) {
+        struct span name = {unsafe_yyjson_get_str(key), unsafe_yyjson_get_len(key)};
+        size_t at = siphash(t->seed, name) & (size - 1);
+        while (t->slots[at] && !same_key(object + t->slots[at], key))
+            at = (at + 1) & (size - 1);
+        if (t->slots[at]) {
+            *twin = key;
+            return 0;
+        }
+        t->slots[at] = (uint32_t)(key - object); /* a text is too short for more values */
+    }
+    return 0;
+}
+
+_Static_assert(JSON_TEXT_MAX <= UINT32_MAX, "a value's place does not fit into a slot");
+
+int json_twins(const struct json *j, const uint64_t seed[2], struct span *name)
+{
+    struct table t = {.seed = seed};
+    yyjson_val *root = yyjson_doc_get_root(j->doc);
+    yyjson_val *twin = NULL;
+    size_t count = yyjson_doc_get_val_count(j->doc); /* they stand one behind the other */
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && !twin && i < count; i++) {
+        if (!yyjson_is_obj(root + i))
+            continue;
+        if (unsafe_yyjson_get_len(root + i) <= FEW)
+            twin = twin_of_few(root + i);
+        else
+            rc = twin_of_many(&t, root + i, &twin);
+    }
+    mem_free(t.slots);
+    if (rc || !twin)
+        return rc;
+    *name = json_string(as_ours(twin));
+    return 1;
+}
+
 const struct json_value *json_root(const struct json *j)
 {
     return as_ours(yyjson_doc_get_root(j->doc));
@@ -178,7 +282,7 @@ enum json_type json_type(const struct json_value *v)
     switch (yyjson_get_type(as_theirs(v))) {
     case YYJSON_TYPE_BOOL:
         return JSON_BOOL;
-    case YYJSON_TYPE_NUM:
+    case YYJSON_TYPE_RAW: /* nothing else is read so */
         return JSON_NUMBER;
     case YYJSON_TYPE_STR:
         return JSON_STRING;
@@ -196,14 +300,25 @@ bool json_bool(const struct json_value *v, bool otherwise)
     return yyjson_is_bool(as_theirs(v)) ? yyjson_get_bool(as_theirs(v)) : otherwise;
 }
 
+/* What a number's text means; false: it is no number, or too large. */
+static bool read_number(const struct json_value *v, yyjson_val *out)
+{
+    const char *text = yyjson_get_raw(as_theirs(v)); /* ends with a zero byte */
+    return text && yyjson_read_number(text, out, YYJSON_READ_NOFLAG, &memory, NULL);
+}
+
 double json_number(const struct json_value *v, double otherwise)
 {
-    return yyjson_is_num(as_theirs(v)) ? yyjson_get_num(as_theirs(v)) : otherwise;
+    yyjson_val n;
+    return read_number(v, &n) ? yyjson_get_num(&n) : otherwise;
 }
 
 bool json_integer(const struct json_value *v, int64_t *out)
 {
-    yyjson_val *n = as_theirs(v);
+    yyjson_val number;
+    yyjson_val *n = &number;
+    if (!read_number(v, n))
+        return false;
     if (yyjson_is_uint(n) && yyjson_get_uint(n) <= INT64_MAX)
         *out = (int64_t)yyjson_get_uint(n);
     else if (yyjson_is_sint(n))

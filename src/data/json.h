@@ -1,9 +1,10 @@
 /*
  * json.h: JSON values: read from text, looked into, and written.
  *
- * Reading is strict (RFC 8259): one value, UTF-8, no comments, no trailing commas, numbers as they
- * stand. A document owns its values; they live until json_free. Where an object names a member
- * twice the first is found: who cares must check. Nothing here is another library's type; how it is
+ * Reading is strict (RFC 8259): one value, UTF-8, no comments, no trailing commas. A number is kept
+ * as its text, so that none of its digits is lost where it is only passed on, whatever its size. A
+ * document owns its values; they live until json_free. Where an object names a member twice the
+ * first is found: who cares asks json_twins. Nothing here is another library's type; how it is
  * parsed is this folder's secret.
  *
  * Writing appends to a `struct bytes`, whose maximum bounds it. Text that is not UTF-8 is written
@@ -40,7 +41,8 @@ void json_free(struct json *j);
 const struct json_value *json_root(const struct json *j);
 /* NULL has type JSON_NULL, so that a lookup's answer can be asked directly. */
 enum json_type json_type(const struct json_value *v);
-/* The value as it is, or `otherwise` if it is of another type. */
+/* The value as it is, or `otherwise` if it is of another type, or a number that is too large for a
+ * double. */
 bool json_bool(const struct json_value *v, bool otherwise);
 double json_number(const struct json_value *v, double otherwise);
 /* Whether it is a number without fraction that fits; and then which. */
@@ -63,6 +65,11 @@ struct json_iter {
 };
 struct json_iter json_iter(const struct json_value *v);
 const struct json_value *json_next(struct json_iter *it, struct span *name);
+
+/* Whether some object names a member twice, and then `*name` is one such: 0 or 1; -ENOMEM. Takes
+ * linear time: `seed`, which keys a hash, is nothing that the text's writer knows. */
+int json_twins(const struct json *j, const uint64_t seed[2], struct span *name)
+    __attribute__((warn_unused_result));
 
 /* ---- Writing ---- */
 

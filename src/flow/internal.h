@@ -163,6 +163,12 @@ int64_t run_node_deadline(const struct flow_node *n, int64_t now);
  * reason, unless it was cancelled. */
 int run_settle(struct run *run, const struct flow_node *n, int rc, const struct error *why)
     __attribute__((warn_unused_result));
+/* Why the request was late: `whole`: by its own deadline; then `n` may be NULL. */
+const struct error *run_too_late(struct run *run, const struct flow_node *n, bool whole);
+/* The run has failed, and its answer has this status. Returns `code`. */
+int run_refuse(struct run *run, int status, int code, const char *type, const char *sentence);
+/* 0; or a negative errno, and the run has failed. */
+int run_read_body(struct run *run) __attribute__((warn_unused_result));
 /* A problem by `failure`, which is set: as much of it as its client may know. */
 void run_answer_failure(struct run *run);
 /* Tells who observes, and adds up the time that was waited. */

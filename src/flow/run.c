@@ -85,9 +85,7 @@ static int run_within(
     return n->kind->run(run, n, out, why);
 }
 
-/* `whole`: by the request's deadline; then `n` may be NULL. */
-static __attribute__((noinline)) const struct error *too_late(
-    struct run *run, const struct flow_node *n, bool whole)
+const struct error *run_too_late(struct run *run, const struct flow_node *n, bool whole)
 {
     struct error e;
     long long ms = (whole ? run->patience : n->conf->deadline) / NS_PER_MS;
@@ -111,7 +109,7 @@ static const struct error *reason(
     if (why)
         return why;
     if (rc == -ETIMEDOUT)
-        return too_late(run, n, n->conf->deadline == CONF_NO_DEADLINE);
+        return run_too_late(run, n, n->conf->deadline == CONF_NO_DEADLINE);
     return &no_memory;
 }
 
@@ -142,7 +140,7 @@ int run_settle(struct run *run, const struct flow_node *n, int rc, const struct 
         return -ECANCELED;
     if (coro_poll()) { /* the route's own deadline: no default helps */
         if (!run->failure)
-            run->failure = too_late(run, n, true);
+            run->failure = run_too_late(run, n, true);
         return -ETIMEDOUT;
     }
     if (n->conf->optional)
@@ -274,84 +272,13 @@ static int run_nodes(struct run *run)
     return run_ready(run, first);
 }
 
-/* ---- The request's body ---- */
-
-static int refuse(struct run *run, int status, int code, const char *type, const char *sentence)
+int run_refuse(struct run *run, int status, int code, const char *type, const char *sentence)
 {
     struct error e;
     run->refusal = status;
     error_set(&e, code, type, "%s", sentence);
     run->failure = run_keep(run, &e);
     return code;
-}
-
-static int body_failed(struct run *run, int rc)
-{
-    switch (rc) {
-    case -ECANCELED:
-    case -ECONNRESET:
-        return -ECANCELED;
-    case -EMSGSIZE:
-        return refuse(run, 413, rc, "content-too-large", "the request's body is too large");
-    case -EBADMSG:
-        return refuse(run, 400, rc, "bad-request", "the request's body is malformed");
-    case -ETIMEDOUT:
-        if (coro_poll() == 0)
-            return refuse(run, 408, rc, "request-timeout", "the request's body came too slowly");
-        run->failure = too_late(run, NULL, true);
-        return rc;
-    default:
-        return rc;
-    }
-}
-
-static __attribute__((noinline)) int parse_body(struct run *run, struct span text)
-{
-    struct error e;
-    struct json *doc;
-    int rc = json_parse(&doc, text, JSON_TEXT_MAX, &e);
-    if (rc) {
-        if (rc != -ENOMEM)
-            error_prefix(&e, "the request's body is no JSON");
-        if (rc == -EMSGSIZE) /* too deep: a body that is too large would not have come so far */
-            e.code = -EINVAL;
-        run->failure = run_keep(run, &e);
-        return rc;
-    }
-    run->data.body = (struct value){.kind = VALUE_RAW, .text = text};
-    if (run->flow->body_entered)
-        run->data.body.doc = doc;
-    else
-        json_free(doc);
-    return 0;
-}
-
-/* RFC 9110, 12.5.3: what a request's body may be encoded with. */
-static const struct http_field only_identity = {
-    .name = {.ptr = "Accept-Encoding", .len = 15}, .value = {.ptr = "identity", .len = 8}};
-
-static int read_body(struct run *run)
-{
-    struct http_request *r = run->request;
-    const struct http_field *type =
-        http_field_find(r->head->fields, r->head->field_count, "content-type");
-    if (r->head->framing == HTTP1_NO_BODY)
-        return 0;
-    if (type && !media_is_json(type->value))
-        return refuse(run, 415, -EINVAL, "unsupported-media-type",
-            "the request's body must be JSON: application/json, or a type that ends in +json");
-    if (http_content_coding(r->head->fields, r->head->field_count).ptr) {
-        run->refusal_field = &only_identity;
-        return refuse(run, 415, -EINVAL, "unsupported-media-type",
-            "the request's body has a Content-Encoding; send it without one");
-    }
-    struct span text;
-    if (r->body_max > JSON_TEXT_MAX) /* nobody could read it */
-        r->body_max = JSON_TEXT_MAX;
-    int rc = http_request_body(r, &text);
-    if (rc)
-        return body_failed(run, rc);
-    return text.len > 0 ? parse_body(run, text) : 0;
 }
 
 /* ---- The reply ---- */
@@ -481,7 +408,7 @@ static int enter_route(struct run *run, struct route_local *l)
     snprintf(sentence, sizeof sentence,
         "too many requests of route '%s' wait for their turn to be answered in time",
         run->flow->route->name);
-    return refuse(run, 503, rc, "overloaded", sentence);
+    return run_refuse(run, 503, rc, "overloaded", sentence);
 }
 
 static int run_in_turn(struct run *run)
@@ -524,7 +451,7 @@ static int find_patience(struct run *run)
         wrong |= ++found > 1 || deadline_read(head->fields[i].value, &said) != 0;
     }
     if (wrong)
-        return refuse(run, 400, -EINVAL, "invalid-deadline",
+        return run_refuse(run, 400, -EINVAL, "invalid-deadline",
             "the field Weir-Deadline is to be given once, in whole milliseconds");
     run->hurried = said < run->patience;
     if (run->hurried)
@@ -544,11 +471,11 @@ static int gather(struct run *run)
     int64_t now = world_now(run->context->world);
     run->due = run->hurried ? deadline_after(now, f->route->deadline) : 0;
     CORO_DEADLINE(deadline_after(now, run->patience));
-    rc = f->uses_body ? read_body(run) : 0;
+    rc = f->uses_body ? run_read_body(run) : 0;
     if (rc == 0 && f->node_count > 0)
         rc = run_in_turn_timed(run);
     if (rc == -ETIMEDOUT && !run->failure)
-        run->failure = too_late(run, NULL, true);
+        run->failure = run_too_late(run, NULL, true);
     return rc;
 }
 

@@ -295,6 +295,29 @@ routes:
     assert ask(weir, "/chosen?s=200")[1]["Content-Type"] == "application/json"
 
 
+# ---- JSON ----
+
+def test_numbers_keep_their_digits(start):
+    weir = start(config=HEAD + """
+routes:
+  - {route: POST /, nodes: {s: {step: echo}}, reply: {a: $body.a, made: [$body.b], step: $node.s.c, text: "$body.a|"}}
+""")
+    body = '{"a":18446744073709551616,"b":0.1000000000000000055511151231257827,"c":1e400}'
+    text = ask(weir, "/", "POST", body, **{"Content-Type": "application/json"})[2].decode()
+    assert text == '{"a":18446744073709551616,"made":[0.1000000000000000055511151231257827],"step":1e400,"text":"18446744073709551616|"}'
+
+
+def test_a_key_that_comes_twice_is_refused(start):
+    weir = start(config=HEAD + "routes: [{route: POST /, reply: $body}]\n")
+    kind = {"Content-Type": "application/json"}
+    answer = ask(weir, "/", "POST", r'{"role":"user","x":[{"\u0072ole":1,"role":2}]}', **kind)
+    problem(answer, 400, "duplicate-key", "the key 'role' twice")
+    many = {"%x" % i: 1 for i in range(100000)}  # a MiB of hostile names costs no more than it is long
+    body = json.dumps(many, separators=(",", ":"))
+    assert len(body) < 1 << 20 and ask(weir, "/", "POST", body, **kind)[2].decode() == body
+    problem(ask(weir, "/", "POST", body[:-1] + ',"1869f":2}', **kind), 400, "duplicate-key", "the key '1869f' twice")
+
+
 # ---- Markup ----
 
 def test_what_a_stranger_sends_is_no_script_in_a_page(start):

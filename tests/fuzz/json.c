@@ -17,6 +17,35 @@ static size_t walk(const struct json_value *v)
     return seen;
 }
 
+static bool has_twin_of(const struct json_value *object, struct span wanted)
+{
+    struct json_iter it = json_iter(object);
+    struct span name;
+    unsigned found = 0;
+    while (json_next(&it, &name))
+        found += span_equal(name, wanted);
+    return found > 1;
+}
+
+/* As slow as it is simple. */
+static bool has_twins(const struct json_value *v)
+{
+    struct json_iter it = json_iter(v);
+    struct span name = {0};
+    const struct json_value *child;
+    while ((child = json_next(&it, &name)))
+        if ((json_type(v) == JSON_OBJECT && has_twin_of(v, name)) || has_twins(child))
+            return true;
+    return false;
+}
+
+static void check_twins(const struct json *j)
+{
+    static const uint64_t seed[2] = {3, 4};
+    struct span name;
+    check(json_twins(j, seed, &name) == has_twins(json_root(j)), "twins are there and not found");
+}
+
 static void check_round_trip(const struct json *j)
 {
     struct bytes once;
@@ -54,6 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct error e;
     if (json_parse(&j, text, JSON_TEXT_MAX, &e) == 0) {
         check_round_trip(j);
+        check_twins(j);
         json_free(j);
     } else {
         check(e.sentence[0], "a refusal without a sentence");

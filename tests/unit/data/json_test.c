@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <float.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,6 +89,10 @@ static void integers_are_exact_or_none(void **state)
         {"0.1", false, 0},
         {"-0", true, 0},
         {"\"1\"", false, 0},
+        {"18446744073709551615", false, 0},
+        {"18446744073709551616", false, 0},
+        {"1e400", false, 0},
+        {"-1E2", true, -100},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct json *j = parse(cases[i].text);
@@ -96,6 +101,121 @@ static void integers_are_exact_or_none(void **state)
         assert_int_equal(n, cases[i].value);
         json_free(j);
     }
+}
+
+static void numbers_keep_every_digit(void **state)
+{
+    static const char *const texts[] = {"18446744073709551616", "-18446744073709551617",
+        "123456789012345678901234567890", "0.1000000000000000055511151231257827", "1.50", "1E5",
+        "1e400", "-1e-400", "-0", "-0.0", "0"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        char array[128];
+        struct bytes out;
+        bytes_init(&out, 4096);
+        struct json *alone = parse(texts[i]);
+        snprintf(array, sizeof array, "[%s,{\"a\":%s}]", texts[i], texts[i]);
+        struct json *within = parse(array);
+        assert_int_equal(json_type(json_root(alone)), JSON_NUMBER);
+        assert_int_equal(json_write(&out, json_root(alone)), 0);
+        assert_true(span_equal(bytes_span(&out), span_of(texts[i])));
+        bytes_reset(&out);
+        assert_int_equal(json_write(&out, json_root(within)), 0);
+        assert_true(span_equal(bytes_span(&out), span_of(array)));
+        bytes_release(&out);
+        json_free(alone);
+        json_free(within);
+    }
+}
+
+static void numbers_are_read_when_they_are_asked_for(void **state)
+{
+    struct json *j = parse("[1.5,18446744073709551616,1e400,-1e400,1e-400,\"2\"]");
+    struct json_iter it = json_iter(json_root(j));
+    assert_true(json_number(json_next(&it, NULL), 0) == 1.5);
+    assert_true(json_number(json_next(&it, NULL), 0) == 18446744073709551616.0);
+    assert_true(json_number(json_next(&it, NULL), 7) == 7); /* too large for a double */
+    assert_true(json_number(json_next(&it, NULL), 7) == 7);
+    assert_true(json_number(json_next(&it, NULL), 7) == 0);
+    assert_true(json_number(json_next(&it, NULL), 7) == 7);
+    json_free(j);
+}
+
+static const uint64_t seed[2] = {11, 22};
+
+static void assert_twin(const char *text, const char *twin)
+{
+    struct json *j = parse(text);
+    struct span name = {0};
+    assert_int_equal(json_twins(j, seed, &name), twin != NULL);
+    if (twin && !span_equal(name, span_of(twin)))
+        fail_msg("%s: %.*s", text, SPAN_ARG(name));
+    json_free(j);
+}
+
+static void members_of_one_name_are_found(void **state)
+{
+    assert_twin("{\"a\":1,\"b\":{\"a\":2,\"c\":[{\"a\":1},{\"a\":1}]},\"c\":\"a\"}", NULL);
+    assert_twin("[1,\"a\",\"a\",null]", NULL);
+    assert_twin("7", NULL);
+    assert_twin("{}", NULL);
+    assert_twin("{\"a\":1,\"b\":2,\"a\":1}", "a");
+    assert_twin("{\"a\":{\"x\":1},\"\\u0061\":2}", "a"); /* what it means counts */
+    assert_twin("{\"\":1,\"\":2}", "");
+    assert_twin("{\"a\":1,\"A\":1,\"aa\":1}", NULL);
+    assert_twin("[[{\"q\":[{\"deep\":1,\"deep\":2}]}]]", "deep");
+}
+
+/* `count` members, and behind them one more that is the `twin`th again. It ends with a zero. */
+static struct bytes many_members(unsigned count, int twin)
+{
+    struct bytes text;
+    bytes_init(&text, 4 << 20);
+    for (unsigned i = 0; i < count; i++)
+        assert_int_equal(
+            bytes_printf(&text, "%c\"k%x\":%s", i ? ',' : '{', i, i % 7 ? "1" : "{\"k1\":[]}"), 0);
+    if (twin >= 0)
+        assert_int_equal(bytes_printf(&text, ",\"k%x\":2", (unsigned)twin), 0);
+    assert_int_equal(bytes_append(&text, "}", 2), 0);
+    return text;
+}
+
+static void members_of_one_name_are_found_among_many(void **state)
+{
+    for (unsigned count = 1; count < 200; count += 1 + count / 20) {
+        struct bytes none = many_members(count, -1);
+        struct bytes last = many_members(count, (int)count - 1);
+        char name[16];
+        snprintf(name, sizeof name, "k%x", count - 1);
+        assert_twin(none.ptr, NULL);
+        assert_twin(last.ptr, name);
+        bytes_release(&none);
+        bytes_release(&last);
+    }
+    struct bytes many = many_members(100000, 5);
+    assert_twin(many.ptr, "k5");
+    bytes_release(&many);
+}
+
+static struct bytes tortured;
+
+static bool look_for_twins(void)
+{
+    struct json *j;
+    struct span name;
+    int rc = json_parse(&j, span_of(tortured.ptr), JSON_TEXT_MAX, NULL);
+    if (rc == 0) {
+        rc = json_twins(j, seed, &name);
+        json_free(j);
+    }
+    assert_true(rc == 1 || rc == -ENOMEM);
+    return rc == 1;
+}
+
+static void twins_are_found_or_memory_was_lost(void **state)
+{
+    tortured = many_members(40, 7);
+    torture(look_for_twins);
+    bytes_release(&tortured);
 }
 
 static void members_are_gone_through_in_order(void **state)
@@ -289,6 +409,11 @@ TEST_FILE(json)
         cmocka_unit_test(values_are_found),
         cmocka_unit_test(what_is_not_there_is_null),
         cmocka_unit_test(integers_are_exact_or_none),
+        cmocka_unit_test(numbers_keep_every_digit),
+        cmocka_unit_test(numbers_are_read_when_they_are_asked_for),
+        cmocka_unit_test(members_of_one_name_are_found),
+        cmocka_unit_test(members_of_one_name_are_found_among_many),
+        cmocka_unit_test(twins_are_found_or_memory_was_lost),
         cmocka_unit_test(members_are_gone_through_in_order),
         cmocka_unit_test(wrong_texts_are_refused_with_the_place),
         cmocka_unit_test(bounds_are_kept),
