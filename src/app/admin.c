@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
+#include <strings.h>
 
 /* 10,000 routes have some 60 MB of figures. */
 #define TEXT_MAX (256 * 1024 * 1024)
@@ -72,8 +74,55 @@ static int reply_ready(struct http_request *r, const struct admin *a)
     return http_reply_status(r, 503, NULL, 0, sentence);
 }
 
+/* ---- Host ---- */
+
+/* The host of "weir.internal:9900" or "[::1]:9900", without its port. */
+static struct span without_port(struct span authority)
+{
+    const char *colon = authority.len ? memrchr(authority.ptr, ':', authority.len) : NULL;
+    bool six = authority.len > 0 && authority.ptr[authority.len - 1] == ']';
+    if (colon && !six)
+        authority.len = (size_t)(colon - authority.ptr);
+    return authority;
+}
+
+static bool is_literal(struct span host)
+{
+    char text[ADDRESS_TEXT_MAX];
+    struct address at;
+    int len = snprintf(text, sizeof(text), "%.*s:80", SPAN_ARG(host));
+    return len > 0 && (size_t)len < sizeof(text) && !span_equal(host, SPAN("*")) &&
+           address_parse(&at, text, NULL) == 0;
+}
+
+static bool is_one_of(struct span host, const char *names)
+{
+    while (*names) {
+        size_t len = strcspn(names, " ");
+        if (host.len == len && strncasecmp(host.ptr, names, len) == 0)
+            return true;
+        names += len + (names[len] != '\0');
+    }
+    return false;
+}
+
+/* A web page can let a name of its own lead here, but not an address; and nobody but a browser, which
+ * always says Host, is led astray. */
+static bool is_ours(const struct http_request *r, const struct admin *a)
+{
+    struct span host = without_port(r->head->host);
+    return host.len == 0 || r->peer->any.sa_family == AF_UNIX || is_literal(host) ||
+           is_one_of(host, conf_config(a->conf)->admin_hosts);
+}
+
+/* ---- Pages ---- */
+
 static int reply(struct http_request *r, const struct admin *a)
 {
+    if (!is_ours(r, a))
+        return http_reply_status(r, 421, NULL, 0,
+            "the admin pages are not asked for by this name; use an address, or a name "
+            "in `admin_hosts`");
     struct span path = r->head->path;
     if (r->head->method != HTTP_GET && r->head->method != HTTP_HEAD)
         return http_reply_status(r, 405, &(struct http_field){SPAN("Allow"), SPAN("GET, HEAD")}, 1,

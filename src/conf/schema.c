@@ -378,6 +378,11 @@ static const struct conf_key root_keys[] = {
         .says =
             "Where `/livez`, `/readyz`, `/metrics` and `/config` are answered; `off` for nowhere.",
         .example = "off"},
+    {"admin_hosts", CONF_TEXT, AT(admin_hosts), .least = 1, .most = 1024, .standard = "localhost",
+        .says = "By which names the admin pages may be asked for, with blanks between; by an "
+                "address they always may. Others get a 421, so that no web page reads them through "
+                "a name of its own (DNS rebinding).",
+        .example = "localhost weir.internal"},
     {"threads", CONF_THREADS, AT(threads), .most = 256, .standard = "auto", .unit = "threads",
         .says = "I/O threads; `auto` is as many as the processors that Weir may use.",
         .example = "4"},

@@ -218,7 +218,7 @@ static int check_status(const struct flow_node *n, const struct http1_head *head
     if (is_expected(h, head->status))
         return 0;
     /* It was told how long, and may well notice a moment before this side does. */
-    if (head->status == 504 && h->says_deadline)
+    if ((head->status == 504 || head->status == 408) && h->says_deadline)
         return error_set(e, -ETIMEDOUT, "upstream-timeout",
             "%.*s could not answer within the time that it was given", SPAN_ARG(h->origin));
     const char *title = problem_title(head->status);

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import socket
 import subprocess
 
 import pytest
@@ -158,6 +159,22 @@ def test_json_lines(tmp_path):
         weir.stop()
     finally:
         weir.kill()
+
+
+def test_the_admin_pages_answer_no_strange_host(tmp_path):
+    with weirs(tmp_path) as start:
+        weir = start(config=CONFIG.replace("threads: 2", "admin_hosts: localhost weir.internal metrics.internal"),
+                     environment={"WEIR_TEST_KEY": SECRET})
+        port = admin_port(weir)
+        for host in ("evil.example", "evil.example:%d" % port, "127.0.0.1.evil.example", "weir.internal.", "metrics"):
+            status, text, _ = ask(port, "/config", Host=host)
+            assert status == 421 and "admin_hosts" in text and "weir-deadline" not in text, host
+        for host in ("127.0.0.1", "127.0.0.1:%d" % port, "[::1]:9900", "localhost", "LocalHost:1", "weir.internal",
+                     "Metrics.internal:%d" % port):
+            assert ask(port, "/config", Host=host)[0] == 200, host
+        with socket.create_connection(("127.0.0.1", port)) as s:
+            s.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
+            assert s.recv(100).startswith(b"HTTP/1.1 200")
 
 
 # Worker processes that die of what they are asked, beside routes that do not.

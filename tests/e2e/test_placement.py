@@ -197,6 +197,10 @@ def test_a_caller_that_waits_less_is_obeyed(start):
     began = time.monotonic()
     problem(ask(executor.port, "/work", **{"Weir-Deadline": "200"}), 504, "deadline", "the caller's deadline of 200 ms")
     assert 0.2 <= time.monotonic() - began < HANG_S  # time: and not a minute
+    problem(ask(executor.port, "/work", **{"Weir-Deadline": "0"}), 408, "deadline", "the caller's time is over already")
+    counted = samples(executor)
+    assert counted['weir_http_requests_total{route="GET /work",status="4xx"}'] == 1
+    assert counted['weir_http_requests_total{route="GET /work",status="5xx"}'] == 1  # that of 200 ms
     for wrong in ["-1", "1.5", "soon", "1 2", "0x5", ""]:
         problem(ask(executor.port, "/work", **{"Weir-Deadline": wrong}), 400, "invalid-deadline", "whole milliseconds")
 

@@ -195,11 +195,13 @@ static const struct {
      "a: 2\n"
      "b: 3",
         "weir.yaml:1:1: unknown key 'a' in the configuration; expected one of 'include', "
-        "'listen', 'admin', 'threads', 'date', 'server', 'server_timing', 'errors', 'limits', "
+        "'listen', 'admin', 'admin_hosts', 'threads', 'date', 'server', 'server_timing', 'errors', "
+        "'limits', "
         "'timeouts', 'log', 'client', 'pools', 'steps' or 'routes'\n"
         "weir.yaml:2:1: the key 'a' stands twice; the first is in line 1\n"
         "weir.yaml:3:1: unknown key 'b' in the configuration; expected one of 'include', "
-        "'listen', 'admin', 'threads', 'date', 'server', 'server_timing', 'errors', 'limits', "
+        "'listen', 'admin', 'admin_hosts', 'threads', 'date', 'server', 'server_timing', 'errors', "
+        "'limits', "
         "'timeouts', 'log', 'client', 'pools', 'steps' or 'routes'\n"},
     {"listen: 1\n"
      "listen: 2",
@@ -239,14 +241,15 @@ static const struct {
               "quotes\n"},
     {"a: %x", "weir.yaml:1:4: found '%x', expected a value: text that begins with it needs "
               "quotes\n"},
-    {"a: !foo x",
-        "weir.yaml:1:1: unknown key 'a' in the configuration; expected one of 'include', "
-        "'listen', 'admin', 'threads', 'date', 'server', 'server_timing', 'errors', 'limits', "
-        "'timeouts', 'log', 'client', 'pools', 'steps' or 'routes'\n"
-        "weir.yaml:1:4: found the tag '!foo', expected none\n"},
+    {"a: !foo x", "weir.yaml:1:1: unknown key 'a' in the configuration; expected one of 'include', "
+                  "'listen', 'admin', 'admin_hosts', 'threads', 'date', 'server', 'server_timing', "
+                  "'errors', 'limits', "
+                  "'timeouts', 'log', 'client', 'pools', 'steps' or 'routes'\n"
+                  "weir.yaml:1:4: found the tag '!foo', expected none\n"},
     {"a: !!int x",
         "weir.yaml:1:1: unknown key 'a' in the configuration; expected one of 'include', "
-        "'listen', 'admin', 'threads', 'date', 'server', 'server_timing', 'errors', 'limits', "
+        "'listen', 'admin', 'admin_hosts', 'threads', 'date', 'server', 'server_timing', 'errors', "
+        "'limits', "
         "'timeouts', 'log', 'client', 'pools', 'steps' or 'routes'\n"
         "weir.yaml:1:4: found 'x', expected what its tag !!int says\n"},
     {"a: *x", "weir.yaml:1:4: found the alias 'x', expected its anchor before it\n"},
@@ -254,7 +257,8 @@ static const struct {
     {"a: &x 1\n"
      "<<: *x",
         "weir.yaml:1:1: unknown key 'a' in the configuration; expected one of 'include', "
-        "'listen', 'admin', 'threads', 'date', 'server', 'server_timing', 'errors', 'limits', "
+        "'listen', 'admin', 'admin_hosts', 'threads', 'date', 'server', 'server_timing', 'errors', "
+        "'limits', "
         "'timeouts', 'log', 'client', 'pools', 'steps' or 'routes'\n"
         "weir.yaml:2:1: found a merge key ('<<'), which is not read; expected each key "
         "written out\n"},
@@ -263,12 +267,12 @@ static const struct {
         "weir.yaml:1:3: found a list, expected a key: a short text, then ':'\n"},
     {": x", "weir.yaml:1:1: found ':', expected another key of the map that begins at 1:1: "
             "is the indentation right?\n"},
-    {"a: ${X}",
-        "weir.yaml:1:1: unknown key 'a' in the configuration; expected one of 'include', "
-        "'listen', 'admin', 'threads', 'date', 'server', 'server_timing', 'errors', 'limits', "
-        "'timeouts', 'log', 'client', 'pools', 'steps' or 'routes'\n"
-        "weir.yaml:1:4: '${X}' is not set, expected it in the environment; "
-        "'${NAME:-default}' gives one for that case\n"},
+    {"a: ${X}", "weir.yaml:1:1: unknown key 'a' in the configuration; expected one of 'include', "
+                "'listen', 'admin', 'admin_hosts', 'threads', 'date', 'server', 'server_timing', "
+                "'errors', 'limits', "
+                "'timeouts', 'log', 'client', 'pools', 'steps' or 'routes'\n"
+                "weir.yaml:1:4: '${X}' is not set, expected it in the environment; "
+                "'${NAME:-default}' gives one for that case\n"},
     {"server: ${", "weir.yaml:1:9: '${' has no '}', expected ${NAME}, ${NAME:-default} or "
                    "${file:PATH}; a '${' of your own is written '$${'\n"},
     {"server: ${1}",

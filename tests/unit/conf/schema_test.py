@@ -83,6 +83,7 @@ BAD = [
     "routes: [{route: /x, dispatch: fuse}]", "routes: [{route: /x, priority: 3}]", "routes: [{route: /x, priority: -3}]",
     "routes: [{route: /x, priority: 1.5}]", "routes: [{route: /x, priority: '1'}]", "routes: [{route: /x, priority: [1]}]", "routes: [{route: /x, max_in_flight: -1}]",
     "routes: [{route: /x, nodes: {a: {http: {url: 'http://x', send_deadline: 1}}}}]",
+    "admin_hosts: []", "admin_hosts: 5", "admin_hosts: ''",
     "lisen: 1", "[]", "5", "listen: []", "listen: localhost:80", "listen: 70000", "listen: {backlog: 5}",
     "listen: {address: 1, x: 2}", "listen: {address: 1, backlog: 0}", "listen: true", "admin: no", "admin: false",
     "admin: [1]", "threads: 0", "threads: 257", "threads: many", "threads: '4'", "date: yes", "date: 1", "date: 'true'",
