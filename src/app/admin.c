@@ -106,8 +106,8 @@ static bool is_one_of(struct span host, const char *names)
     return false;
 }
 
-/* A web page can let a name of its own lead here, but not an address; and nobody but a browser, which
- * always says Host, is led astray. */
+/* A web page can let a name of its own lead here, but not an address; and nobody but a browser,
+ * which always says Host, is led astray. */
 static bool is_ours(const struct http_request *r, const struct admin *a)
 {
     struct span host = without_port(r->head->host);

@@ -28,6 +28,10 @@ static bool parse(
     struct address *at, const char *text, const struct conf_mark *mark, struct conf_errors *errors)
 {
     struct error e;
+    char name[ADDRESS_NAME_MAX + 1];
+    uint16_t port;
+    if (address_is_name(text, name, &port)) /* the same text twice is told by conf/ */
+        return false;
     if (address_parse(at, text, &e) == 0)
         return true;
     conf_error(errors, mark, "%s", e.sentence);
@@ -58,7 +62,9 @@ static void check_admin(const struct config *c, struct conf_errors *errors)
     struct address admin;
     struct address other;
     struct error e;
-    if (!c->admin)
+    char name[ADDRESS_NAME_MAX + 1];
+    uint16_t port;
+    if (!c->admin || address_is_name(c->admin, name, &port))
         return;
     if (address_parse(&admin, c->admin, &e)) {
         conf_error(errors, &c->admin_mark, "admin: %s", e.sentence);

@@ -5,12 +5,15 @@
 
 #include "app/check.h"
 #include "base/mem.h"
+#include "coro/coro.h"
 
 #include <errno.h>
 #include <string.h>
 
-#define TEXT_MAX (16u << 20)     /* of a configuration, written out */
-#define START_NS (10 * NS_PER_S) /* of a server whose pools are ready at once */
+#define TEXT_MAX      (16u << 20) /* of a configuration, written out */
+#define ADDRESSES_MAX 8           /* of a name */
+#define RESOLVE_NS    (10 * NS_PER_S)
+#define START_NS      (10 * NS_PER_S) /* of a server whose pools are ready at once */
 
 /* ---- Reading ---- */
 
@@ -66,23 +69,67 @@ static void take_all_given(struct plan *p, const struct sockets *sockets)
     }
 }
 
-static int take(struct plan *p, struct sockets *sockets, const struct conf_listen *listen,
-    unsigned count_max, struct error *e)
+/* What an address of the configuration stands for: itself, or all that a name has now. How many, or
+ * a negative errno. */
+static int find_addresses(
+    struct world *w, const char *text, struct address out[ADDRESSES_MAX], struct error *e)
 {
-    struct socket_wish wish = {
-        .role = SOCKET_LISTEN, .backlog = (int)listen->backlog, .count_max = count_max};
-    int rc = address_parse(&wish.at, listen->address, e);
-    if (rc)
-        return rc;
-    struct socket_set *given = sockets_find(sockets, SOCKET_GIVEN, &wish.at);
+    char name[ADDRESS_NAME_MAX + 1];
+    uint16_t port;
+    if (!address_is_name(text, name, &port)) {
+        int rc = address_parse(&out[0], text, e);
+        return rc ? rc : 1;
+    }
+    CORO_DEADLINE(deadline_after(world_now(w), RESOLVE_NS));
+    int count = world_resolve(w, name, port, out, ADDRESSES_MAX);
+    if (count > 0)
+        return count;
+    return error_set(e, count ? count : -ENOENT, "resolve",
+        "cannot listen on %s: the name '%s' cannot be resolved: %s; say an address such as "
+        "127.0.0.1:%u",
+        text, name, error_text(count ? count : -ENOENT), port);
+}
+
+static int take_one(
+    struct plan *p, struct sockets *sockets, const struct socket_wish *wish, struct error *e)
+{
+    if (p->set_count == SPAWN_LISTENERS_MAX)
+        return error_set(e, -E2BIG, "sockets", "more addresses than the %u that a server can have",
+            SPAWN_LISTENERS_MAX);
+    struct socket_set *given = sockets_find(sockets, SOCKET_GIVEN, &wish->at);
+    int rc = 0;
     if (given) {
         socket_set_use(given);
         p->sets[p->set_count] = given;
     } else {
-        rc = sockets_get(sockets, &wish, &p->sets[p->set_count], e);
+        rc = sockets_get(sockets, wish, &p->sets[p->set_count], e);
     }
     p->set_count += rc == 0;
     return rc;
+}
+
+/* A name may have addresses of a kind that this machine has not: one that can be had is enough. */
+static int take(struct plan *p, struct sockets *sockets, const struct conf_listen *listen,
+    unsigned count_max, struct error *e)
+{
+    struct address found[ADDRESSES_MAX];
+    int count = find_addresses(sockets->world, listen->address, found, e);
+    if (count < 0)
+        return count;
+    unsigned before = p->set_count;
+    int lacking = 0;
+    for (int i = 0; i < count; i++) {
+        struct socket_wish wish = {.role = SOCKET_LISTEN,
+            .at = found[i],
+            .backlog = (int)listen->backlog,
+            .count_max = count_max / (unsigned)count};
+        int rc = take_one(p, sockets, &wish, e);
+        if (rc == -EADDRNOTAVAIL || rc == -EAFNOSUPPORT)
+            lacking = rc;
+        else if (rc)
+            return rc;
+    }
+    return p->set_count > before ? 0 : lacking;
 }
 
 /* How many sockets a process inherits is limited. What is open already counts as it is; each
@@ -103,8 +150,10 @@ static int take_admin(struct plan *p, struct sockets *sockets, struct error *e)
         .role = SOCKET_ADMIN, .backlog = WORLD_BACKLOG_DEFAULT, .count_max = 1};
     if (!c->admin)
         return 0;
-    int rc = address_parse(&wish.at, c->admin, e);
-    if (rc == 0)
+    struct address found[ADDRESSES_MAX];
+    int rc = find_addresses(sockets->world, c->admin, found, e);
+    wish.at = found[0];
+    if (rc > 0)
         rc = sockets_get(sockets, &wish, &p->admin, e);
     if (rc == -EADDRINUSE)
         rc = error_set(e, rc, "bind",

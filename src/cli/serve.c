@@ -213,6 +213,11 @@ static bool complete_address(const char *option, const char **text, char full[AD
     struct error e;
     if (!*text)
         return true;
+    char name[ADDRESS_NAME_MAX + 1];
+    uint16_t port;
+    if (address_is_name(*text, name, &port))
+        return true;
+    *text += (*text)[0] == ':';
     bool bare = (*text)[strspn(*text, "0123456789")] == '\0';
     snprintf(full, ADDRESS_TEXT_MAX, "%s%s", bare ? "127.0.0.1:" : "", *text);
     if (address_parse(&at, full, &e)) {
@@ -249,8 +254,8 @@ static const struct option options[] = {
         .kind = VALUE_WORD,
         .value = "ADDR",
         .help = "listen on ADDR, and not where the configuration says\n"
-                "(8080, which is on 127.0.0.1, *:80, [::1]:80, unix:/run/weir.sock;\n"
-                "for port 0 the log names the port that was free)"},
+                "(8080, which is on 127.0.0.1, localhost:80, *:80, [::1]:80,\n"
+                "unix:/run/weir.sock; for port 0 the log names the port that was free)"},
     {.name = "admin",
         .at = offsetof(struct serve, admin),
         .kind = VALUE_WORD,

@@ -31,8 +31,9 @@ static const char *const dispatches[] = {
 #define AT(member) .offset = offsetof(struct conf_listen, member)
 static const struct conf_key listener_keys[] = {
     {"address", CONF_ADDRESS, .required = true, AT(address),
-        .says = "Where to listen. A port alone is on 127.0.0.1; `*:8080` is on every address of "
-                "the machine.",
+        .says = "Where to listen. A port alone, or `:8080`, is on 127.0.0.1; `*:8080` is on every "
+                "address of the machine; a name, as in `localhost:8080`, is on all addresses that "
+                "it has when the configuration is read.",
         .example = "unix:/run/weir.sock"},
     {"backlog", CONF_COUNT, AT(backlog), .least = 1, .most = 65535, .standard = "4096",
         .unit = "connections",

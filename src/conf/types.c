@@ -285,8 +285,10 @@ static int read_path(
 
 /* ---- Addresses ---- */
 
-#define ADDRESSES \
-    "an address such as 127.0.0.1:8080, [::1]:8080, *:8080 or unix:/run/weir.sock, or a port"
+#define ADDRESSES                                                               \
+    "an address such as 127.0.0.1:8080, localhost:8080, [::1]:8080, *:8080 or " \
+    "unix:/run/weir.sock, or a port"
+#define HOST_NAME_LONGEST 100
 
 static bool is_port(struct span s)
 {
@@ -301,6 +303,20 @@ static bool is_port(struct span s)
     return value <= 65535;
 }
 
+/* One that is resolved when the server starts: with a letter, as an address has none. */
+static bool is_host_name(struct span host)
+{
+    bool letter = false;
+    for (size_t i = 0; i < host.len; i++) {
+        char c = host.ptr[i];
+        bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (!is_letter && !(c >= '0' && c <= '9') && c != '-' && c != '.')
+            return false;
+        letter |= is_letter;
+    }
+    return letter && host.len <= HOST_NAME_LONGEST;
+}
+
 static bool is_host(struct span host)
 {
     char text[64];
@@ -313,6 +329,8 @@ static bool is_host(struct span host)
     const char *scope = six ? memchr(host.ptr, '%', host.len) : NULL;
     if (scope)
         host.len = (size_t)(scope - host.ptr);
+    if (!six && is_host_name(host))
+        return true;
     if (host.len >= sizeof text)
         return false;
     memcpy(text, host.ptr, host.len);
@@ -358,10 +376,8 @@ static int read_address(struct conf_reader *r, const struct conf_key *key,
         return 0;
     }
     const char *hint = "";
-    if (n->kind == CONF_SCALAR && n->text.len > 9 && memcmp(n->text.ptr, "localhost", 9) == 0)
-        hint = "; localhost is 127.0.0.1";
-    else if (admin && n->kind == CONF_SCALAR && !n->quoted &&
-             conf_nearest(n->text, (const char *const[]){"false", "no", "none"}, 3))
+    if (admin && n->kind == CONF_SCALAR && !n->quoted &&
+        conf_nearest(n->text, (const char *const[]){"false", "no", "none"}, 3))
         hint = "; for no admin listener write off";
     if (rc == 0)
         conf_tell(r, n, where, admin ? ADDRESSES ", or off" : ADDRESSES, hint);

@@ -130,6 +130,21 @@ int address_parse(struct address *a, const char *text, struct error *e)
     return 0;
 }
 
+bool address_is_name(const char *text, char name[ADDRESS_NAME_MAX + 1], uint16_t *port)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    static const char all[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.";
+    size_t len = strspn(text, all);
+    uint32_t number;
+    if (len == 0 || len > ADDRESS_NAME_MAX || text[len] != ':' || strcspn(text, letters) >= len ||
+        !parse_number(span_of(text + len + 1), UINT16_MAX, &number))
+        return false;
+    memcpy(name, text, len);
+    name[len] = '\0';
+    *port = (uint16_t)number;
+    return true;
+}
+
 /* ---- To text ---- */
 
 static void print_unix(const struct address *a, char text[ADDRESS_TEXT_MAX])

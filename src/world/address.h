@@ -7,6 +7,7 @@
 #pragma once
 
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -32,6 +33,11 @@ struct address {
 int address_parse(struct address *a, const char *text, struct error *e);
 /* Writes the text that address_parse reads back; returns `text`. */
 const char *address_print(const struct address *a, char text[ADDRESS_TEXT_MAX]);
+
+/* Whether it is no address but a host's name with a port, "localhost:8080", which are told: to be
+ * resolved. */
+#define ADDRESS_NAME_MAX 100
+bool address_is_name(const char *text, char name[ADDRESS_NAME_MAX + 1], uint16_t *port);
 
 int address_port(const struct address *a); /* -1 for a Unix path */
 void address_set_port(struct address *a, uint16_t port);

@@ -239,6 +239,34 @@ def test_the_pid_file_is_there_while_it_serves(start, tmp_path):
     assert not path.exists()
 
 
+def addresses_of(weir):
+    return [address.rsplit(":", 1) for address in re.findall(r"listening on (\S+)", weir.log())]
+
+
+@pytest.mark.parametrize("by_option", [False, True])
+def test_a_name_is_listened_to_at_all_its_addresses(start, by_option):
+    arguments = ["-l", "localhost:0"] if by_option else []
+    weir = start(*arguments, config=CONFIG.format(version=1).replace("listen: 127.0.0.1:0", "listen: localhost:0"))
+    found = addresses_of(weir)
+    assert "127.0.0.1" in [host for host, _ in found] and {host for host, _ in found} <= {"127.0.0.1", "[::1]"}
+    for host, port in found:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=30) as s:
+            s.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            assert s.recv(20).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("listen", ["0", ":0"])
+def test_a_port_alone_is_of_this_machine(start, listen):
+    weir = start("--listen", listen, config=CONFIG.format(version=1))
+    assert [host for host, _ in addresses_of(weir)] == ["127.0.0.1"]
+
+
+def test_a_name_that_nobody_knows_is_said(tmp_path):
+    (tmp_path / "weir.yaml").write_text(CONFIG.format(version=1).replace("127.0.0.1:0", "no-such-host.invalid:80"))
+    r = run("serve", cwd=tmp_path, timeout=60)
+    assert r.returncode == 3 and "the name 'no-such-host.invalid' cannot be resolved" in r.stderr
+
+
 @pytest.mark.parametrize("name", ["nowhere/pid", "."])
 def test_a_pid_file_that_cannot_be_written_is_refused_before_anything_is_served(tmp_path, name):
     (tmp_path / "weir.yaml").write_text(CONFIG.format(version=1))

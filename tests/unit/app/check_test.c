@@ -116,6 +116,7 @@ static void a_mistake_is_told_once(void **state)
         AT "1:9: routes: found '5', expected a list of routes, each with '- ' before it\n");
     assert_told("listen: nowhere else\nroutes: [{reply: $node.x}, 7]",
         AT "1:9: listen: found 'nowhere else', expected an address such as 127.0.0.1:8080, "
+           "localhost:8080, "
            "[::1]:8080, *:8080 or unix:/run/weir.sock, or a port\n" AT
            "2:10: routes[0]: the key 'route' is missing, expected one such as 'route: GET "
            "/hello/{name}'\n" AT

@@ -65,18 +65,19 @@ static const struct {
         "weir.yaml:2:9: server: found '5', expected a text of 0 to 256 bytes without "
         "control characters; put it in quotes\n"
         "weir.yaml:3:8: admin: found 'no', expected an address such as 127.0.0.1:8080, "
+        "localhost:8080, "
         "[::1]:8080, *:8080 or unix:/run/weir.sock, or a port, or off; for no admin "
         "listener write off\n"},
     {"threads: 999",
         "weir.yaml:1:10: threads: found '999', expected 'auto' or a whole number from 1 "
         "to 256\n"},
-    {"listen: localhost:80\n"
+    {"listen: local_host:80\n"
      "admin: false",
-        "weir.yaml:1:9: listen: found 'localhost:80', expected an address such as "
-        "127.0.0.1:8080, [::1]:8080, *:8080 or unix:/run/weir.sock, or a port; localhost "
-        "is 127.0.0.1\n"
+        "weir.yaml:1:9: listen: found 'local_host:80', expected an address such as "
+        "127.0.0.1:8080, localhost:8080, [::1]:8080, *:8080 or unix:/run/weir.sock, or a port\n"
         "weir.yaml:2:8: admin: found 'false', expected an address such as "
-        "127.0.0.1:8080, [::1]:8080, *:8080 or unix:/run/weir.sock, or a port, or off; "
+        "127.0.0.1:8080, localhost:8080, [::1]:8080, *:8080 or unix:/run/weir.sock, or a port, or "
+        "off; "
         "for no admin listener write off\n"},
     {"listen: []", "weir.yaml:1:9: listen: found a list, expected one to 256 addresses\n"},
     {"listen: [80, 80]", "weir.yaml:1:14: listen: the address stands twice; the first is at "
@@ -87,17 +88,17 @@ static const struct {
         "weir.yaml:1:10: unknown key 'adress' in listen; did you mean 'address'?\n"},
     {"listen: [a b, '1:2:3', 70000, '[::g]:1', 'unix:', 300.1.1.1:80]",
         "weir.yaml:1:10: listen[0]: found 'a b', expected an address such as "
-        "127.0.0.1:8080, [::1]:8080, *:8080 or unix:/run/weir.sock, or a port\n"
+        "127.0.0.1:8080, localhost:8080, [::1]:8080, *:8080 or unix:/run/weir.sock, or a port\n"
         "weir.yaml:1:15: listen[1]: found '1:2:3', expected an address such as "
-        "127.0.0.1:8080, [::1]:8080, *:8080 or unix:/run/weir.sock, or a port\n"
+        "127.0.0.1:8080, localhost:8080, [::1]:8080, *:8080 or unix:/run/weir.sock, or a port\n"
         "weir.yaml:1:24: listen[2]: found '70000', expected an address such as "
-        "127.0.0.1:8080, [::1]:8080, *:8080 or unix:/run/weir.sock, or a port\n"
+        "127.0.0.1:8080, localhost:8080, [::1]:8080, *:8080 or unix:/run/weir.sock, or a port\n"
         "weir.yaml:1:31: listen[3]: found '[::g]:1', expected an address such as "
-        "127.0.0.1:8080, [::1]:8080, *:8080 or unix:/run/weir.sock, or a port\n"
+        "127.0.0.1:8080, localhost:8080, [::1]:8080, *:8080 or unix:/run/weir.sock, or a port\n"
         "weir.yaml:1:42: listen[4]: found 'unix:', expected an address such as "
-        "127.0.0.1:8080, [::1]:8080, *:8080 or unix:/run/weir.sock, or a port\n"
+        "127.0.0.1:8080, localhost:8080, [::1]:8080, *:8080 or unix:/run/weir.sock, or a port\n"
         "weir.yaml:1:51: listen[5]: found '300.1.1.1:80', expected an address such as "
-        "127.0.0.1:8080, [::1]:8080, *:8080 or unix:/run/weir.sock, or a port\n"},
+        "127.0.0.1:8080, localhost:8080, [::1]:8080, *:8080 or unix:/run/weir.sock, or a port\n"},
     {"routes: {a: b}",
         "weir.yaml:1:9: routes: found a map, expected a list of routes, each with '- ' "
         "before it\n"},

@@ -33,7 +33,7 @@ Core.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.valu
 GOOD = [
     "", "{}", "limits:\nroutes:\nlog:\n",
     "listen: 8080", "listen: ':8080'", "listen: [1, '*:2', '[::1]:3', unix:/x, {address: 4, backlog: 5}]",
-    "listen: {address: 127.0.0.1:80}", "listen: ${PORT}", "admin: off", "admin: 9000", "admin: 127.0.0.1:1",
+    "listen: {address: 127.0.0.1:80}", "listen: localhost:80", "admin: a-1.example:9", "listen: ${PORT}", "admin: off", "admin: 9000", "admin: 127.0.0.1:1",
     "threads: auto", "threads: 256", "date: false", "server: ''",
     "limits: {line: 64, head: 1MiB, fields: 1000, body: 0, requests_per_connection: 5, connections: 0}",
     "limits: {body: 1.5KiB, line: '512'}",
@@ -84,7 +84,7 @@ BAD = [
     "routes: [{route: /x, priority: 1.5}]", "routes: [{route: /x, priority: '1'}]", "routes: [{route: /x, priority: [1]}]", "routes: [{route: /x, max_in_flight: -1}]",
     "routes: [{route: /x, nodes: {a: {http: {url: 'http://x', send_deadline: 1}}}}]",
     "admin_hosts: []", "admin_hosts: 5", "admin_hosts: ''",
-    "lisen: 1", "[]", "5", "listen: []", "listen: localhost:80", "listen: 70000", "listen: {backlog: 5}",
+    "lisen: 1", "[]", "5", "listen: []", "listen: 70000", "listen: {backlog: 5}",
     "listen: {address: 1, x: 2}", "listen: {address: 1, backlog: 0}", "listen: true", "admin: no", "admin: false",
     "admin: [1]", "threads: 0", "threads: 257", "threads: many", "threads: '4'", "date: yes", "date: 1", "date: 'true'",
     "server: 5", "server: [a]", "server: null", "limits: []", "limits: {lines: 1}", "limits: {line: lots}",
