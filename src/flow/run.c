@@ -454,7 +454,7 @@ static int find_patience(struct run *run)
         return run_refuse(run, 400, -EINVAL, "invalid-deadline",
             "the field Weir-Deadline is to be given once, in whole milliseconds");
     if (said <= 0) /* its mistake, or that of a network: not this server's */
-        return refuse(run, 408, -ETIMEDOUT, "deadline",
+        return run_refuse(run, 408, -ETIMEDOUT, "deadline",
             "the field Weir-Deadline says that the caller's time is over already");
     run->hurried = said < run->patience;
     if (run->hurried)
