@@ -132,6 +132,8 @@ static int blame(
     bytes_init(&again, TEMPLATE_TEXT_MAX);
     int rc = 0;
     for (const struct template_piece *p = t->first; rc == 0 && p && p->reference; p = p->next) {
+        if (begins_query(p->literal)) /* the literals climb by themselves */
+            break;
         rc = bytes_append_span(&again, p->literal);
         size_t begins = again.len;
         if (rc == 0)
