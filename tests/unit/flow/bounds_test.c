@@ -149,7 +149,7 @@ static const struct {
     {{"200", NULL}, 504, "the route's deadline of 200 ms", 200},
     {{"100000", NULL}, 504, "the route's deadline of 200 ms", 200},
     {{"99999999999999999999999999", NULL}, 504, "the route's deadline of 200 ms", 200},
-    {{"0", NULL}, 504, "the caller's deadline of 0 ms", 0},
+    {{"0", NULL}, 408, "the caller's time is over already", 0},
     {{"-1", NULL}, 400, "whole milliseconds", 0},
     {{"1.5", NULL}, 400, "whole milliseconds", 0},
     {{"", NULL}, 400, "whole milliseconds", 0},
