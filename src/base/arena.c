@@ -44,7 +44,7 @@ static void chunk_free(struct arena *a, struct arena_chunk *c)
     memset(c->data, TAKEN_BACK, c->used);
 #endif
     a->used -= c->size;
-    mem_free(c);
+    mem_free_sized(c, sizeof *c + c->size);
 }
 
 void arena_release(struct arena *a)
@@ -92,7 +92,7 @@ static struct arena_chunk *chunk_add(struct arena *a, size_t needed)
         size = needed;
     if (size > a->max - a->used)
         return NULL;
-    struct arena_chunk *c = mem_alloc(sizeof *c + size);
+    struct arena_chunk *c = mem_resize(NULL, 0, sizeof *c + size);
     if (!c)
         return NULL;
     *c = (struct arena_chunk){.older = a->chunks, .size = size};

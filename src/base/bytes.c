@@ -19,7 +19,7 @@ void bytes_init(struct bytes *b, size_t max)
 
 void bytes_release(struct bytes *b)
 {
-    mem_free(b->ptr);
+    mem_free_sized(b->ptr, b->size);
     *b = (struct bytes){.max = b->max};
 }
 
@@ -40,7 +40,7 @@ int bytes_reserve(struct bytes *b, size_t more)
         size = SIZE_FIRST < b->max ? SIZE_FIRST : b->max;
     if (size < needed)
         size = needed;
-    char *bigger = mem_realloc(b->ptr, size);
+    char *bigger = mem_resize(b->ptr, b->size, size);
     if (!bigger)
         return -ENOMEM;
     b->ptr = bigger;

@@ -17,6 +17,7 @@
 #include "base/sanitizers.h"
 
 #include <ctype.h>
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -213,6 +214,61 @@ void mem_free(void *block)
         free(block);
     else if (block)
         guard_free(block);
+}
+
+/* ---- Large blocks ---- */
+
+/* What finds overruns finds them in blocks of the heap. */
+static bool is_mapped(size_t size)
+{
+    return size >= MEM_MAPPED && !guarding && !WITH_ASAN;
+}
+
+static void *map(size_t size)
+{
+    if (size > SIZE_MAX / 2)
+        return NULL;
+    void *block = mmap(NULL, round_up(size, page_size), PROT_READ | PROT_WRITE,
+        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return block == MAP_FAILED ? NULL : block;
+}
+
+static void *map_larger(void *block, size_t old_size, size_t size)
+{
+    if (size > SIZE_MAX / 2)
+        return NULL;
+    size_t old_area = round_up(old_size, page_size);
+    void *moved = mremap(block, old_area, round_up(size, page_size), MREMAP_MAYMOVE);
+    return moved == MAP_FAILED ? NULL : moved;
+}
+
+void *mem_resize(void *block, size_t old_size, size_t size)
+{
+    if (!is_mapped(old_size) && !is_mapped(size))
+        return mem_realloc(block, size);
+    if (must_fail())
+        return NULL;
+    if (is_mapped(old_size) && is_mapped(size))
+        return map_larger(block, old_size, size);
+    char *moved = is_mapped(size) ? map(size) : malloc(at_least_one(size));
+    if (moved && old_size > 0) {
+        memcpy(moved, block, old_size < size ? old_size : size);
+        mem_free_sized(block, old_size);
+    }
+    return moved;
+}
+
+void mem_free_sized(void *block, size_t size)
+{
+    if (!is_mapped(size))
+        mem_free(block);
+    else
+        check(munmap(block, round_up(size, page_size)) == 0, "a block cannot be unmapped");
+}
+
+void mem_trim(void)
+{
+    malloc_trim(0);
 }
 
 char *mem_strdup(const char *s)

@@ -28,6 +28,18 @@ void *mem_realloc(void *block, size_t size) __attribute__((warn_unused_result));
 /* NULL is nothing to free. */
 void mem_free(void *block);
 
+/* Blocks whose owner keeps their size. From MEM_MAPPED bytes on, such a block is pages of its own:
+ * each takes memory when it is first touched, growing copies nothing, and the kernel has them back
+ * at once when the block is freed, whatever else the heap holds. Zero as a size is no block. */
+#define MEM_MAPPED ((size_t)128 * 1024)
+/* NULL leaves the old block as it was. */
+void *mem_resize(void *block, size_t old_size, size_t size) __attribute__((warn_unused_result));
+void mem_free_sized(void *block, size_t size);
+
+/* Gives the kernel what the heap holds free, holes included. Takes about a millisecond for each
+ * 10 MB that are given back. */
+void mem_trim(void);
+
 char *mem_strdup(const char *s) __attribute__((malloc, warn_unused_result));
 
 /* The same as WEIR_MEM_FAIL, from inside: the nth allocation from now fails, and all after it if

@@ -33,6 +33,42 @@ static const struct json_value *as_ours(const yyjson_val *v)
 
 /* ---- Memory ---- */
 
+/* Of documents: a block with its size before it, so that a large one goes back to the kernel. */
+struct sized {
+    _Alignas(16) size_t size;
+};
+
+static void *resize(struct sized *block, size_t size)
+{
+    if (size > SIZE_MAX - sizeof *block)
+        return NULL;
+    struct sized *moved = mem_resize(block, block ? block->size : 0, sizeof *moved + size);
+    if (!moved)
+        return NULL;
+    moved->size = sizeof *moved + size;
+    return moved + 1;
+}
+
+static void *allocate_sized(void *ctx, size_t size)
+{
+    return resize(NULL, size);
+}
+
+static void *reallocate_sized(void *ctx, void *block, size_t old_size, size_t size)
+{
+    return resize(block ? (struct sized *)block - 1 : NULL, size);
+}
+
+static void release_sized(void *ctx, void *block)
+{
+    struct sized *mine = block ? (struct sized *)block - 1 : NULL;
+    mem_free_sized(mine, mine ? mine->size : 0);
+}
+
+static const yyjson_alc documents = {
+    .malloc = allocate_sized, .realloc = reallocate_sized, .free = release_sized};
+
+/* Of texts, which their readers free. */
 static void *allocate(void *ctx, size_t size)
 {
     return mem_alloc(size);
@@ -48,7 +84,7 @@ static void release(void *ctx, void *block)
     mem_free(block);
 }
 
-static const yyjson_alc memory = {.malloc = allocate, .realloc = reallocate, .free = release};
+static const yyjson_alc texts = {.malloc = allocate, .realloc = reallocate, .free = release};
 
 /* ---- Parsing ---- */
 
@@ -133,7 +169,7 @@ static int parse(
     if (!j)
         return error_set(e, -ENOMEM, "out-of-memory", "no memory to read a JSON text");
     yyjson_read_err wrong;
-    j->doc = yyjson_read_opts(data, len, how | YYJSON_READ_NUMBER_AS_RAW, &memory, &wrong);
+    j->doc = yyjson_read_opts(data, len, how | YYJSON_READ_NUMBER_AS_RAW, &documents, &wrong);
     if (j->doc) {
         *out = j;
         return 0;
@@ -468,7 +504,7 @@ int json_write_number(struct bytes *out, double n)
 
 int json_text(const struct json_value *v, char **text, size_t *len)
 {
-    *text = yyjson_val_write_opts(as_theirs(v), YYJSON_WRITE_NOFLAG, &memory, len, NULL);
+    *text = yyjson_val_write_opts(as_theirs(v), YYJSON_WRITE_NOFLAG, &texts, len, NULL);
     return *text ? 0 : -ENOMEM;
 }
 

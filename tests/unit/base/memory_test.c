@@ -13,6 +13,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#ifdef WEIR_HAVE_VALGRIND
+#    include <valgrind/valgrind.h>
+#else
+#    define RUNNING_ON_VALGRIND 0
+#endif
+
 /* ---- mem ---- */
 
 static void the_nth_allocation_fails(void **state)
@@ -45,6 +51,85 @@ static void zeroed_memory_is_zero(void **state)
             assert_int_equal(p[i], 0);
         mem_free(p);
     }
+}
+
+static void fill(unsigned char *block, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        block[i] = (unsigned char)(i * 7 + i / 251);
+}
+
+static bool is_filled(const unsigned char *block, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if (block[i] != (unsigned char)(i * 7 + i / 251))
+            return false;
+    return true;
+}
+
+/* From the heap to pages of its own, larger ones, and back. */
+static void a_block_keeps_its_bytes_as_it_grows(void **state)
+{
+    static const size_t sizes[] = {
+        100, MEM_MAPPED - 1, MEM_MAPPED, MEM_MAPPED + 1, 10 * MEM_MAPPED + 5, 3 * MEM_MAPPED, 50};
+    unsigned char *block = NULL;
+    size_t size = 0;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        unsigned char *moved = mem_resize(block, size, sizes[i]);
+        assert_non_null(moved);
+        assert_true(is_filled(moved, size < sizes[i] ? size : sizes[i]));
+        block = moved;
+        size = sizes[i];
+        fill(block, size);
+        mem_fail_at(1, false);
+        assert_null(mem_resize(block, size, size + MEM_MAPPED)); /* it is as it was */
+        mem_fail_at(0, false);
+        assert_true(is_filled(block, size));
+    }
+    if (!WITH_SHADOW) /* which ends the program for it */
+        assert_null(mem_resize(block, size, SIZE_MAX));
+    mem_free_sized(block, size);
+    mem_free_sized(NULL, 0);
+}
+
+static size_t resident_pages(void)
+{
+    unsigned long all = 0;
+    unsigned long resident = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%lu %lu", &all, &resident), 2);
+    fclose(f);
+    return resident;
+}
+
+#define MANY 64
+
+/* What is untouched takes nothing; what was freed is the kernel's, though the heap around it is in
+ * use. */
+static void large_blocks_come_and_go_whole(void **state)
+{
+    const size_t size = (size_t)1024 * 1024;
+    const size_t pages = size / (size_t)sysconf(_SC_PAGESIZE);
+    char *large[MANY];
+    void *small[MANY];
+    if (WITH_SHADOW || RUNNING_ON_VALGRIND) /* whose own memory is counted with it */
+        skip();
+    size_t before = resident_pages();
+    for (int i = 0; i < MANY; i++) {
+        large[i] = mem_resize(NULL, 0, size);
+        small[i] = mem_alloc(100);
+        assert_non_null(large[i]);
+    }
+    assert_true(resident_pages() - before < pages);
+    for (int i = 0; i < MANY; i++)
+        memset(large[i], 1, size);
+    assert_true(resident_pages() - before >= MANY * pages);
+    for (int i = 0; i < MANY; i++)
+        mem_free_sized(large[i], size);
+    assert_true(resident_pages() - before < pages);
+    for (int i = 0; i < MANY; i++)
+        mem_free(small[i]);
 }
 
 enum mischief { NONE, OVERRUN, USE_AFTER_FREE, OVERRUN_BY_ONE, UNDERRUN };
@@ -245,6 +330,8 @@ TEST_FILE(memory)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_nth_allocation_fails),
         cmocka_unit_test(zeroed_memory_is_zero),
+        cmocka_unit_test(a_block_keeps_its_bytes_as_it_grows),
+        cmocka_unit_test(large_blocks_come_and_go_whole),
         cmocka_unit_test(guards_catch_overruns_and_use_after_free),
         cmocka_unit_test(a_buffer_grows_to_its_maximum_and_no_further),
         cmocka_unit_test(what_does_not_fit_changes_nothing),
