@@ -82,6 +82,49 @@ static double read_figure(void *arg)
     return sum;
 }
 
+/* ---- Of all bodies ---- */
+
+static double bodies_bytes(void *arg)
+{
+    return (double)body_budget_stats(arg).bytes;
+}
+
+static double bodies_waiting(void *arg)
+{
+    return (double)body_budget_stats(arg).waiting;
+}
+
+static double bodies_refused(void *arg)
+{
+    return (double)body_budget_stats(arg).refused;
+}
+
+static int register_bodies(struct meter *meter, const struct body_budget *bodies)
+{
+    static const struct {
+        enum meter_kind kind;
+        const char *name, *help;
+        double (*read)(void *arg);
+    } all[] = {
+        {METER_GAUGE, "weir_bodies_bytes", "Memory claimed for request bodies; see limits.bodies.",
+            bodies_bytes},
+        {METER_GAUGE, "weir_bodies_waiting", "Requests whose body waits for such memory.",
+            bodies_waiting},
+        {METER_COUNTER, "weir_bodies_refused_total",
+            "Requests whose body found no memory in time, and got a 503.", bodies_refused},
+    };
+    int rc = 0;
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all) && rc == 0; i++) {
+        struct meter_family *family;
+        rc = meter_family(meter, all[i].kind, all[i].name, all[i].help, &family);
+        if (rc == 0)
+            rc = meter_series_read(family, NULL, 0, all[i].read, (void *)(uintptr_t)bodies);
+    }
+    return rc;
+}
+
+/* ---- Registering ---- */
+
 static double one(void *arg)
 {
     return 1;
@@ -108,8 +151,8 @@ static int register_all(struct figures *f, struct meter *meter)
     return rc;
 }
 
-int figures_register(
-    struct figures **out, struct meter *meter, struct worker *const *workers, unsigned count)
+int figures_register(struct figures **out, struct meter *meter, struct worker *const *workers,
+    unsigned count, const struct body_budget *bodies)
 {
     struct figures *f = mem_zalloc(sizeof(*f));
     if (!f)
@@ -117,6 +160,8 @@ int figures_register(
     f->workers = workers;
     f->count = count;
     int rc = register_all(f, meter);
+    if (rc == 0)
+        rc = register_bodies(meter, bodies);
     if (rc) {
         mem_free(f);
         return rc;

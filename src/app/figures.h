@@ -9,8 +9,8 @@
 
 struct figures;
 
-/* Registers them. The workers must live as long as the meter is asked. 0 or -ENOMEM. */
+/* Registers them. Workers and budget must live as long as the meter is asked. 0 or -ENOMEM. */
 int figures_register(struct figures **out, struct meter *meter, struct worker *const *workers,
-    unsigned count) __attribute__((warn_unused_result));
+    unsigned count, const struct body_budget *bodies) __attribute__((warn_unused_result));
 /* After the meter has gone. NULL is nothing to free. */
 void figures_free(struct figures *f);

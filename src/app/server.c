@@ -50,6 +50,7 @@ struct server {
     struct pools *pools;
     struct worker_metrics *metrics;
     struct access_writer *access;
+    struct body_budget *bodies; /* limits.bodies, over all workers */
     struct admin admin;
     struct http_server *admin_server;
     struct listener *admin_listener;
@@ -241,6 +242,7 @@ static int make_workers(struct server *s)
             .pools = s->pools,
             .meter = s->meter,
             .access = s->access,
+            .bodies = s->bodies,
             .listeners = dealt,
             .listener_count = deal(s, i, dealt),
             .started = started,
@@ -263,9 +265,11 @@ static int make_shared(struct server *s, struct error *e)
     if (rc)
         return error_set(
             e, rc, "start", "the access log's thread cannot start: %s", error_text_task(rc));
-    rc = make_workers(s);
+    rc = body_budget_new(&s->bodies, s->config->limits.bodies, s->worker_count);
     if (rc == 0)
-        rc = figures_register(&s->figures, s->meter, s->workers, s->worker_count);
+        rc = make_workers(s);
+    if (rc == 0)
+        rc = figures_register(&s->figures, s->meter, s->workers, s->worker_count, s->bodies);
     if (rc == 0)
         meter_seal(s->meter);
     s->admin = (struct admin){.conf = s->conf, .meter = s->meter, .pools = s->pools};
@@ -495,6 +499,7 @@ static void release(struct server *s)
         worker_free(s->workers[i]);
     meter_free(s->meter);
     figures_free(s->figures);
+    body_budget_free(s->bodies);
     pools_free(s->pools);
     worker_metrics_free(s->metrics);
     mem_free(s->workers);

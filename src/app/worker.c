@@ -15,9 +15,13 @@
 
 /* How often a client without calls is looked after at least. */
 #define SWEEP_EACH        (10 * NS_PER_S)
+/* How often the heap's holes may go back to the kernel, and after how much of large bodies. */
+#define TRIM_EACH         (2 * NS_PER_S)
+#define TRIM_AFTER        ((uint64_t)16 * 1024 * 1024)
 /* After the drain: the supervisor has killed who has not ended by then, if it lives. */
 #define SUPERVISOR_NS     (2 * NS_PER_S)
-/* What a request may need of its arena beside its body: replies of other servers, above all. */
+/* What a request may need of its arena beside copies of its body: replies of other servers, above
+ * all. */
 #define ARENA_BESIDE_BODY ((size_t)64 * 1024 * 1024)
 
 enum outcome {
@@ -169,8 +173,7 @@ static void done(void *ctx, const struct http_request *r, int64_t now)
 
 /* ---- Running ---- */
 
-/* A body that grows in the arena leaves behind what it was moved from, and more than its length
- * may be reserved for it at the end. */
+/* The body is not in the arena, but what nodes are given of it is. */
 static size_t arena_for(const struct config *c)
 {
     uint64_t body = 0;
@@ -197,6 +200,7 @@ static int make_server(struct worker *k)
             /* A share each: they do not know how many the others have. */
             .connections_max = (l->connections + k->options.count - 1) / k->options.count,
             .arena_max = arena_for(c),
+            .bodies = body_budget_share(k->options.bodies, k->options.index),
             .headers_timeout = t->headers,
             .body_timeout = t->body,
             .idle_timeout = t->idle,
@@ -256,10 +260,31 @@ static int sweep_client(void *arg)
     return rc;
 }
 
+/* Large bodies leave holes in the heap, of what was made of them: once most of them have gone, the
+ * holes go back to the kernel. One thread does so for all. */
+static int trim_heap(void *arg)
+{
+    struct worker *k = arg;
+    uint64_t trimmed = 0;
+    int rc = 0;
+    while (rc == 0) {
+        struct body_budget_stats now = body_budget_stats(k->options.bodies);
+        uint64_t since = now.large - trimmed;
+        if (since >= TRIM_AFTER && now.bytes < since / 8) {
+            mem_trim();
+            trimmed = now.large;
+        }
+        rc = world_sleep(k->world, TRIM_EACH);
+    }
+    return rc;
+}
+
 static int accept_until_drained(struct worker *k)
 {
     GROUP(beside, GROUP_INDEPENDENT);
     int rc = group_spawn(&beside, "client sweep", sweep_client, k);
+    if (rc == 0 && k->options.index == 0)
+        rc = group_spawn(&beside, "heap trim", trim_heap, k);
     if (rc) {
         for (unsigned i = 0; i < k->options.listener_count; i++)
             listener_close(k->listeners[i]);

@@ -22,6 +22,7 @@ struct worker_options {
     struct pools *pools;
     struct meter *meter;
     struct access_writer *access;
+    struct body_budget *bodies;
     /* The listeners that it shares: the server's, open until the worker
      * has started; the array is copied. */
     struct listener *const *listeners;

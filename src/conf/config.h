@@ -36,6 +36,7 @@ struct conf_limits {
     uint64_t head;                    /* 32KiB */
     unsigned fields;                  /* 100; at most 1000 */
     uint64_t body;                    /* 1MiB */
+    uint64_t bodies;                  /* 256MiB: in memory at once, over all I/O threads */
     unsigned requests_per_connection; /* 0: no limit */
     unsigned connections;             /* open at once, over all listeners; 0: no limit. 65536 */
 };

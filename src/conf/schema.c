@@ -58,6 +58,11 @@ static const struct conf_key limits_keys[] = {
     {"body", CONF_SIZE, AT(body), .most = 16 * GIB, .standard = "1MiB",
         .says = "The largest request body, where a route does not say its own. Beyond it: 413.",
         .example = "16MiB"},
+    {"bodies", CONF_SIZE, AT(bodies), .most = 1024 * GIB, .standard = "256MiB",
+        .says = "The most memory for request bodies at once, over all I/O threads. What does not "
+                "fit waits for as long as `timeouts.body`, then: 503. A body larger than this: "
+                "413.",
+        .example = "2GiB"},
     {"requests_per_connection", CONF_COUNT, AT(requests_per_connection), .most = 1000000000,
         .standard = "0", .unit = "requests",
         .says = "After so many a connection is closed. 0: no limit."},

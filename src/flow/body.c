@@ -9,9 +9,22 @@
 #include "base/utf8.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 /* How much of a stranger's key stands in a sentence. */
 #define KEY_SHOWN 64
+
+/* The route's deadline, while the body comes, is the client's fault as much as the body's own. */
+static __attribute__((noinline)) int body_too_slow(struct run *run, int rc)
+{
+    char sentence[ERROR_SENTENCE_MAX];
+    if (coro_poll() == 0)
+        return run_refuse(run, 408, rc, "request-timeout", "the request's body came too slowly");
+    snprintf(sentence, sizeof sentence,
+        "the request's body did not come within the %s deadline of %lld ms",
+        run->hurried ? "caller's" : "route's", (long long)(run->patience / NS_PER_MS));
+    return run_refuse(run, 408, rc, "request-timeout", sentence);
+}
 
 static int body_failed(struct run *run, int rc)
 {
@@ -23,12 +36,15 @@ static int body_failed(struct run *run, int rc)
         return run_refuse(run, 413, rc, "content-too-large", "the request's body is too large");
     case -EBADMSG:
         return run_refuse(run, 400, rc, "bad-request", "the request's body is malformed");
+    case -ENODATA:
+        return run_refuse(
+            run, 400, rc, "bad-request", "the request's body ended before it was complete");
     case -ETIMEDOUT:
-        if (coro_poll() == 0)
-            return run_refuse(
-                run, 408, rc, "request-timeout", "the request's body came too slowly");
-        run->failure = run_too_late(run, NULL, true);
-        return rc;
+        return body_too_slow(run, rc);
+    case -ENOBUFS:
+        run->retry_after = NS_PER_S;
+        return run_refuse(run, 503, rc, "overloaded",
+            "there is no memory for the request's body now: others have all of limits.bodies");
     default:
         return rc;
     }

@@ -9,7 +9,6 @@
  */
 #include "flow/internal.h"
 
-#include "base/limits.h"
 #include "wire/deadline.h"
 
 #include <errno.h>

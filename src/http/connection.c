@@ -59,19 +59,35 @@ static ssize_t fill_own(struct http_connection *c)
     return got;
 }
 
+/* Before a wait for the client: it may wait for what it was answered before. */
+static int flush_first(struct http_connection *c)
+{
+    if (!c->work || c->work->out.len == 0)
+        return 0;
+    int rc = connection_keep(c);
+    return rc ? rc : reply_flush(c);
+}
+
 ssize_t connection_fill(struct http_connection *c, bool shared)
 {
-    if (c->work && c->work->out.len > 0) {
-        int rc = connection_keep(c);
-        if (rc == 0)
-            rc = reply_flush(c);
-        if (rc)
-            return rc;
-    }
+    int rc = flush_first(c);
+    if (rc)
+        return rc;
     if (!shared || c->view.len > 0)
         return fill_own(c);
     ssize_t got = stream_read(c->stream, c->server->scratch, SCRATCH_SIZE);
     c->view = (struct span){.ptr = c->server->scratch, .len = got > 0 ? (size_t)got : 0};
+    return got;
+}
+
+ssize_t connection_fill_at(struct http_connection *c, char *at, size_t size)
+{
+    int rc = flush_first(c);
+    if (rc)
+        return rc;
+    bytes_release(&c->in); /* what came behind the head has been used */
+    ssize_t got = stream_read(c->stream, at, size);
+    c->view = (struct span){.ptr = at, .len = got > 0 ? (size_t)got : 0};
     return got;
 }
 
@@ -206,7 +222,8 @@ static bool answer(struct http_connection *c)
     if (c->work->reply == REPLY_NONE && !coro_cancelled(c->coro) && !c->broken &&
         http_reply_status(r, 500, NULL, 0, "nothing answered this request") != 0)
         c->close_after = true;
-    if (coro_cancelled(c->coro) && (c->work->reply != REPLY_DONE || c->broken)) {
+    bool lost = c->broken && c->work->reply == REPLY_NONE;
+    if (lost || (coro_cancelled(c->coro) && (c->work->reply != REPLY_DONE || c->broken))) {
         if (s->runner) /* else it is the server that did not wait, at the end of a drain */
             stat_add(&s->stats->client_gone, 1);
         c->broken = true;
@@ -319,6 +336,7 @@ static void serve(struct http_connection *c)
         set_id(c);
         stat_add(&c->server->stats->requests, 1);
         more = answer(c);
+        request_free_body(c);
         http1_reset(&c->work->parser);
         arena_reset(&c->work->arena);
     }

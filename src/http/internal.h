@@ -39,7 +39,9 @@ struct serving {
     struct http_request request;
     struct http1 parser; /* between two messages, but while a request is under way */
     struct arena arena;
-    struct bytes out; /* replies that have not been sent yet */
+    struct bytes out;  /* replies that have not been sent yet */
+    struct bytes body; /* of the request, where its handler wants it whole */
+    struct body_claim claim;
     bool body_done;   /* the request has been read to its end */
     bool body_failed; /* and never will be */
     bool continued;   /* 100 Continue has been sent */
@@ -125,6 +127,9 @@ int connection_refuse(void *arg);
 /* More bytes behind those in view: how many, 0 at the end, or a negative errno. What is waiting
  * to be sent is sent first. `shared`: the caller uses up what is in view before it waits again. */
 ssize_t connection_fill(struct http_connection *c, bool shared) __attribute__((warn_unused_result));
+/* The same into `at`, which outlives the wait; nothing is in view. */
+ssize_t connection_fill_at(struct http_connection *c, char *at, size_t size)
+    __attribute__((warn_unused_result));
 /* What is in view must outlive a wait. */
 int connection_keep(struct http_connection *c) __attribute__((warn_unused_result));
 
@@ -138,6 +143,8 @@ static inline bool request_awaits_word(const struct http_connection *c)
 }
 /* Reads what is left of the body, if that is not much: whether it came to its end. */
 bool request_skip_body(struct http_connection *c);
+/* The body's memory is not used any more. */
+void request_free_body(struct http_connection *c);
 
 /* ---- reply.c ---- */
 

@@ -33,6 +33,7 @@ static void free_work(struct serving *work)
 {
     arena_release(&work->arena);
     bytes_release(&work->out);
+    bytes_release(&work->body);
     mem_free(work);
 }
 
@@ -46,6 +47,9 @@ struct serving *server_take_work(struct http_server *s)
     http1_init(&work->parser, HTTP1_REQUEST, &s->options.limits, s->table);
     arena_init(&work->arena, s->options.arena_max);
     bytes_init(&work->out, REPLY_HEAD_MAX);
+    bytes_init(&work->body, 0);
+    work->claim.share = s->options.bodies;
+    list_init(&work->claim.link);
     return work;
 }
 
@@ -53,7 +57,8 @@ void server_give_work(struct http_server *s, struct serving *work)
 {
     if (!work)
         return;
-    if (s->spare_count == SPARE_MAX || work->arena.used + work->out.size > SPARE_BYTES_MAX) {
+    size_t bytes = work->arena.used + work->out.size + work->body.size;
+    if (s->spare_count == SPARE_MAX || bytes > SPARE_BYTES_MAX) {
         free_work(work);
         return;
     }
@@ -263,7 +268,11 @@ int http_server_run(struct http_server *s, struct listener *const *listeners, un
     s->acceptor_count = count;
     s->accepting = 0;
     s->runner = coro_self();
+    if (s->options.bodies)
+        body_share_join(s->options.bodies, s->world);
     int rc = run(s);
+    if (s->options.bodies)
+        body_share_leave(s->options.bodies);
     for (unsigned i = 0; i < count; i++)
         close_listener(&s->acceptors[i]);
     mem_free(s->acceptors);

@@ -16,6 +16,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "http/body_budget.h"
 #include "wire/http1.h"
 #include "wire/problem.h"
 #include "world/world.h"
@@ -84,6 +85,9 @@ struct http_server_options {
      * the longest first; if there is none the new one gets a 503. 0: no limit. */
     unsigned connections_max;
     size_t arena_max; /* of a request */
+    /* The server's part of a bound on all bodies in memory, which it joins while it runs; NULL: no
+     * bound. */
+    struct body_share *bodies;
     /* Nanoseconds. */
     int64_t headers_timeout, body_timeout, idle_timeout, write_timeout, linger_timeout;
     uint64_t body_rate; /* bytes a second; 0: a body may be as slow as it likes */
@@ -122,12 +126,14 @@ const struct http_server_stats *http_server_stats(const struct http_server *s);
 /* ---- For the handler ---- */
 
 /* The next piece of the body, valid until the next call: its length, 0 at the end, or a negative
- * errno: -EMSGSIZE (longer than body_max), -EBADMSG, -ETIMEDOUT (too slow), -ECONNRESET. After an
- * error a reply can still be given, and is the last on the connection. A client that waits for
- * 100 Continue gets it with the first call. */
+ * errno: -EMSGSIZE (longer than body_max), -EBADMSG, -ETIMEDOUT (too slow), -ENODATA (the client
+ * said that no more comes, before its end), -ECONNRESET (the client is gone, and cannot be
+ * answered). After the others a reply can still be given, and is the last on the connection. A
+ * client that waits for 100 Continue gets it with the first call. */
 ssize_t http_request_read(struct http_request *r, struct span *piece)
     __attribute__((warn_unused_result));
-/* All of it, in the arena. */
+/* All of it, in memory that ends with the request, and counts against options.bodies; the same
+ * errors, and -ENOBUFS: there was no room in the time that a body has. */
 int http_request_body(struct http_request *r, struct span *body)
     __attribute__((warn_unused_result));
 

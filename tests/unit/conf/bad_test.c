@@ -13,7 +13,7 @@ static const struct {
     {"limits: {lines: 1KiB, xyz: 2}",
         "weir.yaml:1:10: unknown key 'lines' in limits; did you mean 'line'?\n"
         "weir.yaml:1:23: unknown key 'xyz' in limits; expected one of 'line', 'head', "
-        "'fields', 'body', 'requests_per_connection' or 'connections'\n"},
+        "'fields', 'body', 'bodies', 'requests_per_connection' or 'connections'\n"},
     {"limits: {body: lots}",
         "weir.yaml:1:16: limits.body: found 'lots', expected a size such as 64KiB or "
         "1MiB\n"},
@@ -28,7 +28,7 @@ static const struct {
         "1000; without the quotes it is one\n"},
     {"limits: [a]",
         "weir.yaml:1:9: limits: found a list, expected a map with any of the keys "
-        "'line', 'head', 'fields', 'body', 'requests_per_connection' or 'connections'\n"},
+        "'line', 'head', 'fields', 'body', 'bodies', 'requests_per_connection' or 'connections'\n"},
     {"limits: {fields: 5000, connections: -1}",
         "weir.yaml:1:18: limits.fields: found '5000', expected a whole number from 1 to "
         "1000\n"

@@ -26,6 +26,7 @@ static void an_empty_file_is_all_defaults(void **state)
         assert_int_equal(g->limits.head, 32768);
         assert_int_equal(g->limits.fields, 100);
         assert_int_equal(g->limits.body, 1048576);
+        assert_true(g->limits.bodies == (uint64_t)256 * 1024 * 1024);
         assert_int_equal(g->limits.requests_per_connection, 0);
         assert_int_equal(g->limits.connections, 65536);
         assert_int_equal(g->timeouts.headers, 10 * NS_PER_S);
@@ -284,6 +285,7 @@ static const char printed[] = "listen:\n"
                               "  head: 32KiB\n"
                               "  fields: 100\n"
                               "  body: 1MiB\n"
+                              "  bodies: 256MiB\n"
                               "  requests_per_connection: 0\n"
                               "  connections: 65536\n"
                               "timeouts:\n"

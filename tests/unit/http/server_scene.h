@@ -16,6 +16,7 @@ struct scene {
     void (*script)(struct scene *s, struct world *w);
     uint64_t seed;   /* 0: 1 */
     uint64_t number; /* the script's own */
+    struct body_budget *budget;
     /* The server's side. */
     struct world *server_world;
     struct http_server *server;
@@ -71,7 +72,10 @@ static inline int say_text(struct scene *s, struct http_request *r, const char *
 static inline void say_failure(struct scene *s, struct http_request *r, int rc)
 {
     note(s, rc);
-    int status = rc == -EMSGSIZE ? 413 : rc == -ETIMEDOUT ? 408 : rc == -ENOMEM ? 503 : 400;
+    int status = rc == -EMSGSIZE                   ? 413
+                 : rc == -ETIMEDOUT                ? 408
+                 : rc == -ENOMEM || rc == -ENOBUFS ? 503
+                                                   : 400;
     if (rc != -ECANCELED)
         note(s, http_reply_status(r, status, NULL, 0, "the body cannot be read"));
 }
