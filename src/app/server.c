@@ -346,16 +346,17 @@ static int64_t drain_limit(const struct server *s)
     return s->admin.ready || s->ending ? s->config->timeouts.drain : 0;
 }
 
-static void drain_workers(struct server *s, int64_t idle_ns)
+/* `last`: no other server accepts from its sockets. */
+static void drain_workers(struct server *s, int64_t idle_ns, bool last)
 {
-    int64_t all_ns = drain_limit(s);
+    struct worker_drain how = {.idle_ns = idle_ns, .all_ns = drain_limit(s), .last = last};
     s->ending = true;
     s->admin.ready = idle_ns > 0; /* else nobody takes its place */
     for (unsigned i = 0; i < s->worker_count; i++)
         if (s->posts[i].started.deliver && s->posts[i].started_rc == 0)
-            worker_drain(s->workers[i], s->world, idle_ns, all_ns);
+            worker_drain(s->workers[i], s->world, &how);
     if (s->admin_server)
-        http_server_drain(s->admin_server, idle_ns, world_now(s->world) + ADMIN_DRAIN_NS);
+        http_server_drain(s->admin_server, idle_ns, world_now(s->world) + ADMIN_DRAIN_NS, last);
     if (s->waiter)
         coro_wake(s->waiter, 0);
 }
@@ -395,7 +396,8 @@ static int obey(void *arg)
     enum control_word word;
     int rc = control_next(&s->control, &word);
     while (rc == 0) {
-        drain_workers(s, word == CONTROL_DRAIN ? RELOAD_IDLE_NS : 0);
+        bool reloads = word == CONTROL_DRAIN;
+        drain_workers(s, reloads ? RELOAD_IDLE_NS : 0, !reloads);
         if (word == CONTROL_STOP)
             break; /* in more of a hurry one cannot be */
         rc = control_next(&s->control, &word);
@@ -413,7 +415,7 @@ static int heed_signals(void *arg)
     while (rc >= 0) {
         rc = signals_next(s->signals);
         if (rc == SIGTERM || rc == SIGINT || rc == SIGQUIT)
-            drain_workers(s, 0);
+            drain_workers(s, 0, true);
     }
     return rc;
 }
@@ -468,7 +470,7 @@ static int serve(struct server *s, struct error *e)
     if (rc == 0)
         rc = await_end(s);
     if (!s->ending)
-        drain_workers(s, 0);
+        drain_workers(s, 0, false);
     int ended = group_wait(&crew);
     int answered = group_wait(&admin);
     (void)answered; /* who asks is told that it was the last */

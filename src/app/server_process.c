@@ -21,6 +21,8 @@ static int append_listener(struct bytes *out, const struct socket_set *set)
 {
     struct address at;
     char text[ADDRESS_TEXT_MAX];
+    if (set->count == 0) /* closed by a stop, which also kills this server */
+        return -ECANCELED;
     listener_address(set->listeners[0], &at);
     return bytes_printf(out, "listener %s %u\n", address_print(&at, text), set->count);
 }

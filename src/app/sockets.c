@@ -40,13 +40,25 @@ static void remove_path(const struct socket_set *set)
     (void)rc; /* a file that is left is replaced by the next who listens there */
 }
 
+static void set_close(struct socket_set *set)
+{
+    if (set->count > 0)
+        remove_path(set);
+    while (set->count > 0)
+        listener_close(set->listeners[--set->count]);
+}
+
 static void set_free(struct socket_set *set)
 {
     list_del(&set->link);
-    remove_path(set);
-    while (set->count > 0)
-        listener_close(set->listeners[--set->count]);
+    set_close(set);
     mem_free(set);
+}
+
+void sockets_close(struct sockets *all)
+{
+    list_each (link, &all->sets)
+        set_close(list_entry(link, struct socket_set, link));
 }
 
 void sockets_release(struct sockets *all)

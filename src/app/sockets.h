@@ -41,6 +41,8 @@ struct sockets {
 };
 
 void sockets_init(struct sockets *all, struct world *w);
+/* Closes all sockets, and keeps the sets, which plans use: for the end. */
+void sockets_close(struct sockets *all);
 /* Closes them all. */
 void sockets_release(struct sockets *all);
 

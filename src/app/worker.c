@@ -53,7 +53,7 @@ struct route_cells {
 struct order {
     struct message message;
     struct worker *worker;
-    int64_t idle_ns, all_ns;
+    struct worker_drain how;
 };
 
 struct worker {
@@ -392,31 +392,30 @@ int worker_run(struct world *w, void *arg)
 
 /* ---- Orders ---- */
 
-static void drain(struct worker *k, int64_t idle_ns, int64_t all_ns)
+static void drain(struct worker *k, const struct worker_drain *how)
 {
     if (!k->server) /* it has ended already */
         return;
-    k->drain_until = deadline_after(world_now(k->world), all_ns);
-    http_server_drain(k->server, idle_ns, k->drain_until);
+    k->drain_until = deadline_after(world_now(k->world), how->all_ns);
+    http_server_drain(k->server, how->idle_ns, k->drain_until, how->last);
 }
 
 static void on_order(struct message *m)
 {
     struct order *o = container_of(m, struct order, message);
-    drain(o->worker, o->idle_ns, o->all_ns);
+    drain(o->worker, &o->how);
 }
 
-void worker_drain(struct worker *k, struct world *from, int64_t idle_ns, int64_t all_ns)
+void worker_drain(struct worker *k, struct world *from, const struct worker_drain *how)
 {
     if (k->world == from) {
-        drain(k, idle_ns, all_ns);
+        drain(k, how);
         return;
     }
     if (k->ordered == 2)
         return;
     struct order *o = &k->orders[k->ordered++];
-    *o = (struct order){
-        .message.deliver = on_order, .worker = k, .idle_ns = idle_ns, .all_ns = all_ns};
+    *o = (struct order){.message.deliver = on_order, .worker = k, .how = *how};
     world_post(k->world, &o->message);
 }
 

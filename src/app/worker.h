@@ -48,9 +48,15 @@ void worker_free(struct worker *k);
 
 /* Serves until it has drained. A thread's main function: `arg` is the worker. */
 int worker_run(struct world *w, void *arg) __attribute__((warn_unused_result));
-/* From the thread of the world `from`, once it has started: no new connections; idle ones have
- * `idle_ns` more, requests `all_ns`. Its world must live. May be said twice. */
-void worker_drain(struct worker *k, struct world *from, int64_t idle_ns, int64_t all_ns);
+/* How a worker ends: see http_server_drain. */
+struct worker_drain {
+    int64_t idle_ns; /* idle connections have that much more */
+    int64_t all_ns;  /* requests */
+    bool last;       /* no other server takes the connections that wait in the listeners' queues */
+};
+/* From the thread of the world `from`, once it has started. Its world must live. May be said
+ * twice. */
+void worker_drain(struct worker *k, struct world *from, const struct worker_drain *how);
 
 const struct http_server_stats *worker_server_stats(const struct worker *k);
 const struct http_client_stats *worker_client_stats(const struct worker *k);

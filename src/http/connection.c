@@ -290,7 +290,8 @@ static ssize_t await_request(struct http_connection *c)
     int64_t until =
         deadline_after(c->now, c->served ? s->options.idle_timeout : s->options.headers_timeout);
     if (s->draining)
-        until = deadline_sooner(until, s->drain_idle_until);
+        until = deadline_sooner(
+            until, deadline_after(s->drain_idle_until, c->served ? 0 : FRESH_GRACE));
     int64_t rest_at = deadline_sooner(deadline_after(c->now, REST_AFTER), until);
     c->waiting = true;
     stat_add(&s->stats->idle, 1);

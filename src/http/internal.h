@@ -25,6 +25,9 @@
 #define REPLY_HEAD_MAX  (1024 * 1024)
 /* Memory that requests need while they are under way, kept for the next ones. */
 #define SPARE_MAX       64
+/* What a connection that came just before a drain, or was in a listener's queue, has for its first
+ * request, which is most likely on its way. */
+#define FRESH_GRACE     (500 * NS_PER_MS)
 /* Fields that a problem may be given besides its type. */
 #define ROOM_FOR_FIELDS 8
 /* Requests' arenas and buffers that grew beyond this are not kept. */
@@ -68,9 +71,10 @@ struct http_connection {
     bool waiting;        /* for a request, and not told to end */
     bool close_after;    /* no request after this one */
     bool broken;         /* nothing can be written any more */
+    bool refused;        /* it is one too many, and told so */
     bool silent;         /* the client asked for the end and has sent all it had to say */
     struct list link;    /* in server->connections */
-    struct list resting; /* in server->resting */
+    struct list resting; /* in server->resting, or before it begins, in its acceptor's late ones */
     struct address peer;
 };
 
@@ -87,6 +91,7 @@ struct http_server {
     unsigned accepting; /* acceptors that may still bring a connection */
     unsigned refusing;  /* connections that are told 503 */
     bool draining;
+    bool last; /* what is in the listeners' queues is the server's to answer */
     int64_t drain_idle_until;
     int64_t drain_until;
     struct rand ids;

@@ -24,6 +24,7 @@ struct acceptor {
     struct http_server *server;
     struct listener *listener; /* NULL: closed */
     struct group *connections;
+    struct list late;     /* connections that the drain took from the listener's queue */
     int64_t silent_until; /* that it cannot accept has just been told */
 };
 
@@ -109,32 +110,37 @@ static int refuse_and_count(void *arg)
     return rc;
 }
 
-static void welcome(struct acceptor *a, struct stream *stream)
+/* NULL: there is no room, not even to say so, and it has been closed. */
+static struct http_connection *take_in(struct acceptor *a, struct stream *stream)
 {
     struct http_server *s = a->server;
-    coro_fn *fn = connection_run;
-    if (full(s) && !drop_a_resting_one(s))
-        fn = refuse_and_count;
+    bool refused = full(s) && !drop_a_resting_one(s);
     struct http_connection *c =
-        fn == connection_run || s->refusing < REFUSING_MAX ? mem_alloc(sizeof(*c)) : NULL;
+        !refused || s->refusing < REFUSING_MAX ? mem_alloc(sizeof(*c)) : NULL;
     if (!c) {
         stream_close(stream);
-        return;
+        return NULL;
     }
-    *c = (struct http_connection){.server = s, .stream = stream};
+    *c = (struct http_connection){.server = s, .stream = stream, .refused = refused};
     bytes_init(&c->in, IN_MAX(s->options.limits.head_max));
     list_init(&c->resting);
     list_push_back(&s->connections, &c->link);
+    s->refusing += refused;
     stat_add(&s->stats->connections, 1);
     stat_add(&s->stats->open, 1);
-    if (group_spawn(a->connections, "connection", fn, c) != 0) {
-        stream_close(stream);
-        server_forget(c);
-        mem_free(c);
+    return c;
+}
+
+/* By the acceptor, whose child the connection becomes. */
+static void begin(struct acceptor *a, struct http_connection *c)
+{
+    coro_fn *fn = c->refused ? refuse_and_count : connection_run;
+    if (group_spawn(a->connections, "connection", fn, c) == 0)
         return;
-    }
-    if (fn == refuse_and_count)
-        s->refusing++;
+    a->server->refusing -= c->refused;
+    stream_close(c->stream);
+    server_forget(c);
+    mem_free(c);
 }
 
 static void close_listener(struct acceptor *a)
@@ -163,7 +169,9 @@ static int accept_all(struct acceptor *a)
         struct stream *stream;
         int rc = a->listener ? listener_accept(a->listener, &stream) : -EBADF;
         if (rc == 0) {
-            welcome(a, stream);
+            struct http_connection *c = take_in(a, stream);
+            if (c)
+                begin(a, c);
         } else if (rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM || rc == -ENOBUFS) {
             warn_of(a, rc);
             drop_a_resting_one(s);
@@ -186,6 +194,8 @@ static int accept_and_serve(void *arg)
     int rc = accept_all(a);
     a->server->accepting--;
     close_listener(a);
+    for (struct list *link; (link = list_pop_front(&a->late));)
+        begin(a, list_entry(link, struct http_connection, resting));
     if (a->server->runner) /* who must hear of a failure, since nobody would be let in */
         coro_wake(a->server->runner, rc);
     return rc ? rc : group_wait(&connections);
@@ -193,7 +203,7 @@ static int accept_and_serve(void *arg)
 
 /* ---- Drain ---- */
 
-void http_server_drain(struct http_server *s, int64_t idle_grace, int64_t deadline)
+void http_server_drain(struct http_server *s, int64_t idle_grace, int64_t deadline, bool last)
 {
     int64_t idle_until = deadline_after(world_now(s->world), idle_grace);
     if (!s->draining || idle_until < s->drain_idle_until)
@@ -201,16 +211,37 @@ void http_server_drain(struct http_server *s, int64_t idle_grace, int64_t deadli
     if (!s->draining || deadline < s->drain_until)
         s->drain_until = deadline;
     s->draining = true;
+    s->last |= last;
     if (s->runner)
         coro_wake(s->runner, 0);
 }
 
-static void end_all_idle(struct http_server *s)
+/* A listener that is closed resets the connections in its queue, unless others hold its socket; in
+ * the last drain nobody does. Their coroutines are the acceptor's to start, which the end of its
+ * listener wakes. */
+static void take_in_the_queue(struct acceptor *a)
+{
+    struct stream *stream;
+    while (a->listener && listener_try_accept(a->listener, &stream) == 0) {
+        struct http_connection *c = take_in(a, stream);
+        if (!c)
+            continue;
+        list_push_back(&a->late, &c->resting);
+    }
+}
+
+/* Whether it came just now, and has asked nothing yet. */
+static bool is_fresh(const struct http_connection *c, int64_t now)
+{
+    return !c->served && now < deadline_after(c->now, FRESH_GRACE);
+}
+
+static void end_all_idle(struct http_server *s, int64_t now, bool fresh_too)
 {
     list_each (link, &s->connections) {
         struct http_connection *c = list_entry(link, struct http_connection, link);
         /* Where something has come, it is answered, as the last. */
-        if (c->waiting && stream_quiet(c->stream))
+        if (c->waiting && (fresh_too || !is_fresh(c, now)) && stream_quiet(c->stream))
             end_idle(c);
     }
 }
@@ -218,17 +249,22 @@ static void end_all_idle(struct http_server *s)
 /* Waits until the last connection has ended or must. */
 static int drain(struct http_server *s)
 {
-    for (unsigned i = 0; i < s->acceptor_count; i++)
+    for (unsigned i = 0; i < s->acceptor_count; i++) {
+        if (s->last)
+            take_in_the_queue(&s->acceptors[i]);
         close_listener(&s->acceptors[i]);
+    }
     while (s->accepting > 0 || !list_empty(&s->connections)) {
         int64_t now = world_now(s->world);
         if (now >= s->drain_until)
             return 0;
-        bool waits_for_idle = now < s->drain_idle_until;
-        if (!waits_for_idle)
-            end_all_idle(s);
-        int64_t until =
-            waits_for_idle ? deadline_sooner(s->drain_idle_until, s->drain_until) : s->drain_until;
+        int64_t fresh_until = deadline_after(s->drain_idle_until, FRESH_GRACE);
+        int64_t until = now < s->drain_idle_until ? s->drain_idle_until
+                        : now < fresh_until       ? fresh_until
+                                                  : DEADLINE_NEVER;
+        if (now >= s->drain_idle_until)
+            end_all_idle(s, now, now >= fresh_until);
+        until = deadline_sooner(until, s->drain_until);
         CORO_DEADLINE(until);
         int rc = coro_park("drain");
         if (rc == -ECANCELED || (rc == -ETIMEDOUT && world_now(s->world) < until))
@@ -258,10 +294,12 @@ int http_server_run(struct http_server *s, struct listener *const *listeners, un
     check(!s->runner, "a server is run twice at once");
     s->acceptors = mem_zalloc((count + 1) * sizeof(*s->acceptors));
     for (unsigned i = 0; i < count; i++) {
-        if (s->acceptors)
-            s->acceptors[i] = (struct acceptor){.server = s, .listener = listeners[i]};
-        else
+        if (!s->acceptors) {
             listener_close(listeners[i]);
+            continue;
+        }
+        s->acceptors[i] = (struct acceptor){.server = s, .listener = listeners[i]};
+        list_init(&s->acceptors[i].late);
     }
     if (!s->acceptors)
         return -ENOMEM;

@@ -118,8 +118,10 @@ int http_server_run(struct http_server *s, struct listener *const *listeners, un
     __attribute__((warn_unused_result));
 /* From its thread: takes no more connections, answers what is under way with Connection: close,
  * closes idle ones after `idle_grace` more nanoseconds (a request that comes on one meanwhile is
- * answered), and ends what is left at `deadline`. May be called again, to be sooner. */
-void http_server_drain(struct http_server *s, int64_t idle_grace, int64_t deadline);
+ * answered), and ends what is left at `deadline`. `last`: no other server accepts from these
+ * listeners, so connections that wait in their queues are taken in before they are closed. May be
+ * called again, to be sooner. */
+void http_server_drain(struct http_server *s, int64_t idle_grace, int64_t deadline, bool last);
 void http_server_free(struct http_server *s);
 const struct http_server_stats *http_server_stats(const struct http_server *s);
 

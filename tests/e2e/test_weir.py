@@ -195,6 +195,53 @@ def test_a_request_that_is_being_answered_is_finished_before_the_end(weir, numbe
     weir.stop(number)
 
 
+def is_refused(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=30).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "['unix:%s', 127.0.0.1:0]"])
+def test_once_it_is_stopping_new_connections_are_refused(start, tmp_path, listen):
+    path = tmp_path / "weir.sock"
+    config = CONFIG.format(version=1).replace("700ms", "5s")
+    if "unix" in listen:
+        config = config.replace("127.0.0.1:0", listen % path, 1)
+    weir = start(config=config)
+    port = weir.port
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as s:
+        s.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+        until(lambda: len(connections_of(weir)) > 0)
+        weir.send(signal.SIGTERM)
+        weir.wait_for_log("stopping: ")
+        began = time.monotonic()
+        # As soon as it is said. A machine that stands still counts, and still it is long before the request's end.
+        until(lambda: is_refused(port), 3)
+        for _ in range(20):  # by every one of its sockets, of which the kernel would choose by the client's port
+            assert is_refused(port)
+        assert not path.exists()
+        assert weir.process.poll() is None and time.monotonic() - began < 4
+        assert s.recv(4096).endswith(b'{"slow":true}')
+    weir.stop()
+
+
+def test_connections_that_wait_to_be_accepted_when_it_stops_are_answered(weir):
+    server = weir.servers()[-1]
+    os.kill(server, signal.SIGSTOP)  # so that nobody accepts, and the kernel's queues hold them
+    waiting = [socket.create_connection(("127.0.0.1", weir.port), timeout=30) for _ in range(20)]
+    for s in waiting:
+        s.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    weir.send(signal.SIGTERM)
+    weir.wait_for_log("stopping: ")
+    os.kill(server, signal.SIGCONT)
+    for s in waiting:
+        assert s.recv(4096).startswith(b"HTTP/1.1 200 ")
+        s.close()
+    weir.stop()
+
+
 def connections_of(weir):
     """Descriptors of the server that are established TCP connections."""
     pid = weir.servers()[-1]

@@ -140,7 +140,7 @@ static inline int serve_until_stop(struct world *w, struct serving *s, const boo
     must(group_spawn(&g, "serve", serve, s) == 0);
     while (!*stop)
         must_sleep(w, 10 * NS_PER_MS);
-    http_server_drain(s->server, 0, world_now(w) + NS_PER_MS);
+    http_server_drain(s->server, 0, world_now(w) + NS_PER_MS, true);
     must(group_wait(&g) == 0);
     return 0;
 }

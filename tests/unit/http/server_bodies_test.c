@@ -9,14 +9,15 @@
 #define BOUND 300000
 
 /* A server of which `n` bytes of bodies may be in memory. */
-#define PLAY_BOUND(n, playing, ...)                                                               \
-    do {                                                                                          \
-        struct body_budget *all;                                                                  \
-        must(body_budget_new(&all, (n), 1) == 0);                                                 \
-        PLAY(playing, .options.bodies = body_budget_share(all, 0), .budget = all, ##__VA_ARGS__); \
-        assert_int_equal(body_budget_stats(all).bytes, 0);                                        \
-        assert_int_equal(body_budget_stats(all).waiting, 0);                                      \
-        body_budget_free(all);                                                                    \
+#define PLAY_BOUND(n, playing, ...)                                           \
+    do {                                                                      \
+        struct body_budget *all;                                              \
+        must(body_budget_new(&all, (n), 1) == 0);                             \
+        PLAY(playing, s.options.bodies = body_budget_share(all, 0);           \
+             s.budget = all; __VA_ARGS__);                                    \
+        assert_int_equal(body_budget_stats(all).bytes, 0);                    \
+        assert_int_equal(body_budget_stats(all).waiting, 0);                  \
+        body_budget_free(all);                                                \
     } while (0)
 
 static struct body_budget_stats stats(const struct scene *s)
@@ -106,7 +107,7 @@ static void nobody_makes_room(struct scene *s, struct world *w)
 
 static void test_a_body_without_room_in_time_is_refused(void **state)
 {
-    PLAY_BOUND(BOUND, nobody_makes_room, .options.body_timeout = NS_PER_S);
+    PLAY_BOUND(BOUND, nobody_makes_room, s.options.body_timeout = NS_PER_S);
 }
 
 static void larger_than_all(struct scene *s, struct world *w)
@@ -265,7 +266,7 @@ static void told_to_end(struct scene *s, struct world *w)
 
 static void test_the_end_of_a_drain_ends_the_wait(void **state)
 {
-    PLAY_BOUND(BOUND, told_to_end, .deadline = NS_PER_S);
+    PLAY_BOUND(BOUND, told_to_end, s.deadline = NS_PER_S);
 }
 
 /* ---- Several threads ---- */
@@ -394,7 +395,7 @@ static void breaks_off(struct scene *s, struct world *w)
 
 static void test_bodies_that_break_off(void **state)
 {
-    PLAY(breaks_off, .options.body_timeout = NS_PER_S);
+    PLAY(breaks_off, s.options.body_timeout = NS_PER_S);
 }
 
 TEST_FILE(server_bodies)

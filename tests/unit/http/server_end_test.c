@@ -244,6 +244,74 @@ static void test_a_server_that_is_cancelled(void **state)
     sim_close(s.u.sim);
 }
 
+#define QUEUED 5
+
+/* Told to end while it is held up, and then connections come: the kernel has taken them before the
+ * server hears of either. */
+static void queued(struct scene *s, struct world *w)
+{
+    struct ear *blocks = call_up(s);
+    struct ear *e[QUEUED + 1];
+    say(blocks, GET("/block?500"));
+    must_sleep(w, 10 * NS_PER_MS);
+    stop_server(s);
+    must_sleep(w, 10 * NS_PER_MS);
+    for (int i = 0; i <= QUEUED; i++) {
+        e[i] = call_up(s);
+        if (i < QUEUED)
+            say(e[i], GET("/hello"));
+    }
+    must(hear(blocks) == 200);
+    for (int i = 0; i < QUEUED; i++) {
+        must(hear(e[i]) == 200 && hear(e[i]) == 0); /* some before it hears of its end */
+        hang_up(e[i]);
+    }
+    /* The request of the last is still on its way; but it is not waited for for long. */
+    if (s->number) {
+        say(e[QUEUED], GET("/hello"));
+        must(hear(e[QUEUED]) == 200 && has_line(e[QUEUED], "Connection: close"));
+    }
+    must(hear(e[QUEUED]) == 0);
+    must(refuses_to_listen(s));
+    hang_up(e[QUEUED]);
+    hang_up(blocks);
+}
+
+static int fail_an_allocation(void *arg)
+{
+    struct scene *s = arg;
+    must_sleep(s->w, NS_PER_MS / 2); /* the connection is on its way */
+    mem_fail_at(1, true);
+    must_sleep(s->w, NS_PER_MS);
+    mem_fail_at(0, false);
+    return 0;
+}
+
+/* For want of memory it has stopped accepting for a moment. */
+static void queued_meanwhile(struct scene *s, struct world *w)
+{
+    struct ear *first = call_up(s);
+    say(first, GET("/hello"));
+    must(hear(first) == 200);
+    GROUP(failing, GROUP_INDEPENDENT);
+    must(group_spawn(&failing, "fail", fail_an_allocation, s) == 0);
+    struct ear *second = call_up(s);
+    say(second, GET("/hello"));
+    must_sleep(w, 5 * NS_PER_MS);
+    must(FIGURE(s, connections) == 1); /* it is in the queue yet */
+    stop_server(s);
+    must(hear(second) == 200 && has_line(second, "Connection: close") && hear(second) == 0);
+    hang_up(first);
+    hang_up(second);
+}
+
+static void test_connections_in_the_queue_of_the_last_server(void **state)
+{
+    PLAY(queued, s.last = true);
+    PLAY(queued, s.last = true, s.number = 1);
+    PLAY(queued_meanwhile, s.last = true);
+}
+
 TEST_FILE(server_end)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +321,7 @@ TEST_FILE(server_end)
         cmocka_unit_test(test_a_drain_at_its_deadline),
         cmocka_unit_test(test_a_drain_of_idle_connections),
         cmocka_unit_test(test_a_reply_begun_before_the_drain),
+        cmocka_unit_test(test_connections_in_the_queue_of_the_last_server),
         cmocka_unit_test(test_a_server_that_is_cancelled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

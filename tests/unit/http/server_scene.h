@@ -25,7 +25,8 @@ struct scene {
     struct signals *signals; /* SIGTERM begins the drain */
     bool told_to_stop;
     int64_t grace, deadline; /* of the drain that it begins */
-    int64_t stopped, ended;  /* on the server's clock */
+    bool last;
+    int64_t stopped, ended; /* on the server's clock */
     int run_result;
     /* What handlers and `done` saw. */
     int handled, done, cancelled;
@@ -249,6 +250,9 @@ static inline void handle_path(struct scene *s, struct http_request *r)
         handle_late(s, r);
     else if (path_is(r, "/timed"))
         handle_timed(s, r);
+    else if (path_is(r, "/block")) /* nothing else of the server runs meanwhile */
+        must(sim_block(s->server_world, query_number(r) * NS_PER_MS) == 0 &&
+             note(s, http_reply(r, 200, NULL, 0, SPAN("blocked"))) == 0);
     else if (path_is(r, "/reset"))
         note(s, http_reply(r, 205, NULL, 0, SPAN("no content may be here")));
     else if (path_is(r, "/status"))
@@ -287,7 +291,7 @@ static inline int stop_it(void *arg)
     int rc = signals_next(s->signals);
     s->stopped = world_now(s->server_world);
     if (rc > 0)
-        http_server_drain(s->server, s->grace, deadline_after(s->stopped, s->deadline));
+        http_server_drain(s->server, s->grace, deadline_after(s->stopped, s->deadline), s->last);
     return 0;
 }
 
