@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 
+import bodies
 import faults
 import figures
 import servers
@@ -38,6 +39,9 @@ BARS = {
     "slow: p99": figures.Bar("<=", 1.5, "x"),
     "slow: memory": figures.Bar("<=", 128, "MB"),  # 64 KB a slow connection: a reply that never changes is not copied
     "slow: kernel memory": figures.Bar("<=", 512, "MB"),  # 256 KB each; left alone, the kernel queues 2 MB each
+    "bodies: held": figures.Bar("<=", 2.0, "x nginx"),
+    "bodies: announced": figures.Bar("<=", 24 * 1024, "bytes"),
+    "bodies: left": figures.Bar("<=", 1.5, "x"),
     "start: time": figures.Bar("<=", 50, "ms"),
     "start: server": figures.Bar("<=", 8, "MB"),
     "start: supervisor": figures.Bar("<=", 8, "MB"),
@@ -48,8 +52,8 @@ BARS = {
     "upgrade: failed": figures.Bar("<=", 0),
 }
 
-PARTS = ("direct", "forward", "routes", "sleepers", "idle", "slow", "start", "kills", "reloads")
-OF_WEIR_ALONE = ("routes", "sleepers", "idle", "start")
+PARTS = ("direct", "forward", "routes", "sleepers", "idle", "slow", "bodies", "start", "kills", "reloads")
+OF_WEIR_ALONE = ("routes", "sleepers", "idle", "bodies", "start")
 
 
 class NginxAgain(servers.Nginx):
@@ -103,6 +107,7 @@ def run(machine, report, given, ours):
         "sleepers": lambda: waiting.sleepers(machine, report, ours, max(5, rounds)),
         "idle": lambda: [waiting.idle(machine, report, kind, 3) for kind in (ours, servers.Nginx)],
         "slow": lambda: slow.slow(machine, report, ours, max(5, rounds), seconds),
+        "bodies": lambda: bodies.bodies(machine, report, 5),
         "start": lambda: start.start(machine, report),
         "kills": lambda: faults.kills(machine, report, ours),
         "reloads": lambda: faults.reloads(machine, report, ours),

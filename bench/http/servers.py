@@ -219,6 +219,7 @@ http {
         location = /body { return 200 '{"message":"Hello, World!"}'; }
         location = /big { alias %(folder)s/big; }
         %(forward)s
+        %(more)s
     }
 }
 """
@@ -233,6 +234,10 @@ class Nginx(Server):
         super().__init__(machine, **options)
         self.backend = backend
 
+    def more(self):
+        """More locations."""
+        return ""
+
     def argv(self):
         with open(os.path.join(self.folder, "big"), "wb") as big:
             big.write(b"x" * BIG)
@@ -245,7 +250,7 @@ class Nginx(Server):
         with open(path, "w") as conf:
             conf.write(NGINX % {
                 "user": "user root;" if os.geteuid() == 0 else "", "files": self.machine.open_files, "folder": self.folder,
-                "address": self.address, "upstream": upstream, "forward": forward})
+                "address": self.address, "upstream": upstream, "forward": forward, "more": self.more()})
         return [self.machine.nginx, "-p", self.folder, "-c", path, "-e", os.path.join(self.folder, "said")]
 
 
@@ -262,6 +267,10 @@ routes:
     reply: {ok: true}
   - route: POST /body
     reply: $body
+  - route: POST /hold
+    deadline: 10m
+    nodes: {pause: {sleep: 5m}}
+    reply: {body: $body, pause: $node.pause}
 """
 
 
@@ -272,10 +281,14 @@ class Weir(Server):
         super().__init__(machine, **options)
         self.backend, self.big, self.more_routes = backend, big, more_routes
 
+    def more(self):
+        """More keys."""
+        return ""
+
     def argv(self):
         path = os.path.join(self.folder, "weir.yaml")
         with open(path, "w") as conf:
-            conf.write(WEIR % {"address": self.address})
+            conf.write(self.more() + WEIR % {"address": self.address})
             if self.backend:
                 conf.write('  - route: GET /forward\n    nodes: {up: {http: "http://%s/json"}}\n'
                            "    reply: $node.up.body\n" % self.backend)
