@@ -255,7 +255,7 @@ static const struct option options[] = {
         .value = "ADDR",
         .help = "listen on ADDR, and not where the configuration says\n"
                 "(8080, which is on 127.0.0.1, localhost:80, *:80, [::1]:80,\n"
-                "unix:/run/weir.sock; for port 0 the log names the port that was free)"},
+                "unix:/run/weir.sock; with port 0 the log names a free one)"},
     {.name = "admin",
         .at = offsetof(struct serve, admin),
         .kind = VALUE_WORD,

@@ -340,7 +340,7 @@ bool json_bool(const struct json_value *v, bool otherwise)
 static bool read_number(const struct json_value *v, yyjson_val *out)
 {
     const char *text = yyjson_get_raw(as_theirs(v)); /* ends with a zero byte */
-    return text && yyjson_read_number(text, out, YYJSON_READ_NOFLAG, &memory, NULL);
+    return text && yyjson_read_number(text, out, YYJSON_READ_NOFLAG, &documents, NULL);
 }
 
 double json_number(const struct json_value *v, double otherwise)

@@ -49,7 +49,7 @@ def talk(at, request):
 
 
 def get(at, path="/"):
-    return talk(at, b"GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % path.encode())
+    return talk(at, b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n" % path.encode())
 
 
 def post(port, body, chunked):
@@ -176,7 +176,7 @@ def test_probes_see_nothing_of_a_reload(tmp_path):
     """A kept connection is answered once more, and told that this was the last; a new one finds the new server."""
     at = own_address()
     weir = Weir(tmp_path, config=CONFIG.format(listen="127.0.0.1:0").replace("admin: off", "admin: '%s:%d'" % at))
-    ready = b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n"
+    ready = b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
     def is_told_of_its_last():
         drained = weir.log().count(" has drained")

@@ -222,6 +222,7 @@ def test_once_it_is_stopping_new_connections_are_refused(start, tmp_path, listen
         for _ in range(20):  # by every one of its sockets, of which the kernel would choose by the client's port
             assert is_refused(port)
         assert not path.exists()
+        # time: less than the request's 5 s, or it would not show that the refusal comes before the end of the drain.
         assert weir.process.poll() is None and time.monotonic() - began < 4
         assert s.recv(4096).endswith(b'{"slow":true}')
     weir.stop()

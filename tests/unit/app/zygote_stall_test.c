@@ -114,7 +114,7 @@ static int direct(struct sim *sim, void *arg)
     rc = sim_sleep(sim, STALL_NS);
     if (rc)
         return rc;
-    if (sim_process_end(p).state == SIM_RUNNING) /* the server may have replaced it */
+    if (zygote(r) == p) /* else the server has replaced it, and it is gone */
         rc = sim_signal(p, r->signal);
     r->to = sim_now(sim);
     for (int i = 0; i < CLIENTS && rc == 0; i++)
