@@ -560,6 +560,7 @@ static void what_was_handed_on_is_checked(void **state)
         assert_string_equal(told.ptr, cases[i].told);
         bytes_release(&told);
         conf_errors_free(errors);
+        conf_free(c);
     }
 }
 
