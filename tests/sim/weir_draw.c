@@ -219,7 +219,9 @@ void draw_first(struct drawn *s)
 {
     struct rand *r = sim_rand(s->sim);
     s->threads = (unsigned)draw_int(s, 1, 2);
-    add(s, "listen: '*:80'\nadmin: '*:9900'\nadmin_hosts: [weir]\nthreads: %u\ntimeouts: {request: 1s, drain: 3s}\n",
+    add(s,
+        "listen: '*:80'\nadmin: '*:9900'\nadmin_hosts: weir\nthreads: %u\ntimeouts: {request: 1s, "
+        "drain: 3s}\n",
         s->threads);
     bool adaptive = rand_ppm(r, 700000);
     s->in_use = rand_ppm(r, 500000) ? (unsigned)draw_int(s, 2, 30) : 1024;

@@ -9,15 +9,14 @@
 #define BOUND 300000
 
 /* A server of which `n` bytes of bodies may be in memory. */
-#define PLAY_BOUND(n, playing, ...)                                           \
-    do {                                                                      \
-        struct body_budget *all;                                              \
-        must(body_budget_new(&all, (n), 1) == 0);                             \
-        PLAY(playing, s.options.bodies = body_budget_share(all, 0);           \
-             s.budget = all; __VA_ARGS__);                                    \
-        assert_int_equal(body_budget_stats(all).bytes, 0);                    \
-        assert_int_equal(body_budget_stats(all).waiting, 0);                  \
-        body_budget_free(all);                                                \
+#define PLAY_BOUND(n, playing, ...)                                                               \
+    do {                                                                                          \
+        struct body_budget *all;                                                                  \
+        must(body_budget_new(&all, (n), 1) == 0);                                                 \
+        PLAY(playing, s.options.bodies = body_budget_share(all, 0); s.budget = all; __VA_ARGS__); \
+        assert_int_equal(body_budget_stats(all).bytes, 0);                                        \
+        assert_int_equal(body_budget_stats(all).waiting, 0);                                      \
+        body_budget_free(all);                                                                    \
     } while (0)
 
 static struct body_budget_stats stats(const struct scene *s)
