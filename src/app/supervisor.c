@@ -424,8 +424,7 @@ static void stop(struct supervisor *s)
     bool first = !s->stopping;
     if (first) {
         s->stopping = true;
-        /* Before the servers are told: they take in who is in the queues now, and then nobody
-         * holds the sockets, and who comes is refused. */
+        /* Before the servers are told, which take in who is in the queues, and close them last. */
         sockets_close(s->options->sockets);
         log_info(s->log, "stopping: requests that are being answered have until they are done");
         notify(s, "STOPPING=1");

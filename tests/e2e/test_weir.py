@@ -216,14 +216,10 @@ def test_once_it_is_stopping_new_connections_are_refused(start, tmp_path, listen
         until(lambda: len(connections_of(weir)) > 0)
         weir.send(signal.SIGTERM)
         weir.wait_for_log("stopping: ")
-        began = time.monotonic()
-        # As soon as it is said. A machine that stands still counts, and still it is long before the request's end.
-        until(lambda: is_refused(port), 3)
+        until(lambda: is_refused(port))
         for _ in range(20):  # by every one of its sockets, of which the kernel would choose by the client's port
             assert is_refused(port)
-        assert not path.exists()
-        # time: less than the request's 5 s, or it would not show that the refusal comes before the end of the drain.
-        assert weir.process.poll() is None and time.monotonic() - began < 4
+        assert not path.exists() and "has ended" not in weir.log()  # long before the request's end
         assert s.recv(4096).endswith(b'{"slow":true}')
     weir.stop()
 
