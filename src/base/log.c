@@ -163,8 +163,8 @@ static void write_line(const struct log *log, const struct line *l)
         log->sink(log->ctx, l->text, l->len);
 }
 
-static void write_message(const struct log *log, enum log_level level,
-    const struct log_field *fields, const char *format, va_list args)
+__attribute__((format(printf, 4, 0))) static void write_message(const struct log *log,
+    enum log_level level, const struct log_field *fields, const char *format, va_list args)
 {
     /* Longer than a line can hold, so that what was cut here is cut there, too. */
     char message[LOG_LINE_MAX];
