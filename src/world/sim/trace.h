@@ -28,8 +28,6 @@ enum trace_kind {
     TRACE_DISK,
     TRACE_START,
     TRACE_THREAD,
-    TRACE_TASKS,
-    TRACE_TASK_FAILED,
     TRACE_END,
     TRACE_SIGNAL,
     TRACE_POST,
@@ -61,6 +59,8 @@ enum trace_kind {
     TRACE_SYNC_DIRECTORY,
     TRACE_SETTLE,
     TRACE_READY_FD,
+    TRACE_TASKS,
+    TRACE_TASK_FAILED,
     TRACE_KINDS
 };
 
