@@ -89,11 +89,15 @@ static int ask_until_the_end(struct world *w, void *arg)
 
 /* ---- Standing still ---- */
 
-static struct sim_process *zygote(struct rig *r)
+/* The one with this pid, or any if that is 0; NULL: it has ended. */
+static struct sim_process *zygote(struct rig *r, int pid)
 {
-    for (unsigned i = 0; i < r->weir.workers.count; i++)
-        if (r->weir.workers.running[i].forks)
-            return sim_self(r->weir.workers.running[i].world);
+    for (unsigned i = 0; i < r->weir.workers.count; i++) {
+        const struct worker *k = &r->weir.workers.running[i];
+        struct sim_process *p = k->forks ? sim_self(k->world) : NULL;
+        if (p && (pid == 0 || sim_process_pid(p) == pid))
+            return p;
+    }
     return NULL;
 }
 
@@ -109,12 +113,14 @@ static int direct(struct sim *sim, void *arg)
         rc = sim_sleep_until(sim, CALM_NS);
     if (rc)
         return rc;
-    struct sim_process *p = zygote(r);
+    struct sim_process *p = zygote(r, 0);
     must(p && sim_signal(p, SIGSTOP) == 0);
+    int pid = sim_process_pid(p);
     rc = sim_sleep(sim, STALL_NS);
     if (rc)
         return rc;
-    if (zygote(r) == p) /* else the server has replaced it, and it is gone */
+    p = zygote(r, pid); /* the server may have replaced it */
+    if (p)
         rc = sim_signal(p, r->signal);
     r->to = sim_now(sim);
     for (int i = 0; i < CLIENTS && rc == 0; i++)
