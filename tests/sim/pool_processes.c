@@ -427,7 +427,10 @@ static void run(struct sim *sim, enum conf_pool_kind kind, bool kills)
     struct sim_process *server = sim_start(host, "server", serve, s);
     int rc = 0;
     if (kills)
-        rc = sim_chaos(sim, &(struct sim_chaos){.until = FAULTS_NS, .kill_ns = 50 * NS_PER_MS});
+        rc = sim_chaos(sim, &(struct sim_chaos){.until = FAULTS_NS,
+                                .lasts_ns = 100 * NS_PER_MS,
+                                .kill_ns = 50 * NS_PER_MS,
+                                .tasks_ns = 300 * NS_PER_MS});
     sim_check(sim, rc == 0, "the scene cannot be set: %d", rc);
     finish(s, server);
 }
