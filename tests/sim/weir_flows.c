@@ -384,7 +384,8 @@ static void flows_crowded(struct sim *sim)
 
 int main(int argc, char **argv)
 {
-    const struct sim_options options = {.stack_size = 256 * 1024};
+    const struct sim_options options = {
+        .short_reads_ppm = 100000, .short_writes_ppm = 100000, .stack_size = 256 * 1024};
     const struct scenario scenarios[] = {
         {.name = "flows", .run = flows, .options = options},
         {.name = "flows_crowded", .run = flows_crowded, .options = options},
