@@ -198,6 +198,7 @@ static int spawn(
     struct listener *listeners[SPAWN_LISTENERS_MAX];
     struct spawn_options options = {
         .argv = start->argv,
+        .title = "weir: server",
         .env_add = start->env_add,
         .listeners = listeners,
         .listener_count = collect(plan, listeners),

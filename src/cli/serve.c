@@ -7,6 +7,7 @@
 #include "cli/handover.h"
 #include "conf/node.h"
 #include "coro/coro.h"
+#include "world/process_title.h"
 #include "world/uv/uv_world.h"
 
 #include <errno.h>
@@ -303,9 +304,11 @@ static int run(int argc, char **argv)
     if (rc)
         return complain(
             EXIT_STATUS_ENVIRONMENT, "cannot watch for stack overflows: %s", error_text(rc));
-    prctl(PR_SET_NAME, s.server ? "weir-server" : "weir");
-    if (s.server)
+    if (s.server) {
+        process_title(s.argv[0], "weir-server");
         return run_in_world(&s.log, serve_requests, &s);
+    }
+    prctl(PR_SET_NAME, "weir");
     find_program(&s);
     return run_in_world(&s.log, serve_until_signal, &s);
 }

@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 
 #include "pool/pool.h"
+#include "world/process_title.h"
 
 struct worker_process {
     bool unsafe;
@@ -17,6 +18,8 @@ static int run(int argc, char **argv)
     struct worker_process w = {0};
     if (parse_arguments(&verb_worker_process, &w, argc, argv, NULL, 0) < 0)
         return EXIT_STATUS_USAGE;
+    /* The verb's arguments are the last of the process's; the first is the title. */
+    process_title(argv[-2], "weir-worker");
     return pool_worker_main(w.unsafe);
 }
 

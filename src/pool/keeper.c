@@ -12,12 +12,13 @@
 #define BACKOFF_MOST_NS  (5 * NS_PER_S)
 
 void keeper_init(struct keeper *k, struct pool *p, struct pool_desk *d, struct group *g,
-    unsigned hands, void (*changed)(void *ctx), void *ctx)
+    unsigned number, unsigned hands, void (*changed)(void *ctx), void *ctx)
 {
     *k = (struct keeper){.pool = p,
         .desk = d,
         .world = pool_desk_world(d),
         .group = g,
+        .number = number,
         .hands = hands,
         .changed = changed,
         .ctx = ctx};
@@ -55,7 +56,7 @@ static void failed(struct keeper *k, const struct error *why, bool refused)
 
 static void open_next(struct keeper *k)
 {
-    int rc = pool_process_open(&k->next, k->pool, k->desk, k->group, k->changed, k->ctx);
+    int rc = pool_process_open(&k->next, k->pool, k->desk, k->number, k->group, k->changed, k->ctx);
     if (rc == 0)
         return;
     struct error why;

@@ -16,6 +16,7 @@ struct keeper {
     struct group *group; /* the owner's, for processes */
     void (*changed)(void *ctx);
     void *ctx;
+    unsigned number;           /* the process's (pool_process.number) */
     unsigned hands;            /* that wait to hear that they have started; 0: they have heard */
     struct pool_process *now;  /* the one that works; NULL: none, until keeper_tend finds one */
     struct pool_process *next; /* the one that starts */
@@ -26,7 +27,7 @@ struct keeper {
 };
 
 void keeper_init(struct keeper *k, struct pool *p, struct pool_desk *d, struct group *g,
-    unsigned hands, void (*changed)(void *ctx), void *ctx);
+    unsigned number, unsigned hands, void (*changed)(void *ctx), void *ctx);
 /* Does what is due. Returns the moment by which to call it again. `now` may be another then, or
  * NULL. */
 int64_t keeper_tend(struct keeper *k);

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "wire/worker.h"
+#include "world/process_title.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -118,12 +119,25 @@ static int limit(struct pool_process *p)
                                                      : rc;
 }
 
+/* What ps shows of it. */
+static void entitle(const struct pool_process *p, char title[PROCESS_TITLE_MAX + 1])
+{
+    const char *pool = p->pool->conf->name;
+    if (p->number)
+        snprintf(title, PROCESS_TITLE_MAX + 1, "weir: pool %s %u", pool, p->number);
+    else
+        snprintf(title, PROCESS_TITLE_MAX + 1, "weir: pool %s zygote", pool);
+}
+
 static int spawn(struct pool_process *p, struct stream *outputs[2])
 {
     struct variables variables;
+    char title[PROCESS_TITLE_MAX + 1];
+    entitle(p, title);
     say_threads(&variables, p->pool->step_threads ? p->pool->step_threads : 1);
     struct spawn_options o = {
         .argv = p->pool->pools->worker_argv,
+        .title = title,
         .env_add = variables.list,
         .standard = {NULL, &outputs[0], &outputs[1]},
         .channel = &p->channel,
@@ -326,7 +340,7 @@ static int keep(void *arg)
 }
 
 int pool_process_open(struct pool_process **out, struct pool *pool, struct pool_desk *d,
-    struct group *g, void (*changed)(void *ctx), void *ctx)
+    unsigned number, struct group *g, void (*changed)(void *ctx), void *ctx)
 {
     struct pool_process *p = mem_zalloc(sizeof(*p));
     if (!p)
@@ -334,6 +348,7 @@ int pool_process_open(struct pool_process **out, struct pool *pool, struct pool_
     p->holders = 2;
     p->pool = pool;
     p->desk = d;
+    p->number = number;
     p->world = pool_desk_world(d);
     p->changed = changed;
     p->ctx = ctx;

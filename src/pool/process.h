@@ -32,6 +32,8 @@ struct pool_process {
     unsigned holders;
     struct pool *pool;
     struct pool_desk *desk;
+    unsigned
+        number; /* of its hand, from 1, and its successor's, too; 0: it forks for all of them */
     struct world *world;
     void (*changed)(void *ctx); /* its stage, or that it ended; outside of what the hearer does */
     void *ctx;
@@ -55,7 +57,8 @@ struct pool_process {
 /* Starts one, as a coroutine of the group, which `changed` is told about until pool_process_drop.
  * 0 or -ENOMEM. */
 int pool_process_open(struct pool_process **out, struct pool *p, struct pool_desk *d,
-    struct group *g, void (*changed)(void *ctx), void *ctx) __attribute__((warn_unused_result));
+    unsigned number, struct group *g, void (*changed)(void *ctx), void *ctx)
+    __attribute__((warn_unused_result));
 /* One holder more, who lets go with pool_process_release. */
 void pool_process_hold(struct pool_process *p);
 void pool_process_release(struct pool_process *p);

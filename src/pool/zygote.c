@@ -7,9 +7,11 @@
 #include "base/time.h"
 #include "pool/worker_plain.h"
 #include "world/plain.h"
+#include "world/process_title.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 
 #define CHILDREN_MAX 4096
 /* Between two looks at what memory the children have. */
@@ -68,12 +70,23 @@ static int make_room(struct zygote *z)
     return 0;
 }
 
+/* What ps shows of the calling process. A fork's title is not longer than its zygote's. */
+static void entitle(const struct zygote *z, const char *role)
+{
+    char title[PROCESS_TITLE_MAX + 1];
+    char name[PROCESS_NAME_MAX + 1];
+    snprintf(title, sizeof(title), "weir: pool %s %s", z->k->setup.pool, role);
+    snprintf(name, sizeof(name), "weir-%s", role);
+    process_title(title, name);
+}
+
 /* In the child: everything of the zygote's is here, but it is not for the child to use or end. */
 _Noreturn static void be_child(struct zygote *z, int channel)
 {
     struct worker_plain plain;
     uint64_t memory = z->k->setup.memory;
     int rc = plain_set_channel(channel);
+    entitle(z, "fork");
     worker_plain_init(&plain, PLAIN_CHANNEL, false);
     if (rc == 0 && memory)
         rc = plain_limit_addresses(memory);
@@ -234,6 +247,7 @@ enum worker_exit zygote_serve(struct worker_process *k)
 {
     struct zygote z = {.k = k, .passed = -1};
     enum worker_exit exit;
+    entitle(&z, "zygote");
     if (worker_process_ready(k, &exit) != 0)
         return exit;
     plain_join_pages();

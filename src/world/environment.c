@@ -51,3 +51,14 @@ const char **environment_merge(const char *const *base, const char *const *add)
     merged[n] = NULL;
     return merged;
 }
+
+const char **arguments_titled(const char *const *argv, const char *title)
+{
+    const char **titled = mem_alloc((count_of(argv) + 1) * sizeof(*titled));
+    if (!titled)
+        return NULL;
+    titled[0] = title ? title : argv[0];
+    for (size_t i = 1; titled[i - 1]; i++)
+        titled[i] = argv[i];
+    return titled;
+}

@@ -148,8 +148,9 @@ int world_resolve(struct world *w, const char *host, uint16_t port, struct addre
 struct child;
 
 struct spawn_options {
-    const char *const *argv;    /* ends with NULL; argv[0] is looked up in PATH */
-    const char *const *env;     /* ends with NULL; NULL: this process's own */
+    const char *const *argv; /* ends with NULL; argv[0] is looked up in PATH */
+    const char *title;       /* what the child gets as its argv[0]: ps shows it; NULL: the same */
+    const char *const *env;  /* ends with NULL; NULL: this process's own */
     const char *const *env_add; /* "NAME=value" beside or instead of those in env; NULL: none */
     const char *directory;      /* NULL: this process's own */
     /* The child gets their sockets as descriptors 3, 4, ... in this order

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 
 import pytest
 
@@ -383,3 +384,80 @@ def test_unsafe_steps_must_be_allowed(tmp_path):
     assert run("check", "--unsafe-steps", str(path)).returncode == 0
     r = run("serve", "--listen", "127.0.0.1:0", str(path))
     assert r.returncode == 1 and "--unsafe-steps" in r.stderr
+
+
+# ---- What ps shows ----
+
+# The longest name that a pool may have, and one of every character that a name may have.
+NAMES = {"two": "p" + 62 * "x", "forks": "A-b_9-"}
+
+NAMED = HEAD + """
+pools: {%(two)s: {kind: processes, size: 2}, %(forks)s: {kind: fork, size: 2}}
+routes:
+  - {route: POST /two, nodes: {out: {step: echo, pool: %(two)s}}, reply: $node.out}
+  - {route: POST /fork, nodes: {out: {step: burn, pool: %(forks)s}}, reply: $node.out}
+""" % NAMES
+
+
+def command_line(pid):
+    """As ps makes it, and the kernel's short name; None: it is gone."""
+    try:
+        with open("/proc/%d/cmdline" % pid) as args, open("/proc/%d/comm" % pid) as name:
+            return args.read().rstrip("\0").replace("\0", " "), name.read().rstrip("\n")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def titles(pid):
+    """{pid: title} of those below."""
+    return {below: command_line(below) for below in descendants(pid)}
+
+
+def named(*forks):
+    two = [("weir: pool %s %d" % (NAMES["two"], n), "weir-worker") for n in (1, 2)]
+    return sorted([("weir: server", "weir-server"), *two, ("weir: pool %s zygote" % NAMES["forks"], "weir-zygote"), *forks])
+
+
+def shows(weir, expected):
+    found = list(titles(weir.pid).values())
+    return None not in found and sorted(found) == expected
+
+
+def find(weir, title):
+    """The pid of the one that is called so; None: there is none, or several."""
+    pids = [pid for pid, found in titles(weir.pid).items() if found and found[0] == title]
+    return pids[0] if len(pids) == 1 else None
+
+
+def test_ps_shows_what_each_process_is(start):
+    weir = start(config=NAMED)
+    until(lambda: shows(weir, named()))
+    assert command_line(weir.pid)[0].endswith("serve --log-format text %s" % weir.config)  # how people find a supervisor
+    assert command_line(weir.pid)[1] == "weir"
+    shown = subprocess.run(["ps", "-o", "args=", "-p", str(find(weir, named()[1][0]))], capture_output=True, text=True, check=True)
+    assert shown.stdout.rstrip("\n") == named()[1][0]
+
+    fork = "weir: pool %s fork" % NAMES["forks"]
+    with concurrent.futures.ThreadPoolExecutor() as clients:
+        reply = clients.submit(ask, weir.port, "/fork", {"ms": 600_000})
+        until(lambda: shows(weir, named((fork, "weir-fork"))) or reply.done())
+        os.kill(find(weir, fork), signal.SIGKILL)  # else its task would go on for its ten minutes
+        problem(reply.result(), 503, "worker-died")
+    until(lambda: shows(weir, named()))
+
+
+def test_who_replaces_a_process_is_called_as_it_was(start):
+    weir = start(config=NAMED)
+    until(lambda: shows(weir, named()))
+    for title, _ in named():
+        before = find(weir, title)
+        os.kill(before, signal.SIGKILL)
+        until(lambda: find(weir, title) not in (None, before) and shows(weir, named()), 2 * HANG_S)
+    before = set(titles(weir.pid))
+    weir.send(signal.SIGHUP)
+    until(lambda: not before & set(titles(weir.pid)) and shows(weir, named()), 2 * HANG_S)
+
+
+def test_a_server_with_options_is_called_the_same(start):
+    weir = start("--unsafe-steps", config=NAMED)
+    until(lambda: shows(weir, named()))

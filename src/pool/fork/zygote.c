@@ -109,7 +109,7 @@ int zygote_run(void *arg)
 {
     struct zygote *z = arg;
     GROUP(processes, GROUP_INDEPENDENT);
-    keeper_init(&z->keeper, z->pool, z->desk, &processes, z->size, changed, z);
+    keeper_init(&z->keeper, z->pool, z->desk, &processes, 0, z->size, changed, z);
     int rc = 0;
     while (rc == 0)
         rc = turn(z);

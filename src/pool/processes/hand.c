@@ -95,7 +95,8 @@ static int work(struct process_hand *h)
 {
     struct pool *p = h->base.hand.pool;
     GROUP(processes, GROUP_INDEPENDENT);
-    keeper_init(&h->keeper, p, h->base.hand.desk, &processes, 1, changed, h);
+    keeper_init(
+        &h->keeper, p, h->base.hand.desk, &processes, h->base.hand.index + 1, 1, changed, h);
     int rc = 0;
     while (rc == 0 && !queue_closed(&p->queue))
         rc = turn(h);

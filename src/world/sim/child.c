@@ -170,7 +170,9 @@ static int give_environment(
 static int give_strings(
     const struct sim_process *parent, struct sim_process *p, const struct spawn_options *options)
 {
-    p->argv = strings_copy(options->argv);
+    const char **titled = arguments_titled(options->argv, options->title);
+    p->argv = titled ? strings_copy(titled) : NULL;
+    mem_free(titled);
     return p->argv ? give_environment(parent, p, options) : -ENOMEM;
 }
 

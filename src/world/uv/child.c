@@ -123,6 +123,12 @@ static int make_ends(struct uv_world *w, const struct spawn_options *options, st
 
 /* ---- Spawning ---- */
 
+/* What the child is given. */
+struct strings {
+    const char *const *argv;
+    const char *const *env; /* NULL: this process's own */
+};
+
 /* libuv does not write to them, but takes them without const. */
 static char **without_const(const char *const *strings)
 {
@@ -155,16 +161,16 @@ static int fill_descriptors(
     return count;
 }
 
-static int start(struct uv_child *c, const struct spawn_options *options, const char *const *env,
-    const struct ends *e)
+static int start(struct uv_child *c, const struct spawn_options *options,
+    const struct strings *strings, const struct ends *e)
 {
     uv_stdio_container_t descriptors[3 + SPAWN_LISTENERS_MAX + 2];
     int count = fill_descriptors(descriptors, options, e);
     uv_process_options_t o = {
         .exit_cb = on_exit,
         .file = options->argv[0],
-        .args = without_const(options->argv),
-        .env = env ? without_const(env) : NULL,
+        .args = without_const(strings->argv),
+        .env = strings->env ? without_const(strings->env) : NULL,
         .cwd = options->directory,
         .stdio_count = count,
         .stdio = descriptors,
@@ -180,8 +186,8 @@ static int start(struct uv_child *c, const struct spawn_options *options, const 
     return rc;
 }
 
-static int spawn(struct uv_world *w, const struct spawn_options *options, const char *const *env,
-    struct child **out)
+static int spawn(struct uv_world *w, const struct spawn_options *options,
+    const struct strings *strings, struct child **out)
 {
     struct ends ends;
     int rc = make_ends(w, options, &ends);
@@ -193,7 +199,7 @@ static int spawn(struct uv_world *w, const struct spawn_options *options, const 
         return -ENOMEM;
     }
     kind_opened(w, KIND_CHILD, &c->child.handle);
-    rc = start(c, options, env, &ends);
+    rc = start(c, options, strings, &ends);
     ends_release(&ends, rc == 0);
     if (rc) {
         c->ended = true;
@@ -212,16 +218,18 @@ int uv_world_spawn(struct world *world, const struct spawn_options *options, str
 {
     const char *const *env = options->env;
     const char **merged = NULL;
-    if (options->env_add) {
+    const char **titled = arguments_titled(options->argv, options->title);
+    int rc = titled ? 0 : -ENOMEM;
+    if (rc == 0 && options->env_add) {
         const char *const *own;
         memcpy(&own, &environ, sizeof(own)); /* the same, with const */
-        merged = environment_merge(env ? env : own, options->env_add);
-        if (!merged)
-            return -ENOMEM;
-        env = merged;
+        env = merged = environment_merge(env ? env : own, options->env_add);
+        rc = merged ? 0 : -ENOMEM;
     }
-    int rc = spawn(uv_world_of(world), options, env, out);
+    if (rc == 0)
+        rc = spawn(uv_world_of(world), options, &(struct strings){titled, env}, out);
     mem_free(merged);
+    mem_free(titled);
     return rc;
 }
 

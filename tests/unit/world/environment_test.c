@@ -54,6 +54,22 @@ static void without_memory_there_is_none(void **state)
     torture(merge_once);
 }
 
+/* ---- Arguments ---- */
+
+static void a_title_takes_the_place_of_the_first_argument(void **state)
+{
+    const char *const argv[] = {"weir", "serve", NULL};
+    const char *const titles[] = {NULL, "a title"};
+    for (int i = 0; i < 2; i++) {
+        const char **titled = arguments_titled(argv, titles[i]);
+        assert_non_null(titled);
+        assert_string_equal(titled[0], i ? "a title" : "weir");
+        assert_string_equal(titled[1], "serve");
+        assert_null(titled[2]);
+        mem_free(titled);
+    }
+}
+
 /* ---- Quotas ---- */
 
 static void quotas_are_rounded_up_to_cores(void **state)
@@ -108,6 +124,7 @@ TEST_FILE(environment)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(added_strings_override_those_of_the_same_name),
+        cmocka_unit_test(a_title_takes_the_place_of_the_first_argument),
         cmocka_unit_test(without_memory_there_is_none),
         cmocka_unit_test(quotas_are_rounded_up_to_cores),
         cmocka_unit_test(the_group_is_found_among_the_hierarchies),

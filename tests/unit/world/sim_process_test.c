@@ -264,7 +264,7 @@ static void threads_that_end_together_may_still_tell_each_other(void **state)
 
 static int answer_on_standard_streams(struct world *w, void *arg)
 {
-    must(strcmp(sim_argv(w)[0], "answer") == 0);
+    must(strcmp(sim_argv(w)[0], "who answers") == 0);
     must(strcmp(sim_argv(w)[1], "--loud") == 0);
     must(sim_argv(w)[2] == NULL);
     must(strcmp(sim_env(w)[0], "COLOUR=red") == 0);
@@ -283,7 +283,8 @@ static int ask_a_child(struct world *w, void *arg)
     struct child *c;
     const char *const argv[] = {"answer", "--loud", NULL};
     const char *const env[] = {"COLOUR=red", NULL};
-    struct spawn_options options = {.argv = argv, .env = env, .standard = {&in, &out}};
+    struct spawn_options options = {
+        .argv = argv, .title = "who answers", .env = env, .standard = {&in, &out}};
     int64_t began = world_now(w);
     must(world_spawn(w, &options, &c) == 0);
     must(child_pid(c) > 1);

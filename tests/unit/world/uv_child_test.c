@@ -135,6 +135,21 @@ TEST(environment_and_directory_are_the_childs_own)
 }
 
 /* Beyond its standard streams a child inherits nothing that we have opened. */
+TEST(a_child_may_have_a_title_instead_of_its_programs_name)
+{
+    struct stream *out;
+    struct child *c;
+    struct spawn_options o = {.argv = ARGV("sh", "-c", "tr '\\0' '|' </proc/$$/cmdline"),
+        .title = "a title",
+        .standard = {NULL, &out, NULL}};
+    assert_int_equal(world_spawn(w, &o, &c), 0);
+    assert_reads(out, "a title|-c|");
+    assert_ends(c, 0, 0);
+    stream_close(out);
+    child_close(c);
+    return 0;
+}
+
 TEST(a_child_gets_no_descriptors_of_ours)
 {
     struct stream *ours;
@@ -295,6 +310,7 @@ TEST_FILE(uv_child)
         cmocka_unit_test(closing_its_input_ends_a_child),
         cmocka_unit_test(what_is_not_asked_for_is_dev_null),
         cmocka_unit_test(environment_and_directory_are_the_childs_own),
+        cmocka_unit_test(a_child_may_have_a_title_instead_of_its_programs_name),
         cmocka_unit_test(a_child_gets_no_descriptors_of_ours),
         cmocka_unit_test(a_crowd_may_end_at_once),
         cmocka_unit_test(what_cannot_be_started_is_an_error),
