@@ -59,6 +59,7 @@ static void leave_queue(struct thread_hand *h)
     struct work *work = h->start.place.work;
     queue_away(&h->all->pool->queue, &h->hand, NULL);
     while (atomic_load_explicit(&h->woken, memory_order_acquire) != h->hand.picked)
+        /* However it ends: what it waits for is looked at. */
         (void)!companion_park(h->self, deadline_after(work->now(work), WAKE_TAKES_NS));
 }
 

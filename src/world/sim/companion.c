@@ -97,7 +97,7 @@ int sim_op_companion_park(struct companion *self, int64_t until)
         if (self->work->now(self->work) >= until)
             return -ETIMEDOUT;
         c->parked = coro_self();
-        (void)!coro_sleep("companion", until);
+        (void)!coro_sleep("companion", until); /* the loop looks why it ended */
         c->parked = NULL;
     }
     c->woken = false;
