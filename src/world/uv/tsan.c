@@ -9,10 +9,10 @@
 #    include <signal.h>
 
 static _Thread_local sigset_t before;
+static _Thread_local sigset_t most;
 
 void tsan_block_signals(void)
 {
-    sigset_t most;
     sigfillset(&most);
     /* Faults are the code's own, and the watchdog's signal is meant for a running coroutine. */
     static const int others[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGURG};
@@ -21,8 +21,14 @@ void tsan_block_signals(void)
     pthread_sigmask(SIG_BLOCK, &most, &before);
 }
 
+/* What a coroutine has unblocked meanwhile stays so. */
 void tsan_unblock_signals(void)
 {
+    sigset_t now;
+    pthread_sigmask(SIG_BLOCK, NULL, &now);
+    for (int number = 1; number < NSIG; number++)
+        if (sigismember(&most, number) == 1 && sigismember(&now, number) == 0)
+            sigdelset(&before, number);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
