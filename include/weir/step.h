@@ -89,7 +89,8 @@ enum weir_type {
 
 WEIR_EXPORT const struct weir_value *weir_input(struct weir_task *t);
 WEIR_EXPORT enum weir_type weir_type(const struct weir_value *v);
-/* The value, or `otherwise` if it is of another type (or, as an integer, does not fit). */
+/* The value, or `otherwise` if it is of another type or does not fit: 1e400 is no double, and
+ * neither 1.5 nor 2^63 is an int64_t. */
 WEIR_EXPORT bool weir_bool(const struct weir_value *v, bool otherwise);
 WEIR_EXPORT double weir_number(const struct weir_value *v, double otherwise);
 WEIR_EXPORT int64_t weir_integer(const struct weir_value *v, int64_t otherwise);
