@@ -3,6 +3,7 @@
  */
 #include "flow/reference.h"
 
+#include "base/bug.h"
 #include "base/utf8.h"
 
 #include <errno.h>
@@ -177,6 +178,7 @@ static int check_one_name(const struct steps *s, struct error *e)
 static int look_up_param(struct reference *out, const struct steps *s,
     const struct reference_scope *scope, struct error *e)
 {
+    dcheck(s->count == 2, "%u steps: check_one_name lets two through", s->count);
     out->name = s->list[1].name;
     for (unsigned i = 0; i < scope->param_count; i++)
         if (strcmp(scope->params[i], out->name) == 0) {
@@ -193,6 +195,7 @@ static int look_up_request(struct reference *out, const struct steps *s, struct 
         [REQUEST_METHOD] = "method",
         [REQUEST_PATH] = "path",
         [REQUEST_CLIENT] = "client"};
+    dcheck(s->count == 2, "%u steps: check_one_name lets two through", s->count);
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(names[i], s->list[1].name) == 0) {
             out->index = i;
@@ -205,6 +208,7 @@ static int look_up_request(struct reference *out, const struct steps *s, struct 
 static int look_up_header(
     struct reference *out, const struct steps *s, struct arena *arena, struct error *e)
 {
+    dcheck(s->count == 2, "%u steps: check_one_name lets two through", s->count);
     char *name = arena_copy(arena, span_of(s->list[1].name));
     if (!name)
         return out_of_memory(e);

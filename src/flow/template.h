@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "base/bug.h"
 #include "base/limits.h"
 #include "flow/reference.h"
 #include "flow/value.h"
@@ -57,6 +58,7 @@ int template_of_nodes(struct template *out, const struct template_site *site)
 
 static inline bool template_is_literal(const struct template *t)
 {
+    dcheck(t->first, "a template that was not compiled");
     return !t->first->reference;
 }
 
