@@ -57,6 +57,8 @@ static int reply_config(struct http_request *r, const struct admin *a)
     bytes_init(&text, TEXT_MAX);
     int rc = conf_print_json(a->conf, &text);
     if (rc == 0)
+        rc = bytes_append_byte(&text, '\n');
+    if (rc == 0)
         rc = reply_text(r, 200, "application/json", bytes_span(&text));
     bytes_release(&text);
     return rc;

@@ -240,12 +240,13 @@ static int compile_reply(struct compiler *c)
             "'status: 204'");
     if (route->status)
         compiler_note(c, compile_status(c, route->status));
-    if (!nodes)
-        return content_compile(
-            &f->reply, route->headers, route->reply, reserved_in_reply, &c->site);
-    int rc = template_of_nodes(&all, &c->site);
-    return rc ? rc
-              : content_compile_json(&f->reply, route->headers, &all, reserved_in_reply, &c->site);
+    int rc = nodes ? template_of_nodes(&all, &c->site) : 0;
+    if (rc == 0 && nodes)
+        rc = content_compile_json(&f->reply, route->headers, &all, reserved_in_reply, &c->site);
+    else if (rc == 0)
+        rc = content_compile(&f->reply, route->headers, route->reply, reserved_in_reply, &c->site);
+    /* For a terminal's sake. */
+    return rc || !f->reply.has_body ? rc : template_end_line(&f->reply.json, c->site.arena);
 }
 
 static bool is_of_head(const struct reference *r)

@@ -287,6 +287,31 @@ const struct reference *template_whole(const struct template *t)
     return whole ? p->reference : NULL;
 }
 
+int template_end_line(struct template *t, struct arena *arena)
+{
+    struct template_piece *last = t->first;
+    struct bytes text;
+    if (template_whole(t))
+        return 0;
+    while (last->next)
+        last = last->next;
+    if (last->reference) {
+        last->next = arena_zalloc(arena, sizeof *last);
+        if (!last->next)
+            return -ENOMEM;
+        last = last->next;
+    }
+    bytes_init(&text, last->literal.len + 1);
+    int rc = bytes_append_span(&text, last->literal);
+    if (rc == 0)
+        rc = bytes_append_byte(&text, '\n');
+    const char *literal = rc == 0 ? arena_copy(arena, bytes_span(&text)) : NULL;
+    if (literal)
+        last->literal = (struct span){.ptr = literal, .len = text.len};
+    bytes_release(&text);
+    return literal ? 0 : -ENOMEM;
+}
+
 /* ---- Rendering ---- */
 
 /* The inside of a JSON string. */

@@ -253,6 +253,18 @@ void value_release(struct value *v)
 
 /* ---- As JSON ---- */
 
+/* A document often ends in a line break, which means nothing within another. */
+static struct span trim_json(struct span json)
+{
+    while (json.len > 0 && memchr(" \t\r\n", json.ptr[json.len - 1], 4))
+        json.len--;
+    while (json.len > 0 && memchr(" \t\r\n", json.ptr[0], 4)) {
+        json.ptr++;
+        json.len--;
+    }
+    return json;
+}
+
 static int write_joined(const struct http1_head *head, unsigned at, struct bytes *out)
 {
     struct bytes joined;
@@ -350,7 +362,7 @@ int value_write_json(const struct value *v, struct bytes *out)
     case VALUE_JSON:
         return json_write(out, v->json);
     case VALUE_RAW:
-        return bytes_append_span(out, v->text);
+        return bytes_append_span(out, trim_json(v->text));
     case VALUE_FIELDS:
         return write_fields(v->head, out);
     case VALUE_COOKIES:
@@ -476,10 +488,8 @@ int value_texts(const struct value *v, struct arena *arena, struct span **texts,
 
 static char first_byte(struct span json)
 {
-    for (size_t i = 0; i < json.len; i++)
-        if (!memchr(" \t\r\n", json.ptr[i], 4))
-            return json.ptr[i];
-    return '\0';
+    json = trim_json(json);
+    return json.len > 0 ? json.ptr[0] : '\0';
 }
 
 bool value_is_list(const struct value *v)

@@ -311,6 +311,8 @@ static int reply_with(struct http_request *r, const struct problem *p,
     struct bytes text;
     bytes_init(&text, PROBLEM_TEXT_MAX);
     int rc = problem_encode(p, &text);
+    if (rc == 0)
+        rc = bytes_append_byte(&text, '\n');
     struct http_field all[ROOM_FOR_FIELDS + 1] = {{SPAN("Content-Type"), SPAN(PROBLEM_MEDIA_TYPE)}};
     check(count <= ROOM_FOR_FIELDS, "a problem with %u fields", count);
     if (count > 0)

@@ -108,7 +108,7 @@ def test_every_metric_stands_in_the_page_of_metrics(tmp_path):
     promised = {name: (kind, set(filter(None, labels.split(", ")))) for name, kind, labels in rows}
     weir = Weir(tmp_path, config=EVERYTHING)
     try:
-        assert ask(weir.port, "/")[:2] == (200, "1")
+        assert ask(weir.port, "/")[:2] == (200, "1\n")
         text = ask(admin_port(weir), "/metrics")[1]
         weir.stop()
     finally:
@@ -132,7 +132,7 @@ def test_requests_are_logged_with_their_ids(weir):
     weir.wait_for_log("my-id-7")
     line = [line for line in weir.log().splitlines() if "my-id-7" in line][0]
     assert re.match(r'\d{4}-\d\d-\d\dT[\d:.]+Z access 200 GET /hello/\{name\} "GET /hello/a%20b\?c=d" '
-                    r"\d+\.\d{3} ms 15 bytes 127\.0\.0\.1:\d+ my-id-7$", line), line
+                    r"\d+\.\d{3} ms 16 bytes 127\.0\.0\.1:\d+ my-id-7$", line), line
 
 
 def test_made_ids_differ(weir):

@@ -79,7 +79,7 @@ def test_the_time_of_a_client_that_left(weir):
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_large_body_that_its_route_allows(weir, chunked):
-    assert post(weir.port, b'{"n":7,"x":"%b"}' % (b"x" * (40 << 20)), chunked).endswith(b'{"n":7}')
+    assert post(weir.port, b'{"n":7,"x":"%b"}' % (b"x" * (40 << 20)), chunked).endswith(b'{"n":7}\n')
 
 
 @pytest.mark.parametrize("chunked", [False, True])

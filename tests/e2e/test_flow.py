@@ -304,7 +304,7 @@ routes:
 """)
     body = '{"a":18446744073709551616,"b":0.1000000000000000055511151231257827,"c":1e400}'
     text = ask(weir, "/", "POST", body, **{"Content-Type": "application/json"})[2].decode()
-    assert text == '{"a":18446744073709551616,"made":[0.1000000000000000055511151231257827],"step":1e400,"text":"18446744073709551616|"}'
+    assert text == '{"a":18446744073709551616,"made":[0.1000000000000000055511151231257827],"step":1e400,"text":"18446744073709551616|"}\n'
 
 
 def test_a_key_that_comes_twice_is_refused(start):

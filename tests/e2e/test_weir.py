@@ -144,7 +144,7 @@ def test_what_init_writes_runs_at_once(tmp_path, start):
     host, port = own_address()  # its routes call each other
     weir = start(config=(project / "weir.yaml").read_text().replace("127.0.0.1:8080", "%s:%d" % (host, port))
                  .replace("admin: 127.0.0.1:9900", "admin: off"))
-    assert weir.get("/") == (200, '{"hello":"world"}')
+    assert weir.get("/") == (200, '{"hello":"world"}\n')
     assert json.loads(weir.get("/hello/ann?from=home")[1]) == {"greeting": "Good day, ann!", "from": "home"}
     both = {"greeting": "Good day, ann!", "waited": "100 ms"}
     one_of_tries(lambda: json.loads(weir.get("/both/ann")[1]) == both)  # time: its deadline is two seconds
@@ -191,7 +191,7 @@ def test_a_request_that_is_being_answered_is_finished_before_the_end(weir, numbe
         until(lambda: len(connections_of(weir)) > 0)
         weir.send(number)
         data = s.recv(4096)
-        assert data.startswith(b"HTTP/1.1 200 ") and data.endswith(b'{"slow":true}')
+        assert data.startswith(b"HTTP/1.1 200 ") and data.endswith(b'{"slow":true}\n')
     weir.stop(number)
 
 
@@ -220,7 +220,7 @@ def test_once_it_is_stopping_new_connections_are_refused(start, tmp_path, listen
         for _ in range(20):  # by every one of its sockets, of which the kernel would choose by the client's port
             assert is_refused(port)
         assert not path.exists() and "has ended" not in weir.log()  # long before the request's end
-        assert s.recv(4096).endswith(b'{"slow":true}')
+        assert s.recv(4096).endswith(b'{"slow":true}\n')
     weir.stop()
 
 
@@ -323,7 +323,7 @@ def test_options_win_over_the_configuration(start, tmp_path):
     path = tmp_path / "weir.sock"
     weir = start("--listen", "unix:%s" % path, "--log-level", "warn", wait=False)
     until(path.exists)
-    assert ask_unix(path) == b'{"version":1}'
+    assert ask_unix(path) == b'{"version":1}\n'
     weir.stop()
     assert weir.log() == ""  # nothing to warn of
     assert not path.exists()
@@ -376,7 +376,7 @@ def test_a_reload_under_load_loses_no_request(weir):
             weir.send(signal.SIGHUP)
             weir.wait_for_server(version)
             # For a moment the old server may still be the one that accepts.
-            until(lambda: weir.get("/") == (200, '{"version":%d}' % version))
+            until(lambda: weir.get("/") == (200, '{"version":%d}\n' % version))
         load.wait_for_more()
     assert (load.refused, load.failures) == (0, [])
     until(lambda: weir.log().count("has drained") == 4)
@@ -387,10 +387,10 @@ def test_a_bad_reload_is_refused_and_the_old_serves_on(weir):
     weir.send(signal.SIGHUP)
     weir.wait_for_log("the reload is refused")
     assert "did you mean 'listen'?" in weir.log()
-    assert weir.get("/") == (200, '{"version":1}')
+    assert weir.get("/") == (200, '{"version":1}\n')
     os.kill(weir.servers()[-1], signal.SIGKILL)
     weir.wait_for_server(2)
-    assert weir.get("/") == (200, '{"version":1}')
+    assert weir.get("/") == (200, '{"version":1}\n')
 
 
 def test_a_request_in_flight_is_answered_by_the_old_server(weir):
@@ -399,7 +399,7 @@ def test_a_request_in_flight_is_answered_by_the_old_server(weir):
         until(lambda: len(connections_of(weir)) > 0)
         weir.send(signal.SIGHUP)
         weir.wait_for_server(2)
-        assert s.recv(4096).endswith(b'{"slow":true}')
+        assert s.recv(4096).endswith(b'{"slow":true}\n')
 
 
 def test_listeners_come_and_go_with_reloads(weir):
@@ -417,7 +417,7 @@ def test_listeners_come_and_go_with_reloads(weir):
     until(lambda: weir.log().count("has drained") == 2)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(second, timeout=HANG_S)
-    assert weir.get("/") == (200, '{"version":3}')
+    assert weir.get("/") == (200, '{"version":3}\n')
 
 
 # ---- Upgrade ----
@@ -465,7 +465,7 @@ def test_a_server_of_the_earlier_image_that_dies_is_replaced(start, program):
     weir.send(signal.SIGUSR2)
     os.kill(weir.servers()[-1], signal.SIGKILL)
     weir.wait_for_server(2)
-    until(lambda: weir.get("/") == (200, '{"version":2}'))
+    until(lambda: weir.get("/") == (200, '{"version":2}\n'))
 
 
 def test_an_upgrade_to_a_program_that_refuses_the_configuration_changes_nothing(start, program):
@@ -499,7 +499,7 @@ def test_a_unix_socket_is_removed_at_the_end_after_an_upgrade_too(start, program
     weir = start("--listen", "unix:%s" % path, program=program)
     weir.send(signal.SIGUSR2)
     weir.wait_for_server(2)
-    assert ask_unix(path) == b'{"version":1}'
+    assert ask_unix(path) == b'{"version":1}\n'
     weir.stop()
     assert not path.exists()
 
@@ -566,14 +566,14 @@ def test_a_socket_of_an_init_is_used(start):
         given.listen()
         weir = start_activated(start, [given])
         assert weir.port == given.getsockname()[1]  # in place of `listen`, which has another
-        assert weir.get("/") == (200, '{"version":1}')
+        assert weir.get("/") == (200, '{"version":1}\n')
         weir.config.write_text(CONFIG.format(version=2))
         weir.send(signal.SIGHUP)
         weir.wait_for_server(2)
-        until(lambda: weir.get("/") == (200, '{"version":2}'))  # the old one answers who has come before
+        until(lambda: weir.get("/") == (200, '{"version":2}\n'))  # the old one answers who has come before
         weir.send(signal.SIGUSR2)
         weir.wait_for_server(3)
-        assert weir.get("/") == (200, '{"version":2}')
+        assert weir.get("/") == (200, '{"version":2}\n')
         weir.stop()
         given.settimeout(0)
         with socket.create_connection(given.getsockname(), timeout=HANG_S):

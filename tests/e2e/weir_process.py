@@ -208,7 +208,7 @@ class Load:
             data = b""
             while part := s.recv(4096):
                 data += part
-        assert data.startswith(b"HTTP/1.1 200 ") and data.endswith(b"}"), data
+        assert data.startswith(b"HTTP/1.1 200 ") and data.endswith(b"}\n"), data
 
     def ask_all_the_time(self):
         while not self.ended.is_set():

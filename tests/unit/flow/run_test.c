@@ -287,6 +287,52 @@ static void test_what_strangers_are_shown(void **state)
     check_rows(shown, sizeof shown / sizeof *shown);
 }
 
+/* ---- The last line ---- */
+
+/* For a terminal: what Weir writes ends in a line break; what it passes on ends as it did. */
+static int ask_for_lines(struct world *w, struct weir *weir)
+{
+    static const struct {
+        const char *target, *type, *body, *reply;
+        bool ends_line;
+    } asked[] = {
+        {"/fixed", NULL, NULL, "{\"a\":1}", true},
+        {"/made", NULL, NULL, "{\"m\":\"POST\"}", true},
+        {"/last", NULL, NULL, "\"it is POST\"", true},
+        {"/text", NULL, NULL, "plain", false},
+        {"/whole", JSON, "[1]", "[1]", false},
+        {"/whole", JSON, " [1]\n", " [1]", true},
+        {"/part", JSON, " [1]\n", "{\"b\":[1]}", true},
+        {"/nodes", NULL, NULL, "{\"a\":{\"x\":1}}", true},
+    };
+    struct told told;
+    (void)weir;
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        struct http_field type = {SPAN("Content-Type"), SPAN(JSON)};
+        ask(w, "POST", asked[i].target, &type, asked[i].type != NULL, asked[i].body, &told);
+        check(told.status == 200 && strcmp(told.body, asked[i].reply) == 0, "%s: %d %s",
+            asked[i].target, told.status, told.body);
+        check(told.ends_line == asked[i].ends_line, "%s", asked[i].target);
+    }
+    ask(w, "POST", "/nowhere", NULL, 0, NULL, &told);
+    must(told.status == 404 && told.ends_line);
+    return 0;
+}
+
+static void test_what_weir_writes_ends_in_a_line_break(void **state)
+{
+    struct weir weir;
+    with_weir(&weir,
+        "  - {route: POST /fixed, reply: {a: 1}}\n"
+        "  - {route: POST /made, reply: {m: $request.method}}\n"
+        "  - {route: POST /last, reply: 'it is $request.method'}\n"
+        "  - {route: POST /text, reply: plain, headers: {content-type: text/plain}}\n"
+        "  - {route: POST /whole, reply: $body}\n"
+        "  - {route: POST /part, reply: {b: $body}}\n"
+        "  - {route: POST /nodes, nodes: {a: {reply: {x: 1}}}}\n",
+        ask_for_lines);
+}
+
 /* ---- The client leaves ---- */
 
 static int ask_and_leave(struct world *w, struct weir *weir)
@@ -401,6 +447,7 @@ TEST_FILE(run)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_what_strangers_are_shown),
+        cmocka_unit_test(test_what_weir_writes_ends_in_a_line_break),
         cmocka_unit_test(test_a_client_that_leaves_ends_the_work),
         cmocka_unit_test(test_a_seed_decides_what_sleeps_take),
         cmocka_unit_test(test_memory_may_run_out_anywhere),

@@ -256,8 +256,9 @@ static inline int weir_main(struct world *w, void *arg)
 
 struct told {
     int status;
-    char type[128]; /* content type */
-    char body[8192];
+    char type[128];   /* content type */
+    char body[8192];  /* without its last line break */
+    bool ends_line;   /* it had one */
     char problem[64]; /* its type, if the body is one */
     char timing[160]; /* Server-Timing */
     int retry_after;  /* seconds; 0: it does not say */
@@ -311,7 +312,10 @@ static inline int try_ask(struct world *w, const char *method, const char *targe
         told->status = answer.head->status;
         if (type)
             snprintf(told->type, sizeof told->type, "%.*s", SPAN_ARG(type->value));
-        snprintf(told->body, sizeof told->body, "%.*s", SPAN_ARG(answer.body));
+        struct span text = answer.body;
+        told->ends_line = text.len > 0 && text.ptr[text.len - 1] == '\n';
+        text.len -= told->ends_line;
+        snprintf(told->body, sizeof told->body, "%.*s", SPAN_ARG(text));
         find_problem(told);
     }
     arena_release(&arena);
