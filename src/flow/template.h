@@ -56,8 +56,8 @@ int template_compile_text(struct template *out, struct span text, const struct c
 int template_of_nodes(struct template *out, const struct template_site *site)
     __attribute__((warn_unused_result));
 
-/* Appends a line break, unless the template is one whole reference: what that brings is passed on as
- * it is. 0 or -ENOMEM. */
+/* Appends a line break, unless the template is one whole reference: what that brings is passed on
+ * as it is. 0 or -ENOMEM. */
 int template_end_line(struct template *t, struct arena *arena) __attribute__((warn_unused_result));
 
 static inline bool template_is_literal(const struct template *t)

@@ -103,7 +103,7 @@ def test_an_init_that_fails_is_why_it_does_not_start(project, tmp_path):
     assert make(project).returncode == 0
     config = tmp_path / "weir.yaml"
     config.write_text(config_of(project).replace("shortest: 1", "shortest: 0"))
-    r = run("serve", "--log-format", "text", str(config))
+    r = run("serve", "--admin", "off", "--log-format", "text", str(config))
     assert r.returncode != 0 and "step 'word-count': the option 'shortest' must be at least 1" in r.stderr
 
 

@@ -373,7 +373,7 @@ routes:
 """)
     r = run("check", str(path))
     assert r.returncode == 1 and "weir.yaml:2:" in r.stderr and "no-such-plugin.so" in r.stderr
-    r = run("serve", "--log-format", "text", "--listen", "127.0.0.1:0", str(path))
+    r = run("serve", "--log-format", "text", "--admin", "off", "--listen", "127.0.0.1:0", str(path))
     assert r.returncode != 0 and "no-such-plugin.so" in r.stderr
 
 
@@ -382,7 +382,7 @@ def test_unsafe_steps_must_be_allowed(tmp_path):
     path.write_text("admin: off\n" + config("threads", head="", routes=CRASHES))
     assert run("check", str(path)).returncode == 1
     assert run("check", "--unsafe-steps", str(path)).returncode == 0
-    r = run("serve", "--listen", "127.0.0.1:0", str(path))
+    r = run("serve", "--admin", "off", "--listen", "127.0.0.1:0", str(path))
     assert r.returncode == 1 and "--unsafe-steps" in r.stderr
 
 
