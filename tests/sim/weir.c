@@ -186,7 +186,7 @@ static void check_version(
     }
     bool found = false;
     for (; version <= s->version && !found; version++) {
-        snprintf(expected, sizeof expected, "{\"v\":%u,\"id\":\"%s\"}", version, r->id);
+        snprintf(expected, sizeof expected, "{\"v\":%u,\"id\":\"%s\"}\n", version, r->id);
         found = strcmp(a->body, expected) == 0;
     }
     sim_check(s->sim, a->status == 200 && found,

@@ -236,7 +236,10 @@ static bool is_expected(const struct client *c, const struct request *r, const s
         return false;
     bool whole = first && ask->reply;
     fill(expected, sizeof expected, whole ? ask->reply : PROBLEM, r->id);
-    return whole ? strcmp(a->body, expected) == 0 : strstr(a->body, expected) != NULL;
+    if (!whole)
+        return strstr(a->body, expected) != NULL;
+    size_t len = strlen(expected);
+    return strncmp(a->body, expected, len) == 0 && strcmp(a->body + len, "\n") == 0;
 }
 
 static void check_answer(struct client *c, const struct request *r)

@@ -248,8 +248,8 @@ static void check_members(
         sim_check(s->sim, !good || can, "node n%u of %s (%s) cannot be done: %s", i, r->id,
             r->ask->path, a->body);
     }
-    sim_check(
-        s->sim, strcmp(at, "}") == 0, "%s (%s) was answered with %s", r->id, r->ask->path, a->body);
+    sim_check(s->sim, strcmp(at, "}\n") == 0, "%s (%s) was answered with %s", r->id, r->ask->path,
+        a->body);
 }
 
 /* Whether the route can fail with that status, by what is in it. */
