@@ -13,6 +13,7 @@
 
 #include "coro/group.h"
 #include "pool/pool.h"
+#include "worker/main.h"
 #include "world/uv/uv_world.h"
 
 #include <string.h>
@@ -37,7 +38,7 @@ struct figures {
 
 struct bench {
     struct world *w;
-    struct pool_desk *desk;
+    struct pool_client *client;
     struct pool *pool;
     int64_t until;
     unsigned long calls;
@@ -47,9 +48,9 @@ struct bench {
 
 static void call(struct bench *b)
 {
-    struct pool_call c = {.step = 0, .input = SPAN("{}")};
+    struct pool_call c = POOL_CALL(.step = 0, .input = SPAN("{}"));
     c.deadline = DEADLINE_NEVER;
-    if (pool_call(b->desk, b->pool, &c) != 0)
+    if (pool_call(b->client, b->pool, &c) != 0)
         die(c.error.sentence);
     pool_call_release(&c);
     b->calls++;
@@ -100,28 +101,28 @@ static int measure(void *arg)
     if (!errors || conf_parse(&conf, span_of(b->config), errors) != 0)
         die("its configuration");
     struct pools_options options = {.config = conf_config(conf),
-        .desks = 1,
+        .clients = 1,
         .cores = world_cores(b->w),
         .worker_argv = worker_argv,
         .log = world_log(b->w)};
     if (pools_new(&pools, &options, &e) != 0)
         die(e.sentence);
-    if (pool_desk_new(&b->desk, pools, 0, b->w) != 0)
+    if (pool_client_new(&b->client, pools, 0, b->w) != 0)
         die("a desk");
     b->pool = pools_find(pools, "p");
-    GROUP(desk, GROUP_FAIL_FAST);
-    if (group_spawn(&desk, "desk", pool_desk_run, b->desk) != 0)
+    GROUP(client, GROUP_FAIL_FAST);
+    if (group_spawn(&client, "desk", pool_client_run, b->client) != 0)
         die("a coroutine");
-    if (pool_desk_ready(b->desk, &e) != 0)
+    if (pool_client_ready(b->client, &e) != 0)
         die(e.sentence);
     (void)per_second(b); /* costs are learned */
     bench_add(&b->figures->per_s, per_second(b));
     (void)median_us(b);
     bench_add(&b->figures->p50_us, median_us(b));
-    pool_desk_leave(b->desk);
-    if (group_wait(&desk) != 0)
+    pool_client_leave(b->client);
+    if (group_wait(&client) != 0)
         die("the desk's end");
-    pool_desk_free(b->desk);
+    pool_client_free(b->client);
     pools_free(pools);
     conf_free(conf);
     conf_errors_free(errors);
@@ -166,7 +167,7 @@ static bool compare(const char *kind)
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "worker") == 0)
-        return pool_worker_main(false);
+        return worker_main(false);
     bool threads = compare("threads");
     bool processes = compare("processes");
     return threads && processes ? 0 : 1;

@@ -19,6 +19,7 @@
 
 #include "coro/group.h"
 #include "pool/pool.h"
+#include "worker/main.h"
 #include "world/uv/uv_world.h"
 
 #include <string.h>
@@ -59,7 +60,7 @@ struct bench {
     struct conf_flow_node node;
     struct conf_route route;
     struct pools *pools;
-    struct pool_desk *desk;
+    struct pool_client *client;
     struct pool *the_pool;
     struct span input;
     unsigned left; /* calls, of what all do */
@@ -67,8 +68,8 @@ struct bench {
 
 static void call(struct bench *b)
 {
-    struct pool_call c = {.step = 0, .input = b->input};
-    if (pool_call(b->desk, b->the_pool, &c) != 0)
+    struct pool_call c = POOL_CALL(.step = 0, .input = b->input);
+    if (pool_call(b->client, b->the_pool, &c) != 0)
         die(c.error.sentence);
     pool_call_release(&c);
 }
@@ -157,13 +158,13 @@ static void open_pool(struct bench *b)
     static const char *const worker_argv[] = {"/proc/self/exe", "worker", NULL};
     struct error e;
     struct pools_options options = {.config = &b->config,
-        .desks = 1,
+        .clients = 1,
         .cores = world_cores(b->w),
         .worker_argv = worker_argv,
         .log = world_log(b->w)};
     if (pools_new(&b->pools, &options, &e) != 0)
         die(e.sentence);
-    if (pool_desk_new(&b->desk, b->pools, 0, b->w) != 0)
+    if (pool_client_new(&b->client, b->pools, 0, b->w) != 0)
         die("a desk");
     b->the_pool = pools_find(b->pools, kinds[b->kind]);
 }
@@ -174,19 +175,19 @@ static int measure(void *arg)
     struct error e;
     configure(b);
     open_pool(b);
-    GROUP(desk, GROUP_FAIL_FAST);
-    if (group_spawn(&desk, "desk", pool_desk_run, b->desk) != 0)
+    GROUP(client, GROUP_FAIL_FAST);
+    if (group_spawn(&client, "desk", pool_client_run, b->client) != 0)
         die("a coroutine");
-    if (pool_desk_ready(b->desk, &e) != 0)
+    if (pool_client_ready(b->client, &e) != 0)
         die(e.sentence);
     if (b->shape->many)
         count_calls(b);
     else
         time_calls(b);
-    pool_desk_leave(b->desk);
-    if (group_wait(&desk) != 0)
+    pool_client_leave(b->client);
+    if (group_wait(&client) != 0)
         die("the desk's end");
-    pool_desk_free(b->desk);
+    pool_client_free(b->client);
     pools_free(b->pools);
     return 0;
 }
@@ -207,7 +208,7 @@ static bool read_arguments(struct bench *b, char **argv)
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "worker") == 0)
-        return pool_worker_main(false);
+        return worker_main(false);
     static struct bench b;
     if (argc != 4 || !read_arguments(&b, argv))
         die("inline|threads|processes|fork one|many|in|out|echo COUNT");

@@ -251,7 +251,7 @@ static int measure_placed(struct world *w)
 
 static int run(void *arg)
 {
-    printf("hand-over to a thread and back, %d rounds of %d, medians\n", ROUNDS, TRIPS);
+    printf("dispatch to a thread and back, %d rounds of %d, medians\n", ROUNDS, TRIPS);
     printf(" where the kernel places them\n");
     int rc = measure_placed(arg);
     if (rc)

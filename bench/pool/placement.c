@@ -18,6 +18,7 @@
 
 #include "coro/group.h"
 #include "pool/choose.h"
+#include "worker/main.h"
 #include "world/uv/uv_world.h"
 
 #include <errno.h>
@@ -59,7 +60,7 @@ struct bench {
     struct conf_flow_node nodes[CHOICES];
     struct conf_route routes[CHOICES];
     struct pools *pools;
-    struct pool_desk *desk;
+    struct pool_client *client;
     double *spans; /* microseconds */
 };
 
@@ -84,10 +85,10 @@ static int ask(const struct slice *s, enum placement *placed)
     struct pool_call *refs[STEPS_MAX];
     const struct work_load *load = s->load;
     for (unsigned i = 0; i < load->count; i++) {
-        calls[i] = (struct pool_call){.input = span_of(load->inputs[i])};
+        calls[i] = POOL_CALL(.input = span_of(load->inputs[i]));
         refs[i] = &calls[i];
     }
-    int rc = pool_call_all(s->bench->desk, s->pool, refs, load->count, s->dispatch, placed);
+    int rc = pool_call_all(s->bench->client, s->pool, refs, load->count, s->dispatch, placed);
     for (unsigned i = 0; i < load->count; i++) {
         if (rc == 0 && calls[i].outcome != POOL_DONE)
             die(calls[i].error.sentence);
@@ -136,7 +137,7 @@ static int call_on(void *arg)
 /* What was begun and left at the slice's end is done before the next. */
 static void settle(struct slice *s)
 {
-    while (atomic_load(&s->pool->queue.idle_hands) < s->pool->size) {
+    while (atomic_load(&s->pool->queue.idle_workers) < s->pool->size) {
         CORO_DEADLINE(world_now(s->bench->w) + NS_PER_MS);
         (void)!coro_park("the slice's end");
     }
@@ -176,7 +177,7 @@ static void measure_slice(struct bench *b, unsigned choice, unsigned round)
         round, (int)(s.load - b->loads), choices[choice], s.count / seconds, b->spans[s.count / 2]);
     for (unsigned i = 0; i < PLACEMENTS; i++)
         printf(", \"%s\": %u", placement_name(i), s.placed[i]);
-    printf(", \"handover_us\": %.1f}\n", (double)handover_expected(&s.pool->handover) / 1e3);
+    printf(", \"handover_us\": %.1f}\n", (double)dispatch_expected(&s.pool->dispatch) / 1e3);
     fflush(stdout);
 }
 
@@ -201,14 +202,14 @@ static void time_decisions(struct bench *b)
     unsigned chosen = 0;
     bool waits;
     for (unsigned i = 0; i < 3; i++) {
-        calls[i] = (struct pool_call){.input = span_of(b->loads[0].inputs[i])};
+        calls[i] = POOL_CALL(.input = span_of(b->loads[0].inputs[i]));
         refs[i] = &calls[i];
     }
     (void)run(&s, WARM_NS);
     for (unsigned round = 0; round < b->rounds; round++) {
         int64_t began = bench_now_ns();
         for (int i = 0; i < TIMES; i++)
-            chosen += choose(b->desk, s.pool, refs, 3, POOL_AUTO, began, &waits);
+            chosen += choose(b->client, s.pool, refs, 3, POOL_AUTO, began, &waits);
         int64_t ended = bench_now_ns();
         printf("{\"decision_ns\": %.1f, \"sum\": %u}\n", (double)(ended - began) / TIMES, chosen);
     }
@@ -244,13 +245,13 @@ static void open_pools(struct bench *b)
         .routes = b->routes,
         .route_count = b->choices};
     struct pools_options options = {.config = &b->config,
-        .desks = 1,
+        .clients = 1,
         .cores = world_cores(b->w),
         .worker_argv = worker_argv,
         .log = world_log(b->w)};
     if (pools_new(&b->pools, &options, &e) != 0)
         die(e.sentence);
-    if (pool_desk_new(&b->desk, b->pools, 0, b->w) != 0)
+    if (pool_client_new(&b->client, b->pools, 0, b->w) != 0)
         die("a desk");
 }
 
@@ -259,19 +260,19 @@ static int measure(void *arg)
     struct bench *b = arg;
     struct error e;
     open_pools(b);
-    GROUP(desk, GROUP_FAIL_FAST);
-    if (group_spawn(&desk, "desk", pool_desk_run, b->desk) != 0)
+    GROUP(client, GROUP_FAIL_FAST);
+    if (group_spawn(&client, "desk", pool_client_run, b->client) != 0)
         die("a coroutine");
-    if (pool_desk_ready(b->desk, &e) != 0)
+    if (pool_client_ready(b->client, &e) != 0)
         die(e.sentence);
     if (b->decide)
         time_decisions(b);
     else
         load_pools(b);
-    pool_desk_leave(b->desk);
-    if (group_wait(&desk) != 0)
+    pool_client_leave(b->client);
+    if (group_wait(&client) != 0)
         die("the desk's end");
-    pool_desk_free(b->desk);
+    pool_client_free(b->client);
     pools_free(b->pools);
     return 0;
 }
@@ -310,7 +311,7 @@ int main(int argc, char **argv)
 {
     static struct bench b;
     if (argc == 2 && strcmp(argv[1], "worker") == 0)
-        return pool_worker_main(false);
+        return worker_main(false);
     read_arguments(&b, argc, argv);
     b.spans = calloc(SPANS_MAX, sizeof *b.spans);
     struct uv_world_options options = {.name = "bench", .watchdog_ns = -1};

@@ -139,7 +139,7 @@ static int make_pools(struct server *s, struct error *e)
     return pools_new(&s->pools,
         &(struct pools_options){
             .config = s->config,
-            .desks = s->worker_count,
+            .clients = s->worker_count,
             .cores = world_cores(s->world),
             .worker_argv = s->options->worker_argv,
             .overrides = s->options->overrides,

@@ -62,8 +62,8 @@ struct worker {
     struct world *world;         /* while it runs */
     struct http_server *server;
     struct http_client *client;
-    struct pool_desk *desk;
-    int desk_rc;         /* of pool_desk_run */
+    struct pool_client *pool_client;
+    int pools_rc;        /* of pool_client_run */
     bool serves;         /* and `started` was told so */
     int64_t drain_until; /* once it is told to drain */
     struct http_server_stats server_stats;
@@ -295,25 +295,25 @@ static int accept_until_drained(struct worker *k)
     return http_server_run(k->server, k->listeners, k->options.listener_count);
 }
 
-static int run_desk(void *arg)
+static int run_pools(void *arg)
 {
     struct worker *k = arg;
-    k->desk_rc = pool_desk_run(k->desk);
+    k->pools_rc = pool_client_run(k->pool_client);
     return 0;
 }
 
 /* One waits for the others to leave, too, since another thread's calls may have gone to a hand of
  * this one's; but no longer than a drain may last. */
-static int leave_desk(struct worker *k, struct group *desk)
+static int leave_pools(struct worker *k, struct group *pool_client)
 {
-    pool_desk_leave(k->desk);
+    pool_client_leave(k->pool_client);
     {
         CORO_DEADLINE(k->drain_until);
-        int rc = group_wait(desk);
-        if (rc && k->desk_rc != -ETIMEDOUT) /* the drain's end, or its own */
+        int rc = group_wait(pool_client);
+        if (rc && k->pools_rc != -ETIMEDOUT) /* the drain's end, or its own */
             return rc == -ETIMEDOUT ? 0 : rc;
     }
-    return k->desk_rc;
+    return k->pools_rc;
 }
 
 /* A step on a companion of this thread does not end, and uses what would be freed. The supervisor
@@ -331,20 +331,20 @@ static void wait_for_the_end(struct worker *k)
 
 static int serve(struct worker *k, struct error *e)
 {
-    GROUP(desk, GROUP_INDEPENDENT);
-    int rc = group_spawn(&desk, "pools", run_desk, k);
+    GROUP(pool_client, GROUP_INDEPENDENT);
+    int rc = group_spawn(&pool_client, "pools", run_pools, k);
     if (rc) {
-        pool_desk_leave(k->desk);
+        pool_client_leave(k->pool_client);
         return rc;
     }
-    rc = pool_desk_ready(k->desk, e);
+    rc = pool_client_ready(k->pool_client, e);
     if (rc == 0)
         rc = share_listeners(k);
     if (rc == 0)
         rc = accept_until_drained(k);
     if (k->drain_until == DEADLINE_NEVER) /* it failed, and the others do not know it yet */
         k->drain_until = 0;
-    int left = leave_desk(k, &desk);
+    int left = leave_pools(k, &pool_client);
     return rc ? rc : left;
 }
 
@@ -358,10 +358,10 @@ static int prepare(struct worker *k)
     if (rc == 0)
         rc = make_client(k);
     if (rc == 0)
-        rc = pool_desk_new(&k->desk, k->options.pools, k->options.index, w);
+        rc = pool_client_new(&k->pool_client, k->options.pools, k->options.index, w);
     k->flows = (struct flow_context){.world = w,
         .client = k->client,
-        .desk = k->desk,
+        .pool_client = k->pool_client,
         .locals = k->locals,
         .full_errors = k->options.config->errors == CONF_ERRORS_FULL,
         .rand = &k->rand};
@@ -381,9 +381,9 @@ int worker_run(struct world *w, void *arg)
         rc = serve(k, &e);
     if (!k->serves)
         k->options.started(k->options.ctx, rc, &e);
-    if (k->desk_rc == -ETIMEDOUT)
+    if (k->pools_rc == -ETIMEDOUT)
         wait_for_the_end(k);
-    pool_desk_free(k->desk);
+    pool_client_free(k->pool_client);
     http_client_free(k->client);
     http_server_free(k->server);
     k->server = NULL;

@@ -3,7 +3,7 @@
  */
 #include "cli/cli.h"
 
-#include "pool/pool.h"
+#include "worker/main.h"
 #include "world/process_title.h"
 
 struct worker_process {
@@ -20,7 +20,7 @@ static int run(int argc, char **argv)
         return EXIT_STATUS_USAGE;
     /* The verb's arguments are the last of the process's; the first is the title. */
     process_title(argv[-2], "weir-worker");
-    return pool_worker_main(w.unsafe);
+    return worker_main(w.unsafe);
 }
 
 const struct verb verb_worker_process = {

@@ -80,9 +80,9 @@ void flow_locals_free(struct flow_locals *locals);
 struct flow_context {
     struct world *world;
     struct http_client *client;
-    struct pool_desk *desk;     /* NULL: no flow has steps */
-    struct flow_locals *locals; /* NULL: nothing is bounded */
-    bool full_errors;           /* clients are shown whole sentences, with names and URLs */
+    struct pool_client *pool_client; /* NULL: no flow has steps */
+    struct flow_locals *locals;      /* NULL: nothing is bounded */
+    bool full_errors;                /* clients are shown whole sentences, with names and URLs */
     struct rand *rand; /* for sleeps that have no seed; NULL: the world is asked each time */
     /* Told each node's end; `rc` also if a default took its place. NULL: nobody cares. */
     void (*observe)(void *ctx, const char *route, const char *node, int64_t ns, int rc);

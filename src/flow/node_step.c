@@ -138,7 +138,7 @@ static struct pool_call *new_call(struct run *run, const struct flow_node *n, in
     c->name = run->data.id;
     c->deadline = run_node_deadline(n, now);
     /* Who hurries is not done before others for that. */
-    c->due = run->due ? deadline_sooner(run->due, own_deadline(n, now)) : 0;
+    c->sort_deadline = run->due ? deadline_sooner(run->due, own_deadline(n, now)) : DEADLINE_NEVER;
     c->route = route->index;
     c->priority = run->priority;
     c->needed = !n->conf->optional;
@@ -214,7 +214,7 @@ static void call_all(struct run *run, struct job *jobs, unsigned count, struct p
             calls[called++] = jobs[i].call;
     if (called == 0)
         return;
-    int rc = pool_call_all(run->context->desk, first->step.pool, calls, called,
+    int rc = pool_call_all(run->context->pool_client, first->step.pool, calls, called,
         dispatches[run->flow->route->dispatch], NULL);
     (void)rc; /* each call's outcome says more */
     for (unsigned i = 0; i < count; i++)

@@ -44,13 +44,13 @@ int call_left(struct pool_call *c, const struct task *t, int why)
 
 /* A step that looks at weir_cancelled gives up when its deadline passes: perhaps before its caller
  * has noticed. */
-static bool gave_up_late(const struct pool_desk *d, const struct task *t)
+static bool gave_up_late(const struct pool_client *d, const struct task *t)
 {
-    return t->outcome == POOL_FAILED && t->deadline != DEADLINE_NEVER &&
-           t->deadline <= world_now(d->world);
+    return t->outcome == POOL_FAILED && t->item.deadline != DEADLINE_NEVER &&
+           t->item.deadline <= world_now(d->world);
 }
 
-int call_take(const struct pool_desk *d, struct pool_call *c, struct task *t)
+int call_take(const struct pool_client *d, struct pool_call *c, struct task *t)
 {
     t->caller = NULL;
     c->outcome = t->outcome;
@@ -66,7 +66,7 @@ int call_take(const struct pool_desk *d, struct pool_call *c, struct task *t)
         refuse(c, POOL_EXPIRED, "the deadline passed while the step ran");
     } else {
         c->error = t->error;
-        c->retry_after = t->retry_after;
+        c->retry_after = t->item.retry_after;
         c->error.code = pool_outcome_errno(t->outcome);
     }
     task_release(t, true);
@@ -84,11 +84,11 @@ int call_refused(struct pool_call *c, int rc, int64_t retry_after)
         rc == -EPIPE ? "the pool is ending" : "there was no memory for the task");
 }
 
-static int wait_for(struct pool_desk *d, struct pool *p, struct pool_call *c, struct task *t)
+static int wait_for(struct pool_client *d, struct pool *p, struct pool_call *c, struct task *t)
 {
-    int rc = queue_put(&p->queue, t, d);
+    int rc = queue_put(&p->queue, &t->item, d);
     if (rc) {
-        rc = call_refused(c, rc, t->retry_after);
+        rc = call_refused(c, rc, t->item.retry_after);
         task_release(t, true);
         task_release(t, true);
         return rc;
@@ -122,37 +122,36 @@ int call_admit(struct pool_call *c, const struct pool *p)
 }
 
 struct task *call_task(
-    struct pool_desk *d, struct pool *p, struct pool_call *c, struct coro *caller, int64_t now)
+    struct pool_client *d, struct pool *p, struct pool_call *c, struct coro *caller, int64_t now)
 {
     struct task *t = task_new(d, p, c->step, caller);
     if (!t) {
         (void)refuse(c, POOL_OUT_OF_MEMORY, "there was no memory for the task");
         return NULL;
     }
-    t->input = c->input;
-    t->deadline = coro_deadline();
-    if (c->deadline)
-        t->deadline = deadline_sooner(t->deadline, c->deadline);
-    t->due = c->due;
-    t->needed = c->needed;
-    t->put_at = now;
+    task_set_input(t, c->input);
+    t->item.deadline = deadline_sooner(coro_deadline(), c->deadline);
+    t->item.sort_deadline = c->sort_deadline;
+    t->item.needed = c->needed;
+    t->item.put_at = now;
     t->retry = c->retry;
-    t->route = c->route;
-    t->priority = c->priority;
+    t->item.route = c->route;
+    t->item.priority = c->priority;
     name_task(t, c->name);
     return t;
 }
 
-static int run(struct pool_desk *d, struct pool *p, struct pool_call *c)
+static int run(struct pool_client *d, struct pool *p, struct pool_call *c)
 {
-    CORO_DEADLINE(c->deadline ? c->deadline : DEADLINE_NEVER);
+    CORO_DEADLINE(c->deadline);
     int rc = call_admit(c, p);
     if (rc)
         return rc;
-    struct task *t = call_task(d, p, c, p->kind ? coro_self() : NULL, world_now(d->world));
+    struct task *t =
+        call_task(d, p, c, p->ops->runs_on_caller ? NULL : coro_self(), world_now(d->world));
     if (!t)
         return c->error.code;
-    if (p->kind)
+    if (!p->ops->runs_on_caller)
         return wait_for(d, p, c, t);
     inline_run(d, t);
     return call_take(d, c, t);
@@ -168,11 +167,11 @@ void call_begin(const struct pool *p, struct pool_call *c)
     error_clear(&c->error);
 }
 
-int pool_call(struct pool_desk *d, struct pool *p, struct pool_call *c)
+int pool_call(struct pool_client *d, struct pool *p, struct pool_call *c)
 {
     call_begin(p, c);
     int rc = run(d, p, c);
-    pool_figures_count(d, p, c);
+    pool_metrics_count(d, p, c);
     return rc;
 }
 

@@ -23,13 +23,12 @@
 /* Of kinds of sets, for which decisions are kept. */
 #define CHOICES_BITS    8
 
-int choices_new(struct pool_desk *d)
+int choices_new(struct pool_client *d)
 {
     const struct pools *pools = d->pools;
     d->choices = mem_zalloc((pools->count + 1) * sizeof(*d->choices));
     for (unsigned i = 0; i < pools->count && d->choices; i++) {
         struct choices *c = &d->choices[i];
-        future_init(&c->wanted);
         c->kinds = mem_zalloc((1U << CHOICES_BITS) * sizeof(*c->kinds));
         if (!c->kinds)
             return -ENOMEM;
@@ -39,7 +38,7 @@ int choices_new(struct pool_desk *d)
     return d->choices ? 0 : -ENOMEM;
 }
 
-void choices_free(struct pool_desk *d)
+void choices_free(struct pool_client *d)
 {
     for (unsigned i = 0; i < d->pools->count && d->choices; i++)
         mem_free(d->choices[i].kinds);
@@ -48,24 +47,24 @@ void choices_free(struct pool_desk *d)
 
 /* ---- The turn's budget ---- */
 
-static void look_at_turn(struct pool_desk *d)
+static void look_at_turn(struct pool_client *d)
 {
     uint64_t turn = world_turn(d->world);
-    if (d->turn == turn)
+    if (d->tick == turn)
         return;
-    d->last_sets = turn == d->turn + 1 ? d->turn_sets : 0;
-    d->turn = turn;
-    d->turn_ns = 0;
-    d->turn_sets = 0;
+    d->last_groups = turn == d->tick + 1 ? d->tick_groups : 0;
+    d->tick = turn;
+    d->tick_ns = 0;
+    d->tick_groups = 0;
 }
 
 /* Others that want this thread meanwhile, in halves: who came in this turn or the one before, or
- * has just been computed for, comes again; whom hands work for may be back by then, or not. */
-static unsigned held_up(const struct pool_desk *d, const struct pool *p, int64_t now)
+ * has just been computed for, comes again; whom workers work for may be back by then, or not. */
+static unsigned held_up(const struct pool_client *d, const struct pool *p, int64_t now)
 {
-    unsigned others = (d->last_sets > d->turn_sets ? d->last_sets : d->turn_sets) - 1;
+    unsigned others = (d->last_groups > d->tick_groups ? d->last_groups : d->tick_groups) - 1;
     if (others == 0 && d->inline_for != coro_self() &&
-        now - d->inline_end < handover_expected(&p->handover))
+        now - d->inline_end < dispatch_expected(&p->dispatch))
         others = 1;
     return 2 * others + (d->under_way < p->size ? d->under_way : p->size);
 }
@@ -84,22 +83,22 @@ static void set(_Atomic int64_t *at, int64_t value)
 
 static bool is_off(const struct pool *p, unsigned step, int64_t now)
 {
-    int64_t until = get(&p->conducts[step].off_until);
+    int64_t until = get(&p->backoffs[step].blocked_until);
     return until != 0 && now < until;
 }
 
 bool choose_ran_inline(
-    struct pool_desk *d, struct pool *p, const struct pool_call *c, bool forced, int64_t now)
+    struct pool_client *d, struct pool *p, const struct pool_call *c, bool forced, int64_t now)
 {
     look_at_turn(d);
-    d->turn_ns += c->wall_ns;
+    d->tick_ns += c->wall_ns;
     d->inline_for = coro_self();
     d->inline_end = now;
-    if (forced || !p->kind ||
+    if (forced || p->ops->runs_on_caller ||
         (c->processor_ns <= CHOOSE_BLOCKS_NS && c->wall_ns <= CHOOSE_STANDS_NS))
         return false;
     int64_t off_ns = c->wall_ns * CHOOSE_OFF_TIMES;
-    set(&p->conducts[c->step].off_until, now + off_ns);
+    set(&p->backoffs[c->step].blocked_until, now + off_ns);
     explain_sent_off(p, c, off_ns, now);
     return true;
 }
@@ -127,18 +126,18 @@ static void add_costs(struct placement_view *v, struct pool *p, struct pool_call
     if (!known)
         v->sum_ns = 0;
     if (v->idle > 1 && count > 1)
-        v->fanout_ns = fanout_expected(&p->handover, v->sum_ns);
+        v->fanout_ns = fanout_expected(&p->dispatch, v->sum_ns);
 }
 
-static bool has_inline_worker(const struct pool_desk *d, const struct pool *p)
+static bool has_inline_worker(const struct pool_client *d, const struct pool *p)
 {
     return d->inline_workers[p->index] != NULL;
 }
 
 /* One is made when the first is cheap enough. */
-static void ask_for_worker(struct pool_desk *d, struct pool *p)
+static void ask_for_worker(struct pool_client *d, struct pool *p)
 {
-    future_set(&d->choices[p->index].wanted, 0);
+    future_set(&d->inline_wanted[p->index], 0);
 }
 
 /* ---- Choosing ---- */
@@ -151,12 +150,12 @@ static struct choice *kind_of(struct choices *c, const struct pool_call *first, 
     return &c->kinds[key >> (32 - CHOICES_BITS)];
 }
 
-/* What a call may take longer if it is probed: about a hand-over, or what working at once saves. */
+/* What a call may take longer if it is probed: about a dispatch, or what working at once saves. */
 static bool begins_burst(struct choice *c, const struct placement_view *v, int64_t now)
 {
-    int64_t longer = v->before == PLACE_INLINE ? v->handover_ns : v->sum_ns;
+    int64_t longer = v->before == PLACE_INLINE ? v->dispatch_ns : v->sum_ns;
     unsigned often = c->probes < PROBE_EARLY ? PROBE_OFTEN : 1;
-    if (v->before == PLACE_FANOUT && v->sum_ns > v->handover_ns * PROBE_HANDOVERS)
+    if (v->before == PLACE_FANOUT && v->sum_ns > v->dispatch_ns * PROBE_HANDOVERS)
         return false;
     if (++c->asked < PROBE_CALLS * PROBE_BURST / often ||
         now - c->probed_at < PROBE_TIMES * PROBE_BURST * longer / often)
@@ -169,10 +168,10 @@ static bool begins_burst(struct choice *c, const struct placement_view *v, int64
     return true;
 }
 
-/* Several in a row, of which the first only wakes the hands: those that have slept for long are
+/* Several in a row, of which the first only wakes the workers: those that have slept for long are
  * slower than they would be if they were used. */
 static bool is_time_to_probe(
-    struct pool_desk *d, struct choice *c, const struct placement_view *v, int64_t now)
+    struct pool_client *d, struct choice *c, const struct placement_view *v, int64_t now)
 {
     d->wakes = false;
     if (v->idle == 0 || v->queued > 0 || v->turn_ns > 0 || v->sum_ns == 0 || v->batched)
@@ -196,23 +195,23 @@ static enum placement probe(const struct choice *c, const struct placement_view 
     return placement_decide(&other, NULL);
 }
 
-static enum placement by_measure(struct pool_desk *d, struct pool *p,
+static enum placement by_measure(struct pool_client *d, struct pool *p,
     struct pool_call *const *calls, unsigned count, int64_t now, bool *waits)
 {
     struct choices *choices = &d->choices[p->index];
     struct choice *kind = kind_of(choices, calls[0], count);
     look_at_turn(d);
-    d->turn_sets++;
+    d->tick_groups++;
     struct placement_view v = {.count = count,
-        .handover_ns = handover_expected(&p->handover),
-        .effort_ns = estimate_mean(&p->handover.effort),
+        .dispatch_ns = dispatch_expected(&p->dispatch),
+        .effort_ns = estimate_mean(&p->dispatch.effort),
         .may_inline = p->steps != NULL,
         .cores_left = p->pools->cores > p->size,
-        .turn_ns = d->turn_ns,
-        .hands = p->size,
-        .sets = atomic_load_explicit(&p->sets, memory_order_relaxed),
+        .turn_ns = d->tick_ns,
+        .workers = p->size,
+        .sets = atomic_load_explicit(&p->groups, memory_order_relaxed),
         .held_up = held_up(d, p, now),
-        .idle = atomic_load_explicit(&p->queue.idle_hands, memory_order_relaxed),
+        .idle = atomic_load_explicit(&p->queue.idle_workers, memory_order_relaxed),
         .queued = atomic_load_explicit(&p->queue.length, memory_order_relaxed),
         .before = kind->placed};
     const char *why;
@@ -233,7 +232,7 @@ static enum placement by_measure(struct pool_desk *d, struct pool *p,
 }
 
 static enum placement as_forced(
-    struct pool_desk *d, struct pool *p, unsigned count, enum pool_dispatch dispatch)
+    struct pool_client *d, struct pool *p, unsigned count, enum pool_dispatch dispatch)
 {
     if (dispatch == POOL_INLINE && has_inline_worker(d, p))
         return PLACE_INLINE;
@@ -242,14 +241,14 @@ static enum placement as_forced(
     return dispatch == POOL_FUSED && count > 1 ? PLACE_FUSED : PLACE_FANOUT;
 }
 
-enum placement choose(struct pool_desk *d, struct pool *p, struct pool_call *const *calls,
+enum placement choose(struct pool_client *d, struct pool *p, struct pool_call *const *calls,
     unsigned count, enum pool_dispatch dispatch, int64_t now, bool *waits)
 {
     enum placement chosen = PLACE_INLINE;
     *waits = false;
-    if (p->kind && dispatch == POOL_AUTO)
+    if (!p->ops->runs_on_caller && dispatch == POOL_AUTO)
         chosen = by_measure(d, p, calls, count, now, waits);
-    else if (p->kind)
+    else if (!p->ops->runs_on_caller)
         chosen = as_forced(d, p, count, dispatch);
     return chosen;
 }

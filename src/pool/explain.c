@@ -59,7 +59,7 @@ static void say(const struct choice *c, const struct pool *p, struct pool_call *
 {
     char set[SET_TEXT_MAX];
     char sum[SPAN_TEXT_MAX];
-    char handover[SPAN_TEXT_MAX];
+    char dispatch[SPAN_TEXT_MAX];
     char unsaid[48] = "";
     bool first = c->said == PLACE_UNDECIDED;
     if (c->unsaid > 1)
@@ -67,12 +67,12 @@ static void say(const struct choice *c, const struct pool *p, struct pool_call *
     log_with(pool_log(p), LOG_DEBUG,
         POOL_FIELDS(p, LOG_TEXT("route", route_name(p, calls[0])),
             LOG_TEXT("placement", placement_name(c->placed))),
-        "placement: %s: %s in pool '%s': %s%s%s%s: %s (cost %s, hand-over %s, %u idle, %u queued, "
+        "placement: %s: %s in pool '%s': %s%s%s%s: %s (cost %s, dispatch %s, %u idle, %u queued, "
         "%u under way)",
         route_name(p, calls[0]), set_text(set, p, calls, v->count), p->conf->name,
         placement_name(c->placed), first ? "" : " instead of ",
         first ? "" : placement_name(c->said), unsaid, why, span_text(sum, v->sum_ns),
-        span_text(handover, v->handover_ns), v->idle, v->queued, v->sets);
+        span_text(dispatch, v->dispatch_ns), v->idle, v->queued, v->sets);
 }
 
 static bool may_say(struct choice *c, int64_t now)
@@ -99,7 +99,7 @@ void explain_choice(struct choice *c, const struct pool *p, struct pool_call *co
 
 void explain_sent_off(struct pool *p, const struct pool_call *c, int64_t off_ns, int64_t now)
 {
-    _Atomic int64_t *said_at = &p->conducts[c->step].said_at;
+    _Atomic int64_t *said_at = &p->backoffs[c->step].said_at;
     int64_t said = atomic_load_explicit(said_at, memory_order_relaxed);
     if (said && now - said < SAY_EVERY_NS)
         return;

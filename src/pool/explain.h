@@ -7,8 +7,8 @@
  */
 #pragma once
 
-#include "pool/desk.h"
-#include "pool/placement.h"
+#include "pool/internal.h"
+#include "sched/placement.h"
 
 #include "base/time.h"
 

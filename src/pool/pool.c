@@ -67,7 +67,7 @@ static bool next_node(struct each_node *each)
     return false;
 }
 
-bool inline_is_forced(const struct pool *p)
+static bool is_forced_inline(const struct pool *p)
 {
     struct each_node each = {.config = p->pools->config};
     while (next_node(&each))
@@ -97,8 +97,7 @@ static int options_text(struct pools *pools, const struct conf_step *step, struc
 /* A fork is of one task. */
 static struct conf_batch batch_of(const struct pool *p, const struct conf_step *step)
 {
-    bool can = p->conf->kind == CONF_POOL_THREADS || p->conf->kind == CONF_POOL_PROCESSES;
-    if (!can || !step || step->batch.max <= 1)
+    if (!p->ops->can_batch || !step || step->batch.max <= 1)
         return (struct conf_batch){.max = 1};
     _Static_assert(CONF_BATCH_MAX <= TAKE_MAX, "what may be configured is what is taken");
     return step->batch;
@@ -131,8 +130,8 @@ static int collect_steps(struct pool *p)
     p->specs = mem_zalloc(room * sizeof(*p->specs));
     p->costs = mem_zalloc(room * sizeof(*p->costs));
     p->batches = mem_zalloc(room * sizeof(*p->batches));
-    p->conducts = mem_zalloc(room * sizeof(*p->conducts));
-    if (!p->specs || !p->costs || !p->batches || !p->conducts)
+    p->backoffs = mem_zalloc(room * sizeof(*p->backoffs));
+    if (!p->specs || !p->costs || !p->batches || !p->backoffs)
         return -ENOMEM;
     each = (struct each_node){.config = p->pools->config};
     while (next_node(&each)) {
@@ -150,47 +149,40 @@ static int collect_steps(struct pool *p)
 
 /* ---- Making ---- */
 
-static const struct pool_kind *kind_of(const struct conf_pool *conf)
+/* The one place that knows which executor a pool of that kind has. */
+static const struct executor_ops *ops_of(const struct conf_pool *conf)
 {
-    switch (conf->kind) {
-    case CONF_POOL_INLINE:
-        return NULL;
-    case CONF_POOL_THREADS:
-        return &pool_threads;
-    case CONF_POOL_PROCESSES:
-        return &pool_processes;
-    case CONF_POOL_FORK:
-        return &pool_fork;
-    }
-    bug("a pool of no kind");
+    static const struct executor_ops *const executors[] = {[CONF_POOL_INLINE] = &executor_inline,
+        [CONF_POOL_THREADS] = &executor_threads,
+        [CONF_POOL_PROCESSES] = &executor_processes,
+        [CONF_POOL_FORK] = &executor_fork};
+    check((unsigned)conf->kind < sizeof executors / sizeof *executors, "pool '%s' of kind %u",
+        conf->name, (unsigned)conf->kind);
+    return executors[conf->kind];
 }
 
-static bool runs_here(const struct conf_pool *conf)
+static unsigned size_of(const struct conf_pool *conf, unsigned clients, unsigned cores)
 {
-    return conf->kind == CONF_POOL_INLINE || conf->kind == CONF_POOL_THREADS;
-}
-
-static unsigned size_of(const struct conf_pool *conf, unsigned desks, unsigned cores)
-{
-    if (conf->kind == CONF_POOL_INLINE)
-        return desks;
+    if (ops_of(conf)->runs_on_caller)
+        return clients;
     return conf->size ? conf->size : cores ? cores : 1;
 }
 
 /* Of each worker: its share of the cores. */
-static unsigned step_threads_of(const struct conf_pool *conf, unsigned desks, unsigned cores)
+static unsigned step_threads_of(const struct conf_pool *conf, unsigned clients, unsigned cores)
 {
-    unsigned share = cores / size_of(conf, desks, cores);
+    unsigned share = cores / size_of(conf, clients, cores);
     return conf->step_threads ? conf->step_threads : share ? share : 1;
 }
 
-unsigned pools_step_threads(const struct config *config, unsigned desks, unsigned cores)
+unsigned pools_step_threads(const struct config *config, unsigned clients, unsigned cores)
 {
     unsigned least = 0;
     struct each_node each = {.config = config};
     while (next_node(&each)) {
         const struct conf_pool *conf = find_conf(config, pool_of(config, each.node));
-        unsigned threads = conf && runs_here(conf) ? step_threads_of(conf, desks, cores) : 0;
+        unsigned threads =
+            conf && ops_of(conf)->loads_steps ? step_threads_of(conf, clients, cores) : 0;
         if (threads && (least == 0 || threads < least))
             least = threads;
     }
@@ -200,7 +192,7 @@ unsigned pools_step_threads(const struct config *config, unsigned desks, unsigne
 static void free_steps(struct pool *p)
 {
     mem_free(p->batches);
-    mem_free(p->conducts);
+    mem_free(p->backoffs);
     mem_free(p->costs);
     mem_free(p->specs);
 }
@@ -217,7 +209,7 @@ static void end_pool(struct pool *p)
 
 static int make_queue(struct pool *p)
 {
-    int rc = queue_init(&p->queue, p->conf->queue, p->size, p->costs);
+    int rc = queue_init(&p->queue, p->conf->queue, p->size, p->costs, task_drop);
     if (rc)
         return rc;
     rc = queue_batches(&p->queue, p->batches, p->step_count);
@@ -232,7 +224,7 @@ static int make_workers_part(struct pool *p, struct error *e)
     p->canary = mem_zalloc(sizeof(*p->canary));
     if (!p->resident || !p->canary)
         return error_set(e, -ENOMEM, "pool", "%s", error_text(-ENOMEM));
-    if (!runs_here(p->conf))
+    if (!p->ops->loads_steps)
         return 0;
     return step_set_new(
         &p->steps, p->specs, p->step_count + 1, p->pools->overrides, p->pools->unsafe, e);
@@ -241,9 +233,10 @@ static int make_workers_part(struct pool *p, struct error *e)
 /* After a failure nothing of it is left. */
 static int make_pool(struct pool *p, struct error *e)
 {
-    p->kind = kind_of(p->conf);
-    p->size = size_of(p->conf, p->pools->desks, p->pools->cores);
-    p->step_threads = step_threads_of(p->conf, p->pools->desks, p->pools->cores);
+    p->ops = ops_of(p->conf);
+    p->inline_forced = is_forced_inline(p);
+    p->size = size_of(p->conf, p->pools->clients, p->pools->cores);
+    p->step_threads = step_threads_of(p->conf, p->pools->clients, p->pools->cores);
     int rc = collect_steps(p);
     if (rc == 0)
         rc = make_queue(p);
@@ -295,7 +288,7 @@ int pools_new(struct pools **out, const struct pools_options *options, struct er
     if (!pools)
         return error_set(e, -ENOMEM, "pool", "pools: %s", error_text(-ENOMEM));
     pools->config = options->config;
-    pools->desks = options->desks;
+    pools->clients = options->clients;
     pools->cores = options->cores;
     pools->worker_argv = options->worker_argv;
     pools->overrides = options->overrides;
@@ -304,9 +297,9 @@ int pools_new(struct pools **out, const struct pools_options *options, struct er
     arena_init(&pools->texts, (size_t)OPTIONS_MAX * 2);
     int rc = add_pools(pools, e);
     if (rc == 0) {
-        rc = pool_figures_new(&pools->figures, pools, options->meter);
+        rc = pool_metrics_new(&pools->metrics, pools, options->meter);
         if (rc == 0)
-            rc = placed_figures_new(&pools->placed, pools, options->meter);
+            rc = placement_metrics_new(&pools->placement_metrics, pools, options->meter);
         if (rc)
             error_set(e, rc, "pool", "pools: %s", error_text(rc));
     }
@@ -324,8 +317,8 @@ void pools_free(struct pools *pools)
         return;
     for (unsigned i = 0; i < pools->count; i++)
         end_pool(&pools->all[i]);
-    pool_figures_free(pools->figures);
-    placed_figures_free(pools->placed);
+    pool_metrics_free(pools->metrics);
+    placement_metrics_free(pools->placement_metrics);
     mem_free(pools->all);
     arena_release(&pools->texts);
     mem_free(pools);
@@ -365,21 +358,4 @@ const char *pools_not_ready(const struct pools *pools)
 bool pools_ready(const struct pools *pools)
 {
     return !pools_not_ready(pools);
-}
-
-struct log *pool_log(const struct pool *p)
-{
-    return p->pools->log;
-}
-
-static void log_step_line(void *ctx, enum log_level level, const char *line)
-{
-    struct pool *p = ctx;
-    log_at(p->pools->log, level, "pool '%s', %s", p->conf->name, line);
-}
-
-struct step_place pool_place(struct pool *p, struct work *work)
-{
-    return (struct step_place){
-        .work = work, .threads = p->step_threads, .log = log_step_line, .log_ctx = p};
 }

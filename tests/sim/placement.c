@@ -1,14 +1,14 @@
 /*
  * placement.c: the same work, placed by each forced choice and by `auto`, on a host with cores
- * enough: random steps of a microsecond to a tenth of a second, random callers, hands and I/O
+ * enough: random steps of a microsecond to a tenth of a second, random callers, workers and I/O
  * threads, threads and processes. `auto` is never slower than the worst choice, and has nearly what
  * the best has where costs stay as they are. Inline counts among the best only within the budget of
  * a turn: beyond it `auto` does not run inline, however fast that would be, since others wait.
  *
  * Computing takes no time in the simulator unless it is told; so what matters for the comparison is
  * told here: what a request costs its I/O thread anyhow, what a put costs it (the lock, the call of
- * the kernel that wakes a hand, the result's way back), and how long a hand takes to wake up. The
- * seed draws them from what machines have. All choices get the same requests.
+ * the kernel that wakes a worker, the result's way back), and how long a worker takes to wake up.
+ * The seed draws them from what machines have. All choices get the same requests.
  */
 #include "runner.h"
 #include "workers.h"
@@ -43,7 +43,7 @@
 #define OF_THE_BEST         0.95
 /* With several callers it is the same but for one seed in thirty: where the I/O thread has more to
  * do than it knows of, since callers keep it busy with something else; or where as many callers as
- * there are hands seldom ask at the same time. `VERBOSE=1` shows by how much. */
+ * there are workers seldom ask at the same time. `VERBOSE=1` shows by how much. */
 #define OF_THE_BEST_CROWDED 0.60
 /* Where choices come to much the same, and the first of them meets a universe that is new. */
 #define OF_THE_WORST        0.88
@@ -67,7 +67,7 @@ struct scene {
     uint64_t key; /* decides each request's costs */
     struct step_load loads[STEPS_MAX];
     unsigned step_count;
-    unsigned desks, hands, callers;
+    unsigned clients, pool_size, callers;
     int64_t request_ns, put_ns, back_ns, wake_ns, pause_ns;
     bool stationary;
     unsigned count;
@@ -128,7 +128,7 @@ static struct span make_input(const struct scene *s, unsigned request, unsigned 
 
 struct caller {
     struct scene *scene;
-    struct pool_desk *desk;
+    struct pool_client *client;
     char inputs[STEPS_MAX][INPUT_MAX];
 };
 
@@ -139,12 +139,12 @@ static int ask(struct caller *c, unsigned request)
     struct pool_call *all[STEPS_MAX];
     enum placement placed = PLACE_UNDECIDED;
     for (unsigned i = 0; i < s->step_count; i++) {
-        calls[i] = (struct pool_call){.step = i, .input = make_input(s, request, i, c->inputs[i])};
+        calls[i] = POOL_CALL(.step = i, .input = make_input(s, request, i, c->inputs[i]));
         all[i] = &calls[i];
     }
-    int rc = pool_call_all(c->desk, s->pool, all, s->step_count, s->dispatch, &placed);
+    int rc = pool_call_all(c->client, s->pool, all, s->step_count, s->dispatch, &placed);
     if (rc == 0 && placed != PLACE_INLINE)
-        rc = sim_block(pool_desk_world(c->desk), s->back_ns);
+        rc = sim_block(c->client->world, s->back_ns);
     for (unsigned i = 0; i < s->step_count; i++) {
         sim_check(s->sim, rc != 0 || calls[i].outcome == POOL_DONE, "a call was not done: %s",
             calls[i].error.sentence);
@@ -174,7 +174,7 @@ static int call_on(void *arg)
 {
     struct caller *c = arg;
     struct scene *s = c->scene;
-    struct world *w = pool_desk_world(c->desk);
+    struct world *w = c->client->world;
     int rc = 0;
     while (rc == 0 && s->result->to == 0) {
         unsigned request = s->asked++;
@@ -191,9 +191,9 @@ static int call_on(void *arg)
 
 /* ---- I/O threads ---- */
 
-static int run_callers(struct scene *s, struct pool_desk *d, unsigned index)
+static int run_callers(struct scene *s, struct pool_client *d, unsigned index)
 {
-    unsigned count = s->callers / s->desks + (index < s->callers % s->desks);
+    unsigned count = s->callers / s->clients + (index < s->callers % s->clients);
     struct caller *all = mem_zalloc((count + 1) * sizeof(*all));
     if (!all)
         return -ENOMEM;
@@ -202,7 +202,7 @@ static int run_callers(struct scene *s, struct pool_desk *d, unsigned index)
         GROUP(callers, GROUP_FAIL_FAST);
         for (unsigned i = 0; i < count && rc == 0; i++) {
             all[i].scene = s;
-            all[i].desk = d;
+            all[i].client = d;
             rc = group_spawn(&callers, "caller", call_on, &all[i]);
         }
         if (rc == 0)
@@ -212,31 +212,31 @@ static int run_callers(struct scene *s, struct pool_desk *d, unsigned index)
     return rc;
 }
 
-static int run_desk(struct scene *s, struct world *w, unsigned index)
+static int run_client(struct scene *s, struct world *w, unsigned index)
 {
     struct error e;
-    struct pool_desk *d;
-    int rc = pool_desk_new(&d, s->pools, index, w);
+    struct pool_client *d;
+    int rc = pool_client_new(&d, s->pools, index, w);
     if (rc)
         return rc;
     {
-        GROUP(desk, GROUP_FAIL_FAST);
-        rc = group_spawn(&desk, "desk", pool_desk_run, d);
+        GROUP(client, GROUP_FAIL_FAST);
+        rc = group_spawn(&client, "desk", pool_client_run, d);
         if (rc == 0)
-            rc = pool_desk_ready(d, &e);
+            rc = pool_client_ready(d, &e);
         if (rc == 0)
             rc = run_callers(s, d, index);
-        pool_desk_leave(d);
+        pool_client_leave(d);
         if (rc == 0)
-            rc = group_wait(&desk);
+            rc = group_wait(&client);
     }
-    pool_desk_free(d);
+    pool_client_free(d);
     return rc;
 }
 
 static int run_second(struct world *w, void *arg)
 {
-    return run_desk(arg, w, 1);
+    return run_client(arg, w, 1);
 }
 
 static int serve(struct world *w, void *arg)
@@ -245,7 +245,7 @@ static int serve(struct world *w, void *arg)
     struct error e;
     struct thread *second = NULL;
     struct pools_options options = {.config = &s->config,
-        .desks = s->desks,
+        .clients = s->clients,
         .cores = world_cores(w),
         .worker_argv = workers_argv,
         .log = world_log(w)};
@@ -254,10 +254,10 @@ static int serve(struct world *w, void *arg)
         return rc;
     s->pool = pools_find(s->pools, "p");
     s->began = sim_now(s->sim);
-    if (s->desks > 1)
+    if (s->clients > 1)
         rc = world_thread(w, "io 1", run_second, s, &second);
     if (rc == 0)
-        rc = run_desk(s, w, 0);
+        rc = run_client(s, w, 0);
     int result = 0;
     if (second && thread_wait(second, &result) == 0) {
         thread_close(second);
@@ -278,7 +278,7 @@ static void configure(struct scene *s)
 {
     static const char *const steps[STEPS_MAX] = {"a", "b", "c", "d", "e", "f"};
     s->conf.name = "p";
-    s->conf.size = s->hands;
+    s->conf.size = s->pool_size;
     s->conf.queue = CALLERS_MAX * STEPS_MAX;
     s->conf.start = NS_PER_S;
     s->conf.value = INPUT_MAX;
@@ -354,8 +354,8 @@ static void draw(struct scene *s)
     struct rand *r = sim_rand(s->sim);
     static const unsigned callers[] = {1, 2, 3, 4, 8, 16, 32, CALLERS_MAX};
     s->key = rand_u64(r);
-    s->desks = rand_ppm(r, 300000) ? 2 : 1;
-    s->hands = (unsigned)rand_between(r, 1, 8);
+    s->clients = rand_ppm(r, 300000) ? 2 : 1;
+    s->pool_size = (unsigned)rand_between(r, 1, 8);
     s->callers = callers[rand_below(r, sizeof callers / sizeof *callers)];
     s->request_ns = rand_between(r, 3 * NS_PER_US, 30 * NS_PER_US);
     s->put_ns = rand_between(r, NS_PER_US / 2, 4 * NS_PER_US);
@@ -378,9 +378,9 @@ static void say(const struct scene *s)
         "%s: %u callers, %u I/O threads, %u hands; request %.1f us, put %.1f, back %.1f, wake "
         "%.1f, pause "
         "%.1f; %u requests of\n ",
-        s->conf.kind == CONF_POOL_THREADS ? "threads" : "processes", s->callers, s->desks, s->hands,
-        (double)s->request_ns / 1e3, (double)s->put_ns / 1e3, (double)s->back_ns / 1e3,
-        (double)s->wake_ns / 1e3, (double)s->pause_ns / 1e3, s->count);
+        s->conf.kind == CONF_POOL_THREADS ? "threads" : "processes", s->callers, s->clients,
+        s->pool_size, (double)s->request_ns / 1e3, (double)s->put_ns / 1e3,
+        (double)s->back_ns / 1e3, (double)s->wake_ns / 1e3, (double)s->pause_ns / 1e3, s->count);
     for (unsigned i = 0; i < s->step_count; i++) {
         const struct step_load *l = &s->loads[i];
         fprintf(stderr, " %.1f%s%s", (double)l->cost_ns / 1e3, l->varies ? "~" : "",
@@ -400,7 +400,7 @@ static void compare(struct sim *sim, enum conf_pool_kind kind, bool stationary)
     say(s);
     workers_init(&s->workers, sim);
     struct sim_host *host = sim_host(sim, &(struct sim_host_options){.name = "server",
-                                              .cores = s->hands + s->desks,
+                                              .cores = s->pool_size + s->clients,
                                               .kernel_ns = s->put_ns,
                                               .wake_ns = s->wake_ns});
     struct result automatic, forced;

@@ -47,8 +47,8 @@ struct scene {
     struct config config;
     struct pools *pools;
     struct pool *pool;
-    unsigned desks;
-    unsigned callers; /* a desk */
+    unsigned clients;
+    unsigned callers; /* a client */
     int64_t pause_ns; /* between two calls of one caller, on average */
     unsigned called;
     unsigned outcomes[POOL_OUTCOMES];
@@ -67,11 +67,11 @@ static void see_start(struct weir_task *started, size_t together)
     const struct task *t = step_watch_task(started);
     struct scene *s = scene;
     sim_check(s->sim, t, "a step runs outside of the server");
-    if (!t || !t->desk || !t->name[0]) /* what the pool asks of itself has no name */
+    if (!t || !t->client || !t->name[0]) /* what the pool asks of itself has no name */
         return;
     unsigned id = (unsigned)strtoul(t->name, NULL, 10);
     struct record *r = &s->records[id];
-    sim_check(s->sim, t->deadline > s->clock + sim_now(s->sim), "task %u starts late", id);
+    sim_check(s->sim, t->item.deadline > s->clock + sim_now(s->sim), "task %u starts late", id);
     sim_check(s->sim, !r->ended, "task %u starts after its outcome was told", id);
     sim_check(s->sim, r->started++ == 0, "task %u starts twice", id);
 }
@@ -80,7 +80,7 @@ static void see_start(struct weir_task *started, size_t together)
 
 struct one {
     struct scene *scene;
-    struct pool_desk *desk;
+    struct pool_client *client;
     struct rand *rand;
     bool hurried; /* its calls are brief, and due at once */
 };
@@ -150,17 +150,13 @@ static int call_once(void *arg)
     unsigned us = what == BRIEF ? (unsigned)rand_below(r, BRIEF_US_MAX) : draw_cost_us(r);
     snprintf(name, sizeof name, "%u", id);
     snprintf(input, sizeof input, echo ? "%u" : "{\"us\": %u}", echo ? id : us);
-    int64_t now = world_now(pool_desk_world(one->desk));
+    int64_t now = world_now(one->client->world);
     int64_t limit =
         one->hurried ? rand_between(r, 0, HURRY_NS) : rand_exponential(r, 20 * NS_PER_MS);
     CORO_DEADLINE(one->hurried || rand_ppm(r, 500000) ? now + limit : DEADLINE_NEVER);
-    struct pool_call c = {.step = what,
-        .input = span_of(input),
-        .name = span_of(name),
-        .deadline = DEADLINE_NEVER,
-        .route = (unsigned)rand_below(r, 3),
-        .priority = (int)rand_between(r, -2, 2)};
-    int rc = pool_call(one->desk, s->pool, &c);
+    struct pool_call c = POOL_CALL(.step = what, .input = span_of(input), .name = span_of(name),
+        .route = (unsigned)rand_below(r, 3), .priority = (int)rand_between(r, -2, 2));
+    int rc = pool_call(one->client, s->pool, &c);
     judge(s, id, &c, rc, coro_deadline(), echo);
     pool_call_release(&c);
     return 0;
@@ -172,7 +168,7 @@ static int call_and_leave(struct one *one)
     GROUP(call, GROUP_INDEPENDENT);
     int rc = group_spawn(&call, "call", call_once, one);
     if (rc == 0)
-        rc = world_sleep(pool_desk_world(one->desk), rand_exponential(one->rand, 5 * NS_PER_MS));
+        rc = world_sleep(one->client->world, rand_exponential(one->rand, 5 * NS_PER_MS));
     group_cancel(&call);
     return rc ? rc : group_wait(&call);
 }
@@ -185,20 +181,20 @@ static int call_many(void *arg)
     while (rc == 0 && sim_now(s->sim) < SPAN_NS && s->called < CALLS_MAX) {
         rc = rand_ppm(one->rand, 150000) ? call_and_leave(one) : call_once(one);
         if (rc == 0)
-            rc = world_sleep(pool_desk_world(one->desk), rand_exponential(one->rand, s->pause_ns));
+            rc = world_sleep(one->client->world, rand_exponential(one->rand, s->pause_ns));
     }
     return rc;
 }
 
 /* ---- I/O threads ---- */
 
-/* Calls that are late soon, of which each hand takes several; and while they wait, there or in the
- * queue, their callers cannot leave: who starts them must see that it is too late. */
+/* Calls that are late soon, of which each worker takes several; and while they wait, there or in
+ * the queue, their callers cannot leave: who starts them must see that it is too late. */
 static int stall_once(struct one *one)
 {
     struct scene *s = one->scene;
-    struct world *w = pool_desk_world(one->desk);
-    struct one hurried = {.scene = s, .desk = one->desk, .rand = one->rand, .hurried = true};
+    struct world *w = one->client->world;
+    struct one hurried = {.scene = s, .client = one->client, .rand = one->rand, .hurried = true};
     GROUP(calls, GROUP_INDEPENDENT);
     int rc = 0;
     for (unsigned i = 0; i < HURRIED_CALLS && rc == 0 && s->called < CALLS_MAX; i++)
@@ -216,18 +212,18 @@ static int stall_loop(void *arg)
     struct scene *s = one->scene;
     int rc = 0;
     while (rc == 0 && sim_now(s->sim) < SPAN_NS) {
-        rc = world_sleep(pool_desk_world(one->desk), rand_exponential(one->rand, 80 * NS_PER_MS));
+        rc = world_sleep(one->client->world, rand_exponential(one->rand, 80 * NS_PER_MS));
         if (rc == 0)
             rc = stall_once(one);
     }
     return rc;
 }
 
-static int run_calls(struct scene *s, struct pool_desk *d, struct rand *r, bool watches)
+static int run_calls(struct scene *s, struct pool_client *d, struct rand *r, bool watches)
 {
-    struct one one = {.scene = s, .desk = d, .rand = r};
+    struct one one = {.scene = s, .client = d, .rand = r};
     struct queue_watch eye = {
-        .sim = s->sim, .queue = &s->pool->queue, .world = pool_desk_world(d), .rand = r};
+        .sim = s->sim, .queue = &s->pool->queue, .world = d->world, .rand = r};
     GROUP(callers, GROUP_FAIL_FAST);
     GROUP(beside, GROUP_FAIL_FAST);
     int rc = watches ? group_spawn(&beside, "watch", queue_watch_run, &eye) : 0;
@@ -241,29 +237,29 @@ static int run_calls(struct scene *s, struct pool_desk *d, struct rand *r, bool 
     return rc ? rc : group_wait(&beside);
 }
 
-static int run_desk(struct scene *s, struct world *w, unsigned index)
+static int run_client(struct scene *s, struct world *w, unsigned index)
 {
     struct rand r;
     struct error e;
-    struct pool_desk *d;
+    struct pool_client *d;
     uint64_t seed;
     world_random(w, &seed, sizeof seed);
     rand_init(&r, seed);
-    int rc = pool_desk_new(&d, s->pools, index, w);
+    int rc = pool_client_new(&d, s->pools, index, w);
     if (rc)
         return rc;
     {
-        GROUP(desk, GROUP_FAIL_FAST);
-        rc = group_spawn(&desk, "desk", pool_desk_run, d);
+        GROUP(client, GROUP_FAIL_FAST);
+        rc = group_spawn(&client, "desk", pool_client_run, d);
         if (rc == 0)
-            rc = pool_desk_ready(d, &e);
+            rc = pool_client_ready(d, &e);
         if (rc == 0)
             rc = run_calls(s, d, &r, index == 0);
-        pool_desk_leave(d);
+        pool_client_leave(d);
         if (rc == 0)
-            rc = group_wait(&desk);
+            rc = group_wait(&client);
     }
-    pool_desk_free(d);
+    pool_client_free(d);
     return rc;
 }
 
@@ -276,7 +272,7 @@ struct io {
 static int run_io(struct world *w, void *arg)
 {
     struct io *io = arg;
-    return run_desk(io->scene, w, io->index);
+    return run_client(io->scene, w, io->index);
 }
 
 static int serve(struct world *w, void *arg)
@@ -286,7 +282,7 @@ static int serve(struct world *w, void *arg)
     struct error e;
     s->clock = world_now(w) - sim_now(s->sim);
     struct pools_options options = {.config = &s->config,
-        .desks = s->desks,
+        .clients = s->clients,
         .cores = world_cores(w),
         .overrides = step_watch(see_start, NULL),
         .log = world_log(w)};
@@ -295,13 +291,13 @@ static int serve(struct world *w, void *arg)
         return rc;
     s->pool = pools_find(s->pools, "p");
     unsigned started = 1;
-    for (; started < s->desks && rc == 0; started++) {
+    for (; started < s->clients && rc == 0; started++) {
         io[started] = (struct io){.scene = s, .index = started};
         rc = world_thread(w, "io", run_io, &io[started], &io[started].thread);
     }
     if (rc == 0)
-        rc = run_desk(s, w, 0);
-    for (unsigned i = 1; i < s->desks && rc == 0; i++) {
+        rc = run_client(s, w, 0);
+    for (unsigned i = 1; i < s->clients && rc == 0; i++) {
         int result = 0;
         rc = thread_wait(io[i].thread, &result);
         if (rc == 0) {
@@ -354,7 +350,7 @@ static void run_scene(struct sim *sim, bool pauses, bool overload)
         return;
     scene = s;
     s->sim = sim;
-    s->desks = (unsigned)rand_between(r, 1, DESKS_MAX);
+    s->clients = (unsigned)rand_between(r, 1, DESKS_MAX);
     s->callers = (unsigned)rand_between(r, 2, overload ? CALLERS_MAX / DESKS_MAX : 10);
     s->loops_stall = pauses || overload;
     s->pause_ns = overload ? NS_PER_MS : 20 * NS_PER_MS;

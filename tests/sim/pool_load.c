@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "coro/group.h"
-#include "pool/desk.h"
+#include "pool/internal.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@ struct kind {
     unsigned route;
     int priority;
     int64_t cost_ns;     /* up to half more or less */
-    double load;         /* work that comes in a second, by what all hands can do in one */
+    double load;         /* work that comes in a second, by what all workers can do in one */
     int64_t deadline_ns; /* 0: none */
     bool batched;
     bool fused; /* FUSED steps a call */
@@ -44,7 +44,7 @@ struct kind {
 struct scene {
     struct sim *sim;
     int64_t clock;
-    unsigned hands;
+    unsigned workers;
     int64_t span_ns; /* of the load; then as long again a third of it at most */
     struct kind kinds[KINDS_MAX];
     unsigned kind_count;
@@ -55,7 +55,7 @@ struct scene {
     struct config config;
     struct pools *pools;
     struct pool *pool;
-    struct pool_desk *desk;
+    struct pool_client *client;
     struct rand rand;
     unsigned together; /* the most tasks that were called at once */
     unsigned starts, late_starts;
@@ -68,7 +68,7 @@ static void see_start(struct weir_task *started, size_t together)
     const struct task *t = step_watch_task(started);
     struct scene *s = scene;
     s->starts++;
-    if (t && t->desk && t->deadline <= s->clock + sim_now(s->sim))
+    if (t && t->client && t->item.deadline <= s->clock + sim_now(s->sim))
         s->late_starts++;
 }
 
@@ -124,16 +124,14 @@ static int call_once(void *arg)
     struct pool_call calls[FUSED];
     struct pool_call *all[FUSED];
     for (unsigned i = 0; i < FUSED; i++) {
-        calls[i] = (struct pool_call){.step = (unsigned)(k - s->kinds),
-            .input = span_of(input),
-            .deadline = k->deadline_ns ? world_now(pool_desk_world(s->desk)) + k->deadline_ns
-                                       : DEADLINE_NEVER,
-            .route = k->route,
-            .priority = k->priority};
+        calls[i] = POOL_CALL(.step = (unsigned)(k - s->kinds), .input = span_of(input),
+            .route = k->route, .priority = k->priority);
+        if (k->deadline_ns)
+            calls[i].deadline = world_now(s->client->world) + k->deadline_ns;
         all[i] = &calls[i];
     }
-    int rc = k->fused ? pool_call_all(s->desk, s->pool, all, FUSED, POOL_FUSED, NULL)
-                      : pool_call(s->desk, s->pool, &calls[0]);
+    int rc = k->fused ? pool_call_all(s->client, s->pool, all, FUSED, POOL_FUSED, NULL)
+                      : pool_call(s->client, s->pool, &calls[0]);
     (void)rc; /* the outcomes say it */
     for (unsigned i = 0; i < (k->fused ? FUSED : 1); i++) {
         count(s, k, &calls[i], began, work_ns);
@@ -154,8 +152,8 @@ static int arrive(void *arg)
     for (;;) {
         double load = sim_now(s->sim) < end_of_load(s) || k->load < 0.3 ? k->load : 0.3;
         int64_t work = k->cost_ns * (k->fused ? FUSED : 1);
-        int64_t pause = (int64_t)((double)work / (double)s->hands / load);
-        rc = world_sleep(pool_desk_world(s->desk), rand_exponential(&s->rand, pause));
+        int64_t pause = (int64_t)((double)work / (double)s->workers / load);
+        rc = world_sleep(s->client->world, rand_exponential(&s->rand, pause));
         if (rc || sim_now(s->sim) >= end_of_load(s) + 2 * NS_PER_S)
             break;
         struct one *one = mem_alloc(sizeof(*one));
@@ -186,28 +184,28 @@ static int serve(struct world *w, void *arg)
     struct error e;
     s->clock = world_now(w) - sim_now(s->sim);
     struct pools_options options = {.config = &s->config,
-        .desks = 1,
+        .clients = 1,
         .cores = world_cores(w),
         .overrides = step_watch(see_start, NULL),
         .log = world_log(w)};
     int rc = pools_new(&s->pools, &options, &e);
     if (rc == 0)
-        rc = pool_desk_new(&s->desk, s->pools, 0, w);
+        rc = pool_client_new(&s->client, s->pools, 0, w);
     if (rc)
         return rc;
     s->pool = pools_find(s->pools, "p");
     {
-        GROUP(desk, GROUP_FAIL_FAST);
-        rc = group_spawn(&desk, "desk", pool_desk_run, s->desk);
+        GROUP(client, GROUP_FAIL_FAST);
+        rc = group_spawn(&client, "desk", pool_client_run, s->client);
         if (rc == 0)
-            rc = pool_desk_ready(s->desk, &e);
+            rc = pool_client_ready(s->client, &e);
         if (rc == 0)
             rc = run_load(s);
-        pool_desk_leave(s->desk);
+        pool_client_leave(s->client);
         if (rc == 0)
-            rc = group_wait(&desk);
+            rc = group_wait(&client);
     }
-    pool_desk_free(s->desk);
+    pool_client_free(s->client);
     pools_free(s->pools);
     return rc;
 }
@@ -218,7 +216,7 @@ static void run_kinds(struct scene *s)
     rand_init(&s->rand, rand_u64(sim_rand(s->sim)));
     s->conf = (struct conf_pool){.name = "p",
         .kind = CONF_POOL_THREADS,
-        .size = s->hands,
+        .size = s->workers,
         .queue = 10000,
         .start = NS_PER_S,
         .value = 1000};
@@ -239,7 +237,7 @@ static void run_kinds(struct scene *s)
         .routes = &s->route,
         .route_count = 1};
     struct sim_host *host =
-        sim_host(s->sim, &(struct sim_host_options){.name = "server", .cores = s->hands + 1});
+        sim_host(s->sim, &(struct sim_host_options){.name = "server", .cores = s->workers + 1});
     struct sim_process *p = sim_start(host, "server", serve, s);
     int rc = sim_run(s->sim, 600 * NS_PER_S);
     sim_check(s->sim, rc == 0, "the simulation ended with error %d", -rc);
@@ -254,7 +252,7 @@ static void run_kinds(struct scene *s)
             fprintf(stderr,
                 "kind %u: %u calls, %u done (%.3f of the limit), %u refused (%u slowly), %u late, "
                 "longest %lld ms, after %lld ms (%u not done); together %u\n",
-                i, k->calls, k->done, (double)k->work_ns / (double)s->span_ns / (double)s->hands,
+                i, k->calls, k->done, (double)k->work_ns / (double)s->span_ns / (double)s->workers,
                 k->refused, k->slow_refusals, k->late, (long long)(k->longest_ns / NS_PER_MS),
                 (long long)(k->longest_after / NS_PER_MS), k->bad_after, s->together);
         }
@@ -267,7 +265,7 @@ static struct scene *new_scene(struct sim *sim, const struct kind *kinds, unsign
     if (!s)
         abort();
     s->sim = sim;
-    s->hands = (unsigned)rand_between(sim_rand(sim), 1, 3);
+    s->workers = (unsigned)rand_between(sim_rand(sim), 1, 3);
     s->span_ns = 4 * NS_PER_S;
     s->kind_count = count;
     for (unsigned i = 0; i < count; i++)
@@ -277,7 +275,7 @@ static struct scene *new_scene(struct sim *sim, const struct kind *kinds, unsign
 
 static double share_of(const struct scene *s, const struct kind *k)
 {
-    return (double)k->work_ns / (double)s->span_ns / (double)s->hands;
+    return (double)k->work_ns / (double)s->span_ns / (double)s->workers;
 }
 
 /* ---- The scenes ---- */
@@ -371,10 +369,10 @@ static void short_beside_long(struct sim *sim)
     struct scene *s = new_scene(sim, kinds, 2);
     run_kinds(s);
     const struct kind *quick = &s->kinds[1];
-    /* With one hand, which has begun a long one, it may look too late for some. */
+    /* With one worker, which has begun a long one, it may look too late for some. */
     sim_check(sim, quick->done * 50 >= quick->calls * 49, "%u of %u short calls were done",
         quick->done, quick->calls);
-    /* At worst a hand has just begun a long one. */
+    /* At worst a worker has just begun a long one. */
     sim_check(sim, quick->longest_ns < 350 * NS_PER_MS, "a short call took %lld ms",
         (long long)(quick->longest_ns / NS_PER_MS));
     sim_check(sim, share_of(s, &s->kinds[0]) > 0.6, "of the long %.3f were done",

@@ -1,5 +1,5 @@
 /*
- * pool_processes.c: pools of worker processes, kept ones and forked ones, that die, hang, write
+ * executor_processes.c: pools of worker processes, kept ones and forked ones, that die, hang, write
  * garbage and hang up, by the seed, and so do the zygotes that fork them; in worlds with two I/O
  * threads that stall, with the same loop in the workers as in real ones.
  *
@@ -31,7 +31,7 @@
 /* Backing off, and the longest task. */
 #define CALM_NS      (FAULTS_NS + 8 * NS_PER_S)
 #define OVER_NS      (CALM_NS + 1 * NS_PER_S)
-/* From a task's hand-over to a worker until it starts: through a socket, or with a new process. */
+/* From a task's dispatch to a worker until it starts: through a socket, or with a new process. */
 #define HAND_OVER_NS (200 * NS_PER_US)
 #define FORK_NS      (20 * NS_PER_MS)
 /* What a call takes at most when nothing is wrong. */
@@ -56,13 +56,13 @@ struct scene {
     struct conf_flow_node node;
     struct conf_route route;
     struct config config;
-    struct pool_desk *desks[2];
+    struct pool_client *clients[2];
     bool kills;
-    int64_t start_ns; /* from a task's hand-over to its start, at most, when nothing is wrong */
+    int64_t start_ns; /* from a task's dispatch to its start, at most, when nothing is wrong */
     struct pool *pool;
     unsigned stalled; /* loops, now */
     unsigned ill;     /* zygotes that hang, now */
-    unsigned desks_ready;
+    unsigned clients_ready;
     unsigned calls;
     unsigned done, failed;
     struct try tries[CALLS_MAX];
@@ -136,7 +136,7 @@ static unsigned call_of(struct weir_task *t)
 static void run_here(struct weir_task *task, size_t together)
 {
     struct scene *s = scene;
-    const struct worker *self = workers_self(&workers);
+    const struct sim_worker *self = workers_self(&workers);
     sim_check(s->sim, self && !self->forks, "a step runs outside of all workers");
     struct world *w = self->world;
     struct stream *tasks = self->tasks; /* others come and go, and it moves */
@@ -200,15 +200,14 @@ static void judge(struct scene *s, unsigned which, const struct pool_call *c, in
         c->error.sentence);
 }
 
-static void call_once(struct scene *s, struct pool_desk *d, struct rand *r, char *text)
+static void call_once(struct scene *s, struct pool_client *d, struct rand *r, char *text)
 {
-    struct world *w = pool_desk_world(d);
+    struct world *w = d->world;
     unsigned which = s->calls++;
     sim_check(s->sim, which < CALLS_MAX, "more calls than there is room for");
     s->tries[which] = (struct try){.deed = choose_deed(s, r), .retry = rand_ppm(r, 500000)};
-    struct pool_call c = {.input = {text, make_input(text, which, r)},
-        .retry = s->tries[which].retry,
-        .name = SPAN("r")};
+    struct pool_call c = POOL_CALL(.input = {text, make_input(text, which, r)},
+        .retry = s->tries[which].retry, .name = SPAN("r"));
     bool hurried = sim_now(s->sim) < FAULTS_NS && rand_ppm(r, 200000);
     int64_t began = sim_now(s->sim);
     int64_t limit = hurried ? (int64_t)rand_below(r, 3 * (uint64_t)NS_PER_MS) : 60 * NS_PER_S;
@@ -221,7 +220,7 @@ static void call_once(struct scene *s, struct pool_desk *d, struct rand *r, char
 
 struct caller {
     struct scene *scene;
-    struct pool_desk *desk;
+    struct pool_client *client;
 };
 
 static void seed_from(struct rand *r, struct world *w)
@@ -243,7 +242,7 @@ static int block(struct scene *s, struct world *w, int64_t ns)
 static int stall_loop(void *arg)
 {
     const struct caller *c = arg;
-    struct world *w = pool_desk_world(c->desk);
+    struct world *w = c->client->world;
     struct rand r;
     seed_from(&r, w);
     int rc = 0;
@@ -258,7 +257,7 @@ static int stall_loop(void *arg)
 static int call_until_over(void *arg)
 {
     struct caller *c = arg;
-    struct world *w = pool_desk_world(c->desk);
+    struct world *w = c->client->world;
     struct rand r;
     seed_from(&r, w);
     char *text = mem_alloc(LARGE + 64);
@@ -267,7 +266,7 @@ static int call_until_over(void *arg)
     int rc = 0;
     while (rc == 0 && sim_now(c->scene->sim) < OVER_NS) {
         bool calm = sim_now(c->scene->sim) > FAULTS_NS && sim_now(c->scene->sim) < CALM_NS;
-        call_once(c->scene, c->desk, &r, text);
+        call_once(c->scene, c->client, &r, text);
         rc = world_sleep(w, rand_exponential(&r, calm ? NS_PER_S : 30 * NS_PER_MS));
     }
     mem_free(text);
@@ -286,23 +285,23 @@ static bool hands_are_held_up(void *ctx)
     return s->ill > 0 || workers.zygotes == 0 || atomic_load(&s->pool->workers) == 0;
 }
 
-static int run_desk(struct world *w, void *arg)
+static int run_client(struct world *w, void *arg)
 {
     struct scene *s = scene;
     unsigned index = *(const unsigned *)arg;
-    struct pool_desk *d;
+    struct pool_client *d;
     struct rand r;
     struct error e;
     seed_from(&r, w);
-    int rc = pool_desk_new(&d, s->pools, index, w);
+    int rc = pool_client_new(&d, s->pools, index, w);
     if (rc)
         return rc;
-    s->desks[index] = d;
+    s->clients[index] = d;
     {
-        GROUP(desk, GROUP_INDEPENDENT);
-        rc = group_spawn(&desk, "desk", pool_desk_run, d);
+        GROUP(client, GROUP_INDEPENDENT);
+        rc = group_spawn(&client, "desk", pool_client_run, d);
         if (rc == 0)
-            rc = pool_desk_ready(d, &e);
+            rc = pool_client_ready(d, &e);
         struct queue_watch eye = {.sim = s->sim,
             .queue = &s->pool->queue,
             .world = w,
@@ -325,11 +324,11 @@ static int run_desk(struct world *w, void *arg)
             rc = group_wait(&beside);
         if (index == 0 && rc == 0)
             sim_check(s->sim, pools_ready(s->pools), "the pool is not ready in the end");
-        pool_desk_leave(d);
+        pool_client_leave(d);
         if (rc == 0)
-            rc = group_wait(&desk);
+            rc = group_wait(&client);
     }
-    pool_desk_free(d);
+    pool_client_free(d);
     return rc;
 }
 
@@ -356,7 +355,7 @@ static int serve(struct world *w, void *arg)
     struct scene *s = arg;
     static const unsigned indices[] = {0, 1};
     struct pools_options options = {.config = &s->config,
-        .desks = 2,
+        .clients = 2,
         .cores = 2,
         .worker_argv = workers_argv,
         .log = world_log(w)};
@@ -369,9 +368,9 @@ static int serve(struct world *w, void *arg)
     s->pool = pools_find(s->pools, "p");
     unsigned first_index = indices[0];
     unsigned second_index = indices[1];
-    rc = world_thread(w, "io 1", run_desk, &second_index, &second);
+    rc = world_thread(w, "io 1", run_client, &second_index, &second);
     if (rc == 0) {
-        rc = run_desk(w, &first_index);
+        rc = run_client(w, &first_index);
         int waited = thread_wait(second, &result);
         thread_close(second);
         rc = rc ? rc : waited ? waited : result;

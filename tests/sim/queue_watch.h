@@ -1,6 +1,6 @@
 /*
- * queue_watch.h: looks at a pool's queue from the side, for scenarios: no hand is idle while a task
- * waits in it, and it is no longer than it may be.
+ * queue_watch.h: looks at a pool's queue from the side, for scenarios: no worker is idle while a
+ * task waits in it, and it is no longer than it may be.
  */
 #pragma once
 
@@ -13,7 +13,7 @@ struct queue_watch {
     struct queue *queue;
     struct world *world; /* whose coroutine it is; NULL: a director's */
     int64_t clock;       /* then: the host's, at universe time 0 */
-    /* Whether hands cannot come now, where idle ones may be held up. NULL: they always can. */
+    /* Whether workers cannot come now, where idle ones may be held up. NULL: they always can. */
     bool (*excused)(void *ctx);
     void *ctx;
     struct rand *rand;

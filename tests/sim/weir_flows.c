@@ -5,7 +5,7 @@
  * request, in time; a node that failed and is optional has its default and nothing else has; no
  * step starts when nobody can use it any more, nor does one of the second weir that was told by
  * Weir-Deadline; no more requests are inside than max_in_flight says; no more calls wait than
- * client.waiting says; no hand is idle while a task waits.
+ * client.waiting says; no worker is idle while a task waits.
  */
 #include "queue_watch.h"
 #include "runner.h"
@@ -159,7 +159,7 @@ static void see_start(struct weir_task *started, size_t together)
         !s->answered[request] || left <= HAND_OVER_NS || !t || is_left(call) ||
             sim_now(s->sim) - s->answered_at[request] < LEFT_NS,
         "a step of %s starts although the request has been answered", id);
-    if (!t || sim_process_host(sim_self(pool_desk_world(t->desk))) != s->weir.host)
+    if (!t || sim_process_host(sim_self(t->client->world)) != s->weir.host)
         return;
     struct running *g = enter(s, call, (unsigned)(route - s->drawn.routes));
     snprintf(g->id, sizeof g->id, "%s", id);

@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "coro/group.h"
 #include "coro/sync.h"
-#include "pool/worker_stream.h"
+#include "worker/io_stream.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -21,7 +21,7 @@ const char *const workers_argv[] = {WORKER_PROGRAM, NULL};
 
 /* ---- Who runs ---- */
 
-static struct worker *find(struct workers *ws, const struct sched *sched)
+static struct sim_worker *find(struct workers *ws, const struct sched *sched)
 {
     for (unsigned i = 0; i < ws->count; i++)
         if (world_sched(ws->running[i].world) == sched)
@@ -30,7 +30,7 @@ static struct worker *find(struct workers *ws, const struct sched *sched)
     return &ws->running[0];
 }
 
-struct worker *workers_self(struct workers *ws)
+struct sim_worker *workers_self(struct workers *ws)
 {
     return find(ws, coro_sched(coro_self()));
 }
@@ -38,13 +38,13 @@ struct worker *workers_self(struct workers *ws)
 static void come(struct workers *ws, struct world *w, struct stream *tasks)
 {
     sim_check(ws->sim, ws->count < WORKERS_MAX, "too many workers run at once");
-    ws->running[ws->count++] = (struct worker){.world = w, .tasks = tasks};
+    ws->running[ws->count++] = (struct sim_worker){.world = w, .tasks = tasks};
     ws->started++;
 }
 
 static void go(struct workers *ws, struct world *w)
 {
-    struct worker *place = find(ws, world_sched(w));
+    struct sim_worker *place = find(ws, world_sched(w));
     if (!place->closed)
         stream_close(sim_channel(w));
     ws->count--;
@@ -53,7 +53,7 @@ static void go(struct workers *ws, struct world *w)
 
 void workers_close_channel(struct workers *ws)
 {
-    struct worker *self = workers_self(ws);
+    struct sim_worker *self = workers_self(ws);
     self->closed = true;
     stream_close(sim_channel(self->world));
 }

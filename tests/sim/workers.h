@@ -18,7 +18,7 @@ struct workers {
     const struct weir_plugin *overrides; /* of their steps: see step_set_new; NULL: none */
     /* Those that run: */
     unsigned count;
-    struct worker {
+    struct sim_worker {
         struct world *world;
         struct stream *tasks; /* where they come from, and results go; NULL: not yet, or a zygote */
         bool forks;
@@ -37,7 +37,7 @@ extern const char *const workers_argv[];
 /* `ws` must live as long as the universe. */
 void workers_init(struct workers *ws, struct sim *sim);
 /* The one whose coroutine this is; NULL: this is no worker's. */
-struct worker *workers_self(struct workers *ws);
+struct sim_worker *workers_self(struct workers *ws);
 /* By a worker that is to do harm: nothing comes or goes any more, but it lives on. */
 void workers_close_channel(struct workers *ws);
 /* Kills one that runs, if there is any: true. */

@@ -93,7 +93,7 @@ static int ask_until_the_end(struct world *w, void *arg)
 static struct sim_process *zygote(struct rig *r, int pid)
 {
     for (unsigned i = 0; i < r->weir.workers.count; i++) {
-        const struct worker *k = &r->weir.workers.running[i];
+        const struct sim_worker *k = &r->weir.workers.running[i];
         struct sim_process *p = k->forks ? sim_self(k->world) : NULL;
         if (p && (pid == 0 || sim_process_pid(p) == pid))
             return p;

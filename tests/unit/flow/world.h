@@ -43,7 +43,7 @@ struct weir {
     struct http_client *client;
     struct http_server *server;
     struct pools *pools;
-    struct pool_desk *desk;
+    struct pool_client *pool_client;
     struct flow_locals *locals;
     struct observed observed;
     uint64_t fail_nth;  /* this allocation of a flow that does not wait fails; 0: none */
@@ -203,7 +203,7 @@ static inline void handle_weir(void *ctx, struct http_request *r)
             match.params[i].segments, match.params[i].segment_count};
     const struct flow_context context = {.world = weir->world,
         .client = weir->client,
-        .desk = weir->desk,
+        .pool_client = weir->pool_client,
         .locals = weir->locals,
         .full_errors = !weir->short_errors,
         .observe = observe_node,
@@ -223,14 +223,14 @@ static inline void handle_weir(void *ctx, struct http_request *r)
 static inline void serve_with_pools(struct world *w, struct weir *weir, struct serving *s)
 {
     struct error e;
-    GROUP(desk, GROUP_INDEPENDENT);
-    must(pool_desk_new(&weir->desk, weir->pools, 0, w) == 0);
-    must(group_spawn(&desk, "pools", pool_desk_run, weir->desk) == 0);
-    must(pool_desk_ready(weir->desk, &e) == 0);
+    GROUP(pool_client, GROUP_INDEPENDENT);
+    must(pool_client_new(&weir->pool_client, weir->pools, 0, w) == 0);
+    must(group_spawn(&pool_client, "pools", pool_client_run, weir->pool_client) == 0);
+    must(pool_client_ready(weir->pool_client, &e) == 0);
     serve_until_stop(w, s, &weir->stop);
-    pool_desk_leave(weir->desk);
-    must(group_wait(&desk) == 0);
-    pool_desk_free(weir->desk);
+    pool_client_leave(weir->pool_client);
+    must(group_wait(&pool_client) == 0);
+    pool_client_free(weir->pool_client);
 }
 
 static inline int weir_main(struct world *w, void *arg)
@@ -354,7 +354,7 @@ static inline void build(struct weir *weir, const char *head, const char *routes
     weir->c = configure(text);
     assert_int_equal(
         pools_new(&weir->pools,
-            &(struct pools_options){.config = conf_config(weir->c.conf), .desks = 1, .cores = 2},
+            &(struct pools_options){.config = conf_config(weir->c.conf), .clients = 1, .cores = 2},
             &refused),
         0);
     const struct flow_steps steps = {.config = conf_config(weir->c.conf), .pools = weir->pools};

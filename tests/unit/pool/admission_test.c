@@ -5,17 +5,17 @@
 
 #include "base/mem.h"
 #include "base/time.h"
-#include "pool/admission.h"
+#include "sched/admission.h"
 
 #define MS   NS_PER_MS
 #define COST MS
 
 static struct admission a;
-static struct admission_line line;
+static struct class_stats line;
 
 static int setup(void **state)
 {
-    admission_line_init(&line);
+    class_stats_init(&line);
     return admission_init(&a, 2);
 }
 

@@ -3,9 +3,9 @@
  */
 #include "../check.h"
 
-#include "pool/pool.h"
+#include "worker/main.h"
 
 TEST_ROLE(as_worker)
 {
-    return pool_worker_main(true);
+    return worker_main(true);
 }

@@ -29,7 +29,7 @@ static int dawdle(struct weir_worker *w, void **state)
 
 static atomic_int inits;
 
-/* Of a pool with one hand: its worker's init is quick, those of I/O threads are not. */
+/* Of a pool with one worker: its worker's init is quick, those of I/O threads are not. */
 static int dawdle_inline(struct weir_worker *w, void **state)
 {
     return atomic_fetch_add(&inits, 1) > 0 ? dawdle(w, state) : 0;

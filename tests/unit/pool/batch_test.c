@@ -91,7 +91,7 @@ static void crowd_call_and_leave(struct crowd *c, struct scene *s, unsigned leav
     }
     require(coro_yield() == 0); /* all have called */
     hold_end(&hold, &holding);
-    /* A hand gives what it takes to its worker without a pause. */
+    /* A worker gives what it takes to its worker without a pause. */
     require(leavers == 0 || eventually(w, atomic_load(&s->pool->queue.length) == 0));
     group_cancel(&leaving);
     require(group_wait(&leaving) == 0);

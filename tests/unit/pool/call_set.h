@@ -5,7 +5,7 @@
 
 #include "fixture.h"
 
-#include "pool/internal.h"
+#include "exec/client.h"
 
 #define CALLS_MAX 8
 
@@ -32,13 +32,13 @@ static inline int call_set(void *arg)
 {
     struct call_set *set = arg;
     struct scene *s = set->scene;
-    struct world *w = pool_desk_world(s->desk);
+    struct world *w = s->client->world;
     int64_t began = world_now(w);
     struct pool_call *refs[CALLS_MAX];
     for (unsigned i = 0; i < set->count; i++)
         refs[i] = &set->calls[i];
     set->placed = PLACE_UNDECIDED;
-    set->rc = pool_call_all(s->desk, s->pool, refs, set->count, set->dispatch, &set->placed);
+    set->rc = pool_call_all(s->client, s->pool, refs, set->count, set->dispatch, &set->placed);
     set->took_ns = world_now(w) - began;
     return 0;
 }

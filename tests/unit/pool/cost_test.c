@@ -5,7 +5,7 @@
 
 #include "base/rand.h"
 #include "base/time.h"
-#include "pool/cost.h"
+#include "sched/cost.h"
 
 #include <string.h>
 
@@ -152,15 +152,15 @@ static void sizes_do_not_count_where_they_explain_nothing(void **state)
 
 static void handing_over_is_known_alone_and_together(void **state)
 {
-    struct handover_cost h = {0};
-    assert_int_equal(handover_expected(&h), 0);
+    struct dispatch_cost h = {0};
+    assert_int_equal(dispatch_expected(&h), 0);
     assert_int_equal(fanout_expected(&h, 300000), 0);
     for (unsigned i = 0; i < 50; i++) {
-        handover_note(&h, 20000);
+        dispatch_note(&h, 20000);
         fanout_note(&h, 300000, 180000);
         fanout_note(&h, 3000, 60000);
     }
-    assert_int_equal(handover_expected(&h), 20000);
+    assert_int_equal(dispatch_expected(&h), 20000);
     assert_near(fanout_expected(&h, 300000), 180000);
     assert_near(fanout_expected(&h, 400000), 240000);
     assert_near(fanout_expected(&h, 3000), 60000);

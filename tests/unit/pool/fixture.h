@@ -1,6 +1,6 @@
 /*
- * fixture.h: a configuration of pools, made by hand, and a desk that runs them, for tests within a
- * coroutine of whatever world.
+ * fixture.h: a configuration of pools, made by hand, and a client that runs them, for tests within
+ * a coroutine of whatever world.
  */
 #pragma once
 
@@ -26,15 +26,15 @@ struct scene {
     struct conf_route route;
     enum conf_dispatch dispatch;
     struct config config;
-    unsigned desks; /* 0: one */
+    unsigned clients; /* 0: one */
     struct meter *meter;
     struct log *log;
     const char *const *worker_argv;
     bool unsafe;
     struct pools *pools;
     struct pool *pool;
-    struct pool_desk *desk;
-    int ended; /* what pool_desk_run returned */
+    struct pool_client *client;
+    int ended; /* what pool_client_run returned */
 };
 
 static inline void scene_init(struct scene *s, enum conf_pool_kind kind, unsigned size)
@@ -55,7 +55,7 @@ static inline void scene_add(struct scene *s, const char *step)
         .name = step, .kind = CONF_NODE_STEP, .step = {.step = step, .pool = s->conf.name}};
 }
 
-/* The world may be NULL: then there is no desk. */
+/* The world may be NULL: then there is no client. */
 static inline int scene_make(struct scene *s, struct world *world, struct error *e)
 {
     s->route = (struct conf_route){
@@ -67,7 +67,7 @@ static inline int scene_make(struct scene *s, struct world *world, struct error 
         .routes = &s->route,
         .route_count = 1};
     struct pools_options options = {.config = &s->config,
-        .desks = s->desks ? s->desks : 1,
+        .clients = s->clients ? s->clients : 1,
         .cores = 2,
         .meter = s->meter,
         .log = s->log,
@@ -78,30 +78,30 @@ static inline int scene_make(struct scene *s, struct world *world, struct error 
         return rc;
     s->pool = pools_find(s->pools, "p");
     if (world)
-        rc = pool_desk_new(&s->desk, s->pools, 0, world);
+        rc = pool_client_new(&s->client, s->pools, 0, world);
     return rc;
 }
 
-static inline int scene_desk(void *arg)
+static inline int scene_client(void *arg)
 {
     struct scene *s = arg;
-    s->ended = pool_desk_run(s->desk);
+    s->ended = pool_client_run(s->client);
     return 0;
 }
 
 /* Waits until it is ready: 0, or why not. */
 static inline int scene_begin(struct scene *s, struct group *group, struct error *e)
 {
-    int rc = group_spawn(group, "desk", scene_desk, s);
-    return rc ? rc : pool_desk_ready(s->desk, e);
+    int rc = group_spawn(group, "desk", scene_client, s);
+    return rc ? rc : pool_client_ready(s->client, e);
 }
 
 static inline void scene_end(struct scene *s, struct group *group)
 {
-    pool_desk_leave(s->desk);
+    pool_client_leave(s->client);
     require(group_wait(group) == 0);
     require(s->ended == 0);
-    pool_desk_free(s->desk);
+    pool_client_free(s->client);
     pools_free(s->pools);
 }
 
@@ -118,24 +118,24 @@ static inline void with_pool(struct world *world, enum conf_pool_kind kind, unsi
     if (change)
         change(&s);
     check(scene_make(&s, world, &e) == 0, "%s", e.sentence);
-    GROUP(desk, GROUP_INDEPENDENT);
-    check(scene_begin(&s, &desk, &e) == 0, "%s", e.sentence);
+    GROUP(client, GROUP_INDEPENDENT);
+    check(scene_begin(&s, &client, &e) == 0, "%s", e.sentence);
     test(&s);
-    scene_end(&s, &desk);
+    scene_end(&s, &client);
 }
 
 static inline struct pool_call call_of(struct scene *s, const char *step, const char *input)
 {
     int at = pool_step(s->pool, step);
     require(at >= 0);
-    return (struct pool_call){.step = (unsigned)at, .input = span_of(input)};
+    return POOL_CALL(.step = (unsigned)at, .input = span_of(input));
 }
 
 /* A call that is to be done, with that output. */
 static inline void gives(struct scene *s, const char *step, const char *input, const char *output)
 {
     struct pool_call c = call_of(s, step, input);
-    int rc = pool_call(s->desk, s->pool, &c);
+    int rc = pool_call(s->client, s->pool, &c);
     check(rc == 0, "%s", c.error.sentence);
     check(span_equal(c.output, span_of(output)), "%.*s", SPAN_ARG(c.output));
     pool_call_release(&c);

@@ -3,7 +3,7 @@
  */
 #include "real_workers.h"
 
-#include "pool/worker_plain.h"
+#include "worker/io_plain.h"
 #include "world/plain.h"
 
 #define FORK CONF_POOL_FORK
@@ -13,7 +13,7 @@ POOL_TEST(a_step_is_called, FORK, 2, use_workers)
     assert_int_equal(count_children(), 1);
     gives(s, "echo", "[1, 2]", "[1,2]");
     struct pool_call c = call_of(s, "burn", "{\"ms\": 20}");
-    assert_int_equal(pool_call(s->desk, s->pool, &c), 0);
+    assert_int_equal(pool_call(s->client, s->pool, &c), 0);
     assert_true(c.processor_ns >= 20 * NS_PER_MS);
     pool_call_release(&c);
 }
@@ -142,16 +142,16 @@ static bool call_with_failing_memory(uint64_t nth)
         GROUP(g, GROUP_INDEPENDENT);
         if (scene_begin(&s, &g, &e) == 0) {
             struct pool_call c = call_of(&s, "echo", "[1]");
-            done = pool_call(s.desk, s.pool, &c) == 0;
+            done = pool_call(s.client, s.pool, &c) == 0;
             assert_true(done || c.outcome != POOL_EXPIRED);
             pool_call_release(&c);
         }
-        pool_desk_leave(s.desk);
+        pool_client_leave(s.client);
         assert_int_equal(group_wait(&g), 0);
         met = mem_count() >= nth;
         mem_fail_at(0, false);
     }
-    pool_desk_free(s.desk);
+    pool_client_free(s.client);
     pools_free(s.pools);
     assert_true(done || met);
     return met;

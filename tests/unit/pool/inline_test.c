@@ -4,7 +4,7 @@
 #include "../world/sim_fixture.h"
 #include "fixture.h"
 
-#include "pool/internal.h"
+#include "exec/client.h"
 
 #define INLINE_TEST(name)                                        \
     static int name##_main(struct world *w, void *arg)           \
@@ -20,10 +20,10 @@
 static void a_step_runs_at_once_in_pool(struct scene *s)
 {
     gives(s, "echo", " [true] ", "[true]");
-    struct world *w = pool_desk_world(s->desk);
+    struct world *w = s->client->world;
     int64_t began = world_now(w);
     struct pool_call c = call_of(s, "burn", "20");
-    must(pool_call(s->desk, s->pool, &c) == 0);
+    must(pool_call(s->client, s->pool, &c) == 0);
     must(world_now(w) - began == 20 * NS_PER_MS);
     must(c.queue_ns == 0 && c.wall_ns == 20 * NS_PER_MS && c.processor_ns == 20 * NS_PER_MS);
     pool_call_release(&c);
@@ -39,16 +39,16 @@ INLINE_TEST(it_is_ready_when_it_has_started)
 
 static void a_step_sees_its_deadline_in_pool(struct scene *s)
 {
-    struct world *w = pool_desk_world(s->desk);
+    struct world *w = s->client->world;
     int64_t began = world_now(w);
     CORO_DEADLINE(began + 5 * NS_PER_MS);
     struct pool_call c = call_of(s, "burn", "20");
-    must(pool_call(s->desk, s->pool, &c) == -ETIMEDOUT);
+    must(pool_call(s->client, s->pool, &c) == -ETIMEDOUT);
     must(c.outcome == POOL_EXPIRED);
     must(world_now(w) - began == 5 * NS_PER_MS);
     /* Now it is late already. */
     c = call_of(s, "echo", "1");
-    must(pool_call(s->desk, s->pool, &c) == -ETIMEDOUT);
+    must(pool_call(s->client, s->pool, &c) == -ETIMEDOUT);
     must(strstr(c.error.sentence, "before"));
 }
 INLINE_TEST(a_step_sees_its_deadline)
@@ -58,14 +58,14 @@ static int call_cancelled(void *arg)
     struct scene *s = arg;
     must(coro_park("cancellation") == -ECANCELED);
     struct pool_call c = call_of(s, "burn", "20");
-    must(pool_call(s->desk, s->pool, &c) == -ECANCELED);
+    must(pool_call(s->client, s->pool, &c) == -ECANCELED);
     must(c.outcome == POOL_CANCELLED);
     return 0;
 }
 
 static void who_is_cancelled_starts_nothing_in_pool(struct scene *s)
 {
-    struct world *w = pool_desk_world(s->desk);
+    struct world *w = s->client->world;
     GROUP(callers, GROUP_INDEPENDENT);
     must(group_spawn(&callers, "caller", call_cancelled, s) == 0);
     must_sleep(w, NS_PER_MS);
@@ -84,10 +84,10 @@ static int not_started_yet(struct world *w, void *arg)
     scene_add(&s, "echo");
     must(scene_make(&s, w, &e) == 0);
     struct pool_call c = call_of(&s, "echo", "1");
-    must(pool_call(s.desk, s.pool, &c) == -EAGAIN);
+    must(pool_call(s.client, s.pool, &c) == -EAGAIN);
     must(c.outcome == POOL_UNAVAILABLE);
     must(strcmp(pools_not_ready(s.pools), "p") == 0);
-    pool_desk_free(s.desk);
+    pool_client_free(s.client);
     pools_free(s.pools);
     return 0;
 }

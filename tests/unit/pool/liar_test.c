@@ -89,7 +89,7 @@ static void claims(struct scene *s, const char *input)
 {
     struct pool_call c = call_of(s, "echo", input);
     int64_t began = world_now(w);
-    assert_int_equal(pool_call(s->desk, s->pool, &c), 0);
+    assert_int_equal(pool_call(s->client, s->pool, &c), 0);
     int64_t took = world_now(w) - began;
     assert_in_range(c.wall_ns, 0, took);
     assert_in_range(c.processor_ns, 0, c.wall_ns);

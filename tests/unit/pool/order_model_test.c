@@ -6,7 +6,7 @@
 
 #include "base/rand.h"
 #include "base/time.h"
-#include "pool/order.h"
+#include "sched/order.h"
 
 #define THINGS  300
 #define LANES   (ORDER_PRIORITIES * ORDER_SIZES)
@@ -16,7 +16,7 @@ struct thing {
     struct order_item item;
     bool in;
     bool known; /* it has a place */
-    unsigned lane;
+    unsigned queue;
     int64_t cost;
     int64_t key;
     uint64_t serial;
@@ -38,16 +38,16 @@ struct model {
 static struct order o;
 static struct model m;
 
-static unsigned class_of(unsigned lane)
+static unsigned class_of(unsigned queue)
 {
-    return lane % LANES;
+    return queue % LANES;
 }
 
-static unsigned waiting_in(unsigned lane)
+static unsigned waiting_in(unsigned queue)
 {
     unsigned count = 0;
     for (unsigned i = 0; i < m.count; i++)
-        count += m.things[m.waiting[i]].lane == lane;
+        count += m.things[m.waiting[i]].queue == queue;
     return count;
 }
 
@@ -70,10 +70,10 @@ static void put_in(unsigned id, unsigned at)
     m.things[id].in = true;
 }
 
-static void joins_lane(struct thing *t)
+static void joins_queue(struct thing *t)
 {
-    if (waiting_in(t->lane) == 0 && m.served[t->lane] < m.class_served[class_of(t->lane)])
-        m.served[t->lane] = m.class_served[class_of(t->lane)];
+    if (waiting_in(t->queue) == 0 && m.served[t->queue] < m.class_served[class_of(t->queue)])
+        m.served[t->queue] = m.class_served[class_of(t->queue)];
 }
 
 /* ---- What is done to both ---- */
@@ -93,14 +93,14 @@ static void come(unsigned id)
     int rank = place.priority < -2 ? 4 : place.priority > 2 ? 0 : 2 - place.priority;
     bool is_short = (double)place.cost * 10 * o.work < o.square;
     int64_t patience = m.now + ORDER_PATIENCE_NS;
-    t->lane = place.route * LANES + (unsigned)rank * 2 + !is_short;
+    t->queue = place.route * LANES + (unsigned)rank * 2 + !is_short;
     t->cost = place.cost;
     t->key = place.deadline < patience ? place.deadline : patience;
     t->came_at = m.now;
     t->serial = m.serial++;
     t->known = true;
     assert_int_equal(order_prepare(&o, &t->item, &place), 0);
-    joins_lane(t);
+    joins_queue(t);
     put_in(id, m.count);
     order_add(&o, &t->item, false);
 }
@@ -108,8 +108,8 @@ static void come(unsigned id)
 static void come_back(unsigned id)
 {
     struct thing *t = &m.things[id];
-    m.served[t->lane] -= t->cost;
-    joins_lane(t);
+    m.served[t->queue] -= t->cost;
+    joins_queue(t);
     put_in(id, 0);
     order_add(&o, &t->item, true);
 }
@@ -117,20 +117,20 @@ static void come_back(unsigned id)
 static void serve(unsigned id)
 {
     struct thing *t = &m.things[id];
-    unsigned class = class_of(t->lane);
-    int64_t behind = m.served[t->lane];
+    unsigned class = class_of(t->queue);
+    int64_t behind = m.served[t->queue];
     take_out(id);
     order_remove(&o, &t->item);
     for (unsigned i = 0; i < m.count; i++) {
-        unsigned lane = m.things[m.waiting[i]].lane;
-        if (class_of(lane) == class && m.served[lane] < behind)
-            behind = m.served[lane];
+        unsigned queue = m.things[m.waiting[i]].queue;
+        if (class_of(queue) == class && m.served[queue] < behind)
+            behind = m.served[queue];
     }
     if (m.class_served[class] < behind)
         m.class_served[class] = behind;
-    if (waiting_in(t->lane) == 0 && m.served[t->lane] < m.class_served[class])
-        m.served[t->lane] = m.class_served[class];
-    m.served[t->lane] += t->cost;
+    if (waiting_in(t->queue) == 0 && m.served[t->queue] < m.class_served[class])
+        m.served[t->queue] = m.class_served[class];
+    m.served[t->queue] += t->cost;
     order_charge(&o, &t->item, t->cost);
 }
 
@@ -168,7 +168,7 @@ static int64_t cost_of_class(unsigned class)
 {
     int64_t cost = 0;
     for (unsigned i = 0; i < m.count; i++)
-        if (class_of(m.things[m.waiting[i]].lane) == class)
+        if (class_of(m.things[m.waiting[i]].queue) == class)
             cost += m.things[m.waiting[i]].cost;
     return cost;
 }
@@ -176,18 +176,18 @@ static int64_t cost_of_class(unsigned class)
 /* Whether it is what may be first in its class. */
 static void check_first_of_class(const struct thing *first)
 {
-    unsigned newest = first->lane;
+    unsigned newest = first->queue;
     for (unsigned i = 0; i < m.count; i++) {
         const struct thing *t = &m.things[m.waiting[i]];
-        if (class_of(t->lane) == class_of(first->lane))
-            assert_true(m.served[first->lane] <= m.served[t->lane]);
-        if (t->lane != first->lane)
+        if (class_of(t->queue) == class_of(first->queue))
+            assert_true(m.served[first->queue] <= m.served[t->queue]);
+        if (t->queue != first->queue)
             continue;
         newest = m.waiting[i];
-        if (order_line(&first->item)->state != ADMISSION_NEWEST)
+        if (order_stats(&first->item)->state != ADMISSION_NEWEST)
             assert_false(is_before(t, first->key, first->serial));
     }
-    if (order_line(&first->item)->state == ADMISSION_NEWEST)
+    if (order_stats(&first->item)->state == ADMISSION_NEWEST)
         assert_ptr_equal(&m.things[newest], first);
 }
 
@@ -207,8 +207,8 @@ static void check_first(void)
     unsigned rank = 0;
     while (cost_of_class(2 * rank) + cost_of_class(2 * rank + 1) == 0)
         rank++;
-    assert_int_equal(class_of(first->lane) / 2, rank);
-    if (class_of(first->lane) % 2 == ORDER_LONG && cost_of_class(2 * rank) > 0)
+    assert_int_equal(class_of(first->queue) / 2, rank);
+    if (class_of(first->queue) % 2 == ORDER_LONG && cost_of_class(2 * rank) > 0)
         assert_true(o.ranks[rank].owed >= first->cost);
     check_first_of_class(first);
 }
@@ -217,9 +217,9 @@ static void check_line(const struct thing *t)
 {
     const struct order_item *oldest = NULL;
     for (unsigned i = 0; i < m.count && !oldest; i++)
-        if (m.things[m.waiting[i]].lane == t->lane)
+        if (m.things[m.waiting[i]].queue == t->queue)
             oldest = &m.things[m.waiting[i]].item;
-    assert_ptr_equal(order_line_oldest(&t->item), oldest);
+    assert_ptr_equal(order_oldest_of_class(&t->item), oldest);
 }
 
 static int64_t least(int64_t a, int64_t b)
@@ -229,25 +229,25 @@ static int64_t least(int64_t a, int64_t b)
 
 static void check_ahead(const struct thing *t)
 {
-    unsigned class = class_of(t->lane);
+    unsigned class = class_of(t->queue);
     int64_t before = 0;
     int64_t same = 0;
     int64_t higher = 0;
-    unsigned lanes = 0;
+    unsigned queues = 0;
     for (unsigned i = 0; i < m.count; i++) {
         const struct thing *other = &m.things[m.waiting[i]];
-        if (other->lane == t->lane)
+        if (other->queue == t->queue)
             same += other->cost;
-        if (other->lane == t->lane && is_before(other, t->key, t->serial))
+        if (other->queue == t->queue && is_before(other, t->key, t->serial))
             before += other->cost;
-        bool seen = other->lane == t->lane || class_of(other->lane) != class;
+        bool seen = other->queue == t->queue || class_of(other->queue) != class;
         for (unsigned j = 0; j < i && !seen; j++)
-            seen = m.things[m.waiting[j]].lane == other->lane;
-        lanes += !seen;
+            seen = m.things[m.waiting[j]].queue == other->queue;
+        queues += !seen;
     }
     for (unsigned i = 0; i < class / 2 * 2; i++)
         higher += cost_of_class(i);
-    int64_t own = before + least(cost_of_class(class) - same, (before + t->cost) * lanes);
+    int64_t own = before + least(cost_of_class(class) - same, (before + t->cost) * queues);
     int64_t share = class % 2 == ORDER_SHORT ? own / 3 : (own + t->cost) * 3;
     assert_int_equal(
         order_ahead(&o, &t->item), higher + own + least(cost_of_class(class ^ 1), share));
@@ -287,7 +287,7 @@ static void one_move(void)
     else if (move < 35 && !m.things[heir].in)
         give_place(id, heir);
     else if (move < 40)
-        order_line(&t->item)->state = (enum admission_state)(move % 3);
+        order_stats(&t->item)->state = (enum admission_state)(move % 3);
     else if (move < 60)
         serve(id);
     else if (first)

@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "base/time.h"
-#include "pool/order.h"
+#include "sched/order.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -55,7 +55,7 @@ static struct thing *thing_of(struct order_item *item)
 static void serve(struct order_item *item)
 {
     order_remove(&o, item);
-    order_charge(&o, item, item->in_lane.cost);
+    order_charge(&o, item, item->node.cost);
 }
 
 /* The id of what is served next, at that moment; ITEMS: nothing waits. */
@@ -89,11 +89,11 @@ static void the_newest_is_first_where_deadlines_are_not_met(void **state)
 {
     for (unsigned i = 0; i < 4; i++)
         put(i, &(struct order_place){.cost = 1, .deadline = 10 + i});
-    order_line(&things[0].item)->state = ADMISSION_NEWEST;
+    order_stats(&things[0].item)->state = ADMISSION_NEWEST;
     assert_int_equal(next(), 3);
     assert_int_equal(next(), 2);
-    order_line(&things[0].item)->state = ADMISSION_NORMAL;
-    assert_int_equal(thing_of(order_line_oldest(&things[0].item))->id, 0);
+    order_stats(&things[0].item)->state = ADMISSION_NORMAL;
+    assert_int_equal(thing_of(order_oldest_of_class(&things[0].item))->id, 0);
     assert_int_equal(next(), 0);
 }
 
@@ -307,12 +307,12 @@ static void it_is_as_a_list_that_is_looked_through(void **state)
             struct order_item *heir = order_first(&o, 0);
             int64_t before = 0;
             for (unsigned i = 0; i < 500; i++) {
-                const struct lane_item *other = &things[i].item.in_lane;
+                const struct tree_node *other = &things[i].item.node;
                 if (!in[i])
                     continue;
-                assert_true(heir->in_lane.key <= other->key);
-                if (other->key < item->in_lane.key ||
-                    (other->key == item->in_lane.key && other->serial < item->in_lane.serial))
+                assert_true(heir->node.key <= other->key);
+                if (other->key < item->node.key ||
+                    (other->key == item->node.key && other->serial < item->node.serial))
                     before += other->cost;
             }
             assert_int_equal(order_ahead(&o, item), before);

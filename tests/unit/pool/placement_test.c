@@ -5,22 +5,22 @@
 
 #include "base/rand.h"
 #include "base/time.h"
-#include "pool/placement.h"
+#include "sched/placement.h"
 
 #include <string.h>
 
 #define US NS_PER_US
 
-/* Three cheap steps, which two hands wait for: inline. */
+/* Three cheap steps, which two workers wait for: inline. */
 static const struct placement_view usual = {.count = 3,
     .sum_ns = 30 * US,
     .most_ns = 10 * US,
     .tail_ns = 12 * US,
-    .handover_ns = 20 * US,
+    .dispatch_ns = 20 * US,
     .effort_ns = 2 * US,
     .fanout_ns = 60 * US,
     .may_inline = true,
-    .hands = 2,
+    .workers = 2,
     .idle = 2,
     .before = PLACE_UNDECIDED};
 
@@ -50,23 +50,23 @@ static void inline_or_not(void **state)
 {
     static const char slower[] = "handing over would make it slower";
     decides(usual, PLACE_INLINE, slower);
-    decides(WITH(v->may_inline = false), PLACE_FUSED, "several hands are not faster");
+    decides(WITH(v->may_inline = false), PLACE_FUSED, "several workers are not faster");
     decides(WITH(v->sum_ns = 0), PLACE_FANOUT, "not known yet");
-    decides(WITH(v->sum_ns = 0; v->idle = 0), PLACE_FUSED, "no two hands");
+    decides(WITH(v->sum_ns = 0; v->idle = 0), PLACE_FUSED, "no two workers");
     decides(WITH(v->sum_ns = 0; v->idle = 9; v->count = 1), PLACE_FANOUT, "not known yet");
-    decides(WITH(v->handover_ns = 0; v->count = 1), PLACE_FANOUT, "handing over is not known");
+    decides(WITH(v->dispatch_ns = 0; v->count = 1), PLACE_FANOUT, "handing over is not known");
     decides(WITH(v->batched = true), PLACE_FANOUT, "go in batches");
     decides(WITH(v->batched = true; v->idle = 0; v->queued = 9), PLACE_FANOUT, "go in batches");
-    /* Ten hand-overs. */
-    decides(WITH(v->handover_ns = 3001), PLACE_INLINE, slower);
-    decides(WITH(v->handover_ns = 3000), PLACE_FUSED, "not faster");
-    decides(WITH(v->handover_ns = 3000; v->count = 1), PLACE_FANOUT, "adds little");
+    /* Ten dispatches. */
+    decides(WITH(v->dispatch_ns = 3001), PLACE_INLINE, slower);
+    decides(WITH(v->dispatch_ns = 3000), PLACE_FUSED, "not faster");
+    decides(WITH(v->dispatch_ns = 3000; v->count = 1), PLACE_FANOUT, "adds little");
     /* What blocks. */
     decides(WITH(v->sum_ns = 200 * US; v->fanout_ns *= 10), PLACE_FUSED, "not faster");
     decides(WITH(v->sum_ns = 200 * US - 1; v->fanout_ns *= 10), PLACE_INLINE, slower);
-    decides(WITH(v->handover_ns *= 9; v->count = 1; v->sum_ns = PLACEMENT_ALONE_NS - 1),
+    decides(WITH(v->dispatch_ns *= 9; v->count = 1; v->sum_ns = PLACEMENT_ALONE_NS - 1),
         PLACE_INLINE, slower);
-    decides(WITH(v->handover_ns *= 9; v->count = 1; v->sum_ns = PLACEMENT_ALONE_NS), PLACE_FANOUT,
+    decides(WITH(v->dispatch_ns *= 9; v->count = 1; v->sum_ns = PLACEMENT_ALONE_NS), PLACE_FANOUT,
         "block");
     decides(WITH(v->tail_ns = PLACEMENT_ALONE_NS - 1), PLACE_INLINE, slower);
     decides(WITH(v->tail_ns = PLACEMENT_ALONE_NS; v->count = 1), PLACE_FANOUT, "block");
@@ -88,10 +88,10 @@ static void a_turn_has_a_budget(void **state)
 /* Others want this thread, too. */
 static void those_that_are_held_up_count(void **state)
 {
-    /* 30 us each, beside a hand-over of 20 and 7 of this thread. */
+    /* 30 us each, beside a dispatch of 20 and 7 of this thread. */
     decides(WITH(v->held_up = 1; v->count = 1), PLACE_INLINE, "slower");
     decides(WITH(v->held_up = 2; v->count = 1), PLACE_FANOUT, "others would wait");
-    decides(WITH(v->held_up = 2; v->count = 1; v->handover_ns = 24 * US), PLACE_INLINE, "slower");
+    decides(WITH(v->held_up = 2; v->count = 1; v->dispatch_ns = 24 * US), PLACE_INLINE, "slower");
     decides(WITH(v->held_up = 2), PLACE_FUSED, "not faster");
     /* Nobody is held up by what takes this thread as long to hand over. */
     decides(WITH(v->held_up = 99; v->sum_ns = 6999), PLACE_INLINE, "slower");
@@ -102,13 +102,13 @@ static void those_that_are_held_up_count(void **state)
     decides(WITH(v->held_up = 99; v->sum_ns = PLACEMENT_PUT_NS + PLACEMENT_BACK_NS + 3000;
                  v->effort_ns = 0; v->count = 1),
         PLACE_FANOUT, "others would wait");
-    /* Who is handed over has to wait for a hand, too: of four sets, two at a time. */
+    /* Who is handed over has to wait for a worker, too: of four sets, two at a time. */
     decides(WITH(v->held_up = 2; v->sets = 3; v->idle = 0), PLACE_INLINE, "slower");
 }
 
 static void who_waits_for_a_hand_is_overtaken_without_harm(void **state)
 {
-    /* Until this thread is back the hands have enough to do. */
+    /* Until this thread is back the workers have enough to do. */
     decides(WITH(v->idle = 0; v->sets = 4; v->queued = 2), PLACE_INLINE, "slower");
     decides(WITH(v->idle = 0; v->sets = 4; v->queued = 1), PLACE_FUSED, "others wait");
     decides(WITH(v->idle = 0; v->sets = 4; v->queued = 2; v->turn_ns = 1), PLACE_FUSED, "wait");
@@ -138,7 +138,7 @@ static void fanned_out_or_fused(void **state)
     struct placement_view v = dear();
     decides(v, PLACE_FANOUT, "faster together");
     v.idle = 1;
-    decides(v, PLACE_FUSED, "no two hands");
+    decides(v, PLACE_FUSED, "no two workers");
     v.idle = 2;
     v.queued = 1;
     decides(v, PLACE_FUSED, "others wait");
@@ -148,9 +148,9 @@ static void fanned_out_or_fused(void **state)
     decides(v, PLACE_FANOUT, "faster together");
     v.fanout_ns = 28890 * US;
     decides(v, PLACE_FUSED, "not faster");
-    /* Of many hands, with others under way: these have their turn, too. */
+    /* Of many workers, with others under way: these have their turn, too. */
     v = dear();
-    v.hands = 4;
+    v.workers = 4;
     v.sets = 2;
     v.idle = 0;
     v.queued = 3;
@@ -180,7 +180,7 @@ static void decisions_stay_near_a_border(void **state)
 {
     struct placement_view v = usual;
     v.count = 1;
-    v.handover_ns = 10 * US;
+    v.dispatch_ns = 10 * US;
     for (int64_t sum = 81 * US; sum < 124 * US; sum += US) {
         v.sum_ns = sum;
         v.before = PLACE_INLINE;
@@ -218,7 +218,7 @@ static unsigned count_changes(struct rand *r, const struct placement_view *scene
     for (unsigned i = 0; i < 200; i++) {
         v.sum_ns = trembling(r, scene->sum_ns, 5);
         v.most_ns = v.tail_ns = v.sum_ns / 3 + 1;
-        v.handover_ns = trembling(r, scene->handover_ns, 5);
+        v.dispatch_ns = trembling(r, scene->dispatch_ns, 5);
         v.effort_ns = trembling(r, scene->effort_ns, 5);
         v.fanout_ns = scene->fanout_ns ? v.sum_ns * trembling(r, scene->fanout_ns, 2) / 1000 : 0;
         enum placement now = placement_decide(&v, NULL);
@@ -231,23 +231,23 @@ static unsigned count_changes(struct rand *r, const struct placement_view *scene
 /* Whatever it costs, also on all borders: the first decision, and one that was wrong. */
 static void it_does_not_oscillate(void **state)
 {
-    static const int64_t handovers[] = {3 * US, 20 * US, 100 * US, 400 * US};
+    static const int64_t dispatches[] = {3 * US, 20 * US, 100 * US, 400 * US};
     /* In thousandths of the sum, of which the borders are 960 and 1040. */
     static const int64_t fanouts[] = {0, 500, 940, 960, 980, 1000, 1020, 1040, 1060, 3000};
     struct rand r;
     rand_init(&r, 3);
     for (int64_t sum = US; sum < 1000 * NS_PER_MS; sum += sum / 7 + 1)
-        for (size_t i = 0; i < sizeof(handovers) / sizeof(*handovers); i++)
+        for (size_t i = 0; i < sizeof(dispatches) / sizeof(*dispatches); i++)
             for (size_t j = 0; j < sizeof(fanouts) / sizeof(*fanouts); j++) {
                 struct placement_view scene = usual;
                 scene.sum_ns = sum;
-                scene.handover_ns = handovers[i];
-                scene.effort_ns = handovers[i] / 8;
+                scene.dispatch_ns = dispatches[i];
+                scene.effort_ns = dispatches[i] / 8;
                 scene.fanout_ns = fanouts[j];
                 unsigned changes = count_changes(&r, &scene);
                 if (changes > 2)
-                    fail_msg("%u changes: steps of %lld ns, hand-over %lld, fanned out %lld / 1000",
-                        changes, (long long)sum, (long long)handovers[i], (long long)fanouts[j]);
+                    fail_msg("%u changes: steps of %lld ns, dispatch %lld, fanned out %lld / 1000",
+                        changes, (long long)sum, (long long)dispatches[i], (long long)fanouts[j]);
             }
 }
 

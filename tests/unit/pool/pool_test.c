@@ -5,7 +5,7 @@
 #include "fixture.h"
 
 #include "base/bytes.h"
-#include "pool/desk.h"
+#include "pool/internal.h"
 
 /* ---- Callers beside the test's own coroutine ---- */
 
@@ -22,11 +22,11 @@ struct caller {
 static int call_it(void *arg)
 {
     struct caller *c = arg;
-    struct world *w = pool_desk_world(c->scene->desk);
+    struct world *w = c->scene->client->world;
     int64_t began = world_now(w);
     CORO_DEADLINE(c->within_ns ? began + c->within_ns : DEADLINE_NEVER);
     c->call = call_of(c->scene, c->step, c->input);
-    c->rc = pool_call(c->scene->desk, c->scene->pool, &c->call);
+    c->rc = pool_call(c->scene->client, c->scene->pool, &c->call);
     c->took_ns = world_now(w) - began;
     pool_call_release(&c->call);
     return 0;
@@ -41,7 +41,7 @@ static struct caller caller(struct scene *s, const char *input)
 static void begin(struct group *g, struct caller *c)
 {
     must(group_spawn(g, "caller", call_it, c) == 0);
-    must_sleep(pool_desk_world(c->scene->desk), NS_PER_MS);
+    must_sleep(c->scene->client->world, NS_PER_MS);
 }
 
 static void must_end(struct group *g)
@@ -51,18 +51,18 @@ static void must_end(struct group *g)
 
 static struct world *world_of(struct scene *s)
 {
-    return pool_desk_world(s->desk);
+    return s->client->world;
 }
 
-#define POOL_TEST(name, hands, change)                                  \
-    static int name##_main(struct world *w, void *arg)                  \
-    {                                                                   \
-        with_pool(w, CONF_POOL_THREADS, hands, change, name##_in_pool); \
-        return 0;                                                       \
-    }                                                                   \
-    static void name(void **state)                                      \
-    {                                                                   \
-        run_alone(name##_main);                                         \
+#define POOL_TEST(name, workers, change)                                  \
+    static int name##_main(struct world *w, void *arg)                    \
+    {                                                                     \
+        with_pool(w, CONF_POOL_THREADS, workers, change, name##_in_pool); \
+        return 0;                                                         \
+    }                                                                     \
+    static void name(void **state)                                        \
+    {                                                                     \
+        run_alone(name##_main);                                           \
     }
 
 /* ---- What comes back ---- */
@@ -71,7 +71,7 @@ static void a_step_is_called_in_pool(struct scene *s)
 {
     gives(s, "echo", "[1, 2, {\"a\": null}]", "[1,2,{\"a\":null}]");
     struct pool_call c = call_of(s, "burn", "{\"ms\": 30}");
-    must(pool_call(s->desk, s->pool, &c) == 0);
+    must(pool_call(s->client, s->pool, &c) == 0);
     must(c.outcome == POOL_DONE && c.wall_ns == 30 * NS_PER_MS);
     must(c.processor_ns == 30 * NS_PER_MS);
     pool_call_release(&c);
@@ -82,7 +82,7 @@ POOL_TEST(a_step_is_called, 2, NULL)
 static void a_step_that_says_no_is_told_in_pool(struct scene *s)
 {
     struct pool_call c = call_of(s, "burn", "\"long\"");
-    must(pool_call(s->desk, s->pool, &c) == -EINVAL);
+    must(pool_call(s->client, s->pool, &c) == -EINVAL);
     must(c.outcome == POOL_REJECTED && pool_outcome_status(c.outcome) == 422);
     must(strcmp(c.error.type, "invalid-input") == 0);
     must(c.output.ptr == NULL);
@@ -112,10 +112,10 @@ static void values_are_bounded_in_pool(struct scene *s)
 {
     gives(s, "echo", "\"ten bytes\"", "\"ten bytes\"");
     struct pool_call c = call_of(s, "echo", "\"eleven bytes\"");
-    must(pool_call(s->desk, s->pool, &c) == -EMSGSIZE);
+    must(pool_call(s->client, s->pool, &c) == -EMSGSIZE);
     must(c.outcome == POOL_TOO_LARGE && pool_outcome_status(c.outcome) == 413);
     c = call_of(s, "burn", "0");
-    must(pool_call(s->desk, s->pool, &c) == -EFBIG);
+    must(pool_call(s->client, s->pool, &c) == -EFBIG);
     must(c.outcome == POOL_OUTPUT_TOO_LARGE && pool_outcome_status(c.outcome) == 500);
     must(strcmp(c.error.type, "output-too-large") == 0);
 }
@@ -175,7 +175,7 @@ static void a_deadline_that_passes_while_it_runs_in_pool(struct scene *s)
     must(c.rc == -ETIMEDOUT && c.call.outcome == POOL_EXPIRED);
     must(c.took_ns == 20 * NS_PER_MS);
     must(strstr(c.call.error.sentence, "while the step ran"));
-    /* The step noticed within a slice, and the hand is free again. */
+    /* The step noticed within a slice, and the worker is free again. */
     int64_t began = world_now(world_of(s));
     gives(s, "echo", "1", "1");
     must(world_now(world_of(s)) - began < 2 * NS_PER_MS);
@@ -186,7 +186,7 @@ static void what_is_late_already_is_not_tried_in_pool(struct scene *s)
 {
     CORO_DEADLINE(world_now(world_of(s)));
     struct pool_call c = call_of(s, "echo", "1");
-    must(pool_call(s->desk, s->pool, &c) == -ETIMEDOUT);
+    must(pool_call(s->client, s->pool, &c) == -ETIMEDOUT);
     must(c.outcome == POOL_EXPIRED && pool_outcome_status(c.outcome) == 504);
 }
 POOL_TEST(what_is_late_already_is_not_tried, 1, NULL)
@@ -278,9 +278,9 @@ static void a_pool_that_cannot_start_a_worker_says_so_in_pool(struct scene *s)
     atomic_store(&s->pool->workers, 0);
     pool_worker_failed(s->pool, RESTART_DIED);
     struct pool_call c = call_of(s, "echo", "1");
-    must(pool_call(s->desk, s->pool, &c) == -EAGAIN);
+    must(pool_call(s->client, s->pool, &c) == -EAGAIN);
     must(c.outcome == POOL_UNAVAILABLE && pool_outcome_status(c.outcome) == 503);
-    pool_worker_up(s->pool, s->desk);
+    pool_worker_up(s->pool, s->client);
     gives(s, "echo", "1", "1");
 }
 POOL_TEST(a_pool_that_cannot_start_a_worker_says_so, 1, NULL)
@@ -309,7 +309,7 @@ static void only_what_nodes_use_is_made(void **state)
         .step_count = 1,
         .routes = routes,
         .route_count = 3};
-    struct pools_options options = {.config = &config, .desks = 2, .cores = 4};
+    struct pools_options options = {.config = &config, .clients = 2, .cores = 4};
     struct pools *pools;
     struct error e;
     assert_int_equal(pools_new(&pools, &options, &e), 0);
@@ -388,7 +388,7 @@ static void figures_tell_in_pool(struct scene *s)
     gives(s, "echo", "1", "1");
     gives(s, "burn", "500", "{\"burned_ms\":500}");
     struct pool_call c = call_of(s, "burn", "null");
-    must(pool_call(s->desk, s->pool, &c) == -EINVAL);
+    must(pool_call(s->client, s->pool, &c) == -EINVAL);
     struct bytes text;
     bytes_init(&text, 1 << 20);
     must(meter_write(meter, &text) == 0 && bytes_append_byte(&text, '\0') == 0);

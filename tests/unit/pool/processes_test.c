@@ -13,12 +13,12 @@ POOL_TEST(a_step_is_called, PROCESSES, 2, use_workers)
     assert_int_equal(count_children(), 2);
     gives(s, "echo", "[1, 2, {\"a\": null}]", "[1,2,{\"a\":null}]");
     struct pool_call c = call_of(s, "burn", "{\"ms\": 20}");
-    assert_int_equal(pool_call(s->desk, s->pool, &c), 0);
+    assert_int_equal(pool_call(s->client, s->pool, &c), 0);
     assert_true(c.processor_ns >= 20 * NS_PER_MS);
     assert_true(c.wall_ns >= 20 * NS_PER_MS);
     pool_call_release(&c);
     c = call_of(s, "burn", "[]");
-    assert_true(pool_call(s->desk, s->pool, &c) < 0);
+    assert_true(pool_call(s->client, s->pool, &c) < 0);
     assert_int_equal(c.outcome, POOL_REJECTED);
     pool_call_release(&c);
 }
@@ -66,7 +66,7 @@ static void call_large(struct scene *s, size_t size, int outcome)
     text[size] = '\0';
     text[size / 2] = 'y';
     struct pool_call c = call_of(s, "echo", text);
-    int rc = pool_call(s->desk, s->pool, &c);
+    int rc = pool_call(s->client, s->pool, &c);
     assert_int_equal(c.outcome, outcome);
     if (rc == 0)
         assert_true(span_equal(c.output, span_of(text)));
@@ -298,7 +298,7 @@ static void use_dying_workers(struct scene *s)
 POOL_TEST(a_pool_whose_workers_die_at_start_says_so, PROCESSES, 2, use_dying_workers)
 {
     struct pool_call c = call_of(s, "echo", "1");
-    assert_true(pool_call(s->desk, s->pool, &c) < 0);
+    assert_true(pool_call(s->client, s->pool, &c) < 0);
     assert_int_equal(c.outcome, POOL_UNAVAILABLE);
     pool_call_release(&c);
     /* They are started again and again; of one or the other the words come late. */
@@ -320,7 +320,7 @@ POOL_TEST(a_program_that_is_not_there_is_told, PROCESSES, 1, use_no_workers)
     assert_true(was_said("cannot be started"));
 }
 
-/* A start that is refused, or hangs, is an error of the desk's start. */
+/* A start that is refused, or hangs, is an error of the client's start. */
 static void refused(const char *const *argv, int64_t start, char *sentence)
 {
     struct scene s;
@@ -400,16 +400,16 @@ static bool call_with_failing_memory(uint64_t nth)
         GROUP(g, GROUP_INDEPENDENT);
         if (scene_begin(&s, &g, &e) == 0) {
             struct pool_call c = call_of(&s, "echo", "[1]");
-            done = pool_call(s.desk, s.pool, &c) == 0;
+            done = pool_call(s.client, s.pool, &c) == 0;
             assert_true(done || c.outcome != POOL_EXPIRED);
             pool_call_release(&c);
         }
-        pool_desk_leave(s.desk);
+        pool_client_leave(s.client);
         assert_int_equal(group_wait(&g), 0);
         met = mem_count() >= nth;
         mem_fail_at(0, false);
     }
-    pool_desk_free(s.desk);
+    pool_client_free(s.client);
     pools_free(s.pools);
     assert_true(done || met);
     return met;

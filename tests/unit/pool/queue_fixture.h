@@ -6,7 +6,7 @@
 #include "../check.h"
 
 #include "base/mem.h"
-#include "pool/internal.h"
+#include "exec/client.h"
 
 #include <errno.h>
 
@@ -14,9 +14,9 @@
 
 static struct step_cost costs[3];
 static struct queue q;
-static struct hand hands[HANDS];
+static struct worker workers[HANDS];
 static unsigned woken[HANDS];
-static const struct pool_desk *woken_from;
+static const struct pool_client *woken_from;
 static struct task *got[TAKE_MAX];
 static struct task *posted; /* meanwhile, by another thread */
 
@@ -28,7 +28,7 @@ static inline void set_cost(unsigned step, int64_t ns)
         cost_note(&costs[step], 0, ns);
 }
 
-static inline void wake(struct hand *h, struct pool_desk *from)
+static inline void wake(struct worker *h, struct pool_client *from)
 {
     woken[h->index]++;
     woken_from = from;
@@ -41,11 +41,11 @@ static inline int setup(void **state)
     for (unsigned i = 0; i < 3; i++)
         set_cost(i, 0);
     for (unsigned i = 0; i < HANDS; i++) {
-        hands[i] = (struct hand){.index = i, .wake = wake};
-        list_init(&hands[i].idle);
+        workers[i] = (struct worker){.index = i, .wake = wake};
+        list_init(&workers[i].idle);
         woken[i] = 0;
     }
-    return queue_init(&q, 128, HANDS, costs);
+    return queue_init(&q, 128, HANDS, costs, task_drop);
 }
 
 static inline int teardown(void **state)
@@ -60,22 +60,38 @@ static inline struct task *task(uint64_t id, int64_t deadline_s)
     struct task *t = mem_zalloc(sizeof(*t));
     assert_non_null(t);
     t->id = id;
-    t->deadline = deadline_s == DEADLINE_NEVER ? DEADLINE_NEVER : deadline_s * NS_PER_S;
+    queue_item_init(&t->item);
+    t->item.deadline = deadline_s == DEADLINE_NEVER ? DEADLINE_NEVER : deadline_s * NS_PER_S;
     atomic_store(&t->holders, 1);
     t->output.base = t->small;
-    t->batch = 1;
+    t->item.batch = 1;
     return t;
+}
+
+static inline unsigned take_tasks(
+    struct worker *worker, struct task **out, unsigned max, int64_t now)
+{
+    struct queue_item *items[TAKE_MAX];
+    unsigned count = queue_take(&q, worker, items, max, now);
+    for (unsigned i = 0; i < count; i++)
+        out[i] = task_of(items[i]);
+    return count;
+}
+
+static inline struct task *fused_to(const struct task *t)
+{
+    return t->item.fused ? task_of(t->item.fused) : NULL;
 }
 
 static inline void put(struct task *t)
 {
-    assert_int_equal(queue_put(&q, t, NULL), 0);
+    assert_int_equal(queue_put(&q, &t->item, NULL), 0);
 }
 
 /* What comes next, one at a time; 0: nothing. */
 static inline uint64_t next(void)
 {
-    if (queue_take(&q, &hands[0], got, 1, 0) == 0)
+    if (take_tasks(&workers[0], got, 1, 0) == 0)
         return 0;
     uint64_t id = got[0]->id;
     task_free(got[0]);
@@ -84,7 +100,7 @@ static inline uint64_t next(void)
 
 static inline unsigned take(unsigned max)
 {
-    unsigned count = queue_take(&q, &hands[0], got, max, 0);
+    unsigned count = take_tasks(&workers[0], got, max, 0);
     for (unsigned i = 0; i < count; i++)
         task_free(got[i]);
     return count;
@@ -92,14 +108,14 @@ static inline unsigned take(unsigned max)
 
 static inline void become_idle(unsigned i)
 {
-    assert_int_equal(queue_take(&q, &hands[i], got, 1, 0), 0);
+    assert_int_equal(take_tasks(&workers[i], got, 1, 0), 0);
 }
 
 static inline void put_many(unsigned count, unsigned step)
 {
     for (unsigned i = 0; i < count; i++) {
         struct task *t = task(i + 1, 1000);
-        t->step = step;
+        t->item.step = step;
         put(t);
     }
 }
@@ -109,7 +125,7 @@ static inline struct task *fuse(uint64_t first, unsigned count, int64_t deadline
     struct task *head = NULL;
     for (unsigned i = count; i-- > 0;) {
         struct task *t = task(first + i, deadline_s);
-        t->fused = head;
+        t->item.fused = head ? &head->item : NULL;
         head = t;
     }
     return head;
@@ -126,9 +142,9 @@ static inline void free_got(unsigned count)
 static inline struct task *batched(uint64_t id, int64_t put_at)
 {
     struct task *t = task(id, DEADLINE_NEVER);
-    t->step = 2;
-    t->batch = 4;
-    t->put_at = put_at;
+    t->item.step = 2;
+    t->item.batch = 4;
+    t->item.put_at = put_at;
     return t;
 }
 

@@ -2,12 +2,12 @@
  * queue_model_test.c: the queue, by chance: tasks alone, fused and in batches, callers that leave,
  * hands that take, put back, go away; a canary, a clock that stands, jumps, and differs between
  * threads; no memory at times; and a close. Whatever happens, each task that was let in comes out
- * once, what is counted is true, and none waits while hands are idle and nobody is to look.
+ * once, what is counted is true, and none waits while workers are idle and nobody is to look.
  */
 #include "../check.h"
 
 #include "base/rand.h"
-#include "pool/internal.h"
+#include "exec/client.h"
 
 #include <errno.h>
 
@@ -21,26 +21,26 @@ enum where { OUTSIDE, IN_QUEUE, AT_A_HAND };
 struct thing {
     struct task task;
     enum where where;
-    unsigned hand;
+    unsigned worker;
 };
 
-struct model_hand {
-    struct hand hand;
+struct model_worker {
+    struct worker worker;
     bool waits; /* in the idle list, as far as it knows */
     bool woken;
 };
 
 static struct step_cost costs[STEPS];
 static struct queue q;
-static struct model_hand hands[HANDS];
+static struct model_worker workers[HANDS];
 static struct thing things[TASKS];
 static struct rand r;
 static int64_t now;
 static bool closed;
 
-static void wake(struct hand *hand, struct pool_desk *from)
+static void wake(struct worker *worker, struct pool_client *from)
 {
-    struct model_hand *h = container_of(hand, struct model_hand, hand);
+    struct model_worker *h = container_of(worker, struct model_worker, worker);
     assert_true(h->waits);
     assert_false(h->woken);
     h->woken = true;
@@ -66,15 +66,18 @@ static struct thing *outside(void)
 static void become_new(struct thing *x, unsigned step)
 {
     struct task *t = &x->task;
-    *t = (struct task){.step = step, .batch = step ? 2 + step * 3 : 1, .output.base = t->small};
+    *t = (struct task){.output.base = t->small};
+    queue_item_init(&t->item);
+    t->item.step = step;
+    t->item.batch = step ? 2 + step * 3 : 1;
     atomic_store(&t->holders, 2);
     atomic_store(&t->state, TASK_DROPPED);
-    t->route = (unsigned)rand_below(&r, rand_ppm(&r, 1000) ? 10000 : 3);
-    t->priority = (int)rand_between(&r, -3, 3);
-    t->put_at = now;
+    t->item.route = (unsigned)rand_below(&r, rand_ppm(&r, 1000) ? 10000 : 3);
+    t->item.priority = (int)rand_between(&r, -3, 3);
+    t->item.put_at = now;
     static const int64_t left[] = {
         -NS_PER_S, 0, 1, NS_PER_MS, 2 * NS_PER_MS, NS_PER_S, 100 * NS_PER_S};
-    t->deadline = rand_ppm(&r, 300000) ? DEADLINE_NEVER : now + left[rand_below(&r, 7)];
+    t->item.deadline = rand_ppm(&r, 300000) ? DEADLINE_NEVER : now + left[rand_below(&r, 7)];
 }
 
 /* Those that the queue has let go. */
@@ -85,8 +88,8 @@ static void collect(void)
         if (x->where != IN_QUEUE || atomic_load(&x->task.holders) == 2)
             continue;
         assert_int_equal(atomic_load(&x->task.holders), 1);
-        assert_null(x->task.leader);
-        assert_true(closed || x->task.deadline != DEADLINE_NEVER);
+        assert_null(x->task.item.leader);
+        assert_true(closed || x->task.item.deadline != DEADLINE_NEVER);
         x->where = OUTSIDE;
     }
 }
@@ -103,9 +106,9 @@ static void put(void)
         become_new(all[found], step);
         all[found]->where = IN_QUEUE;
         if (count > 1)
-            all[found]->task.batch = 1;
+            all[found]->task.item.batch = 1;
         if (found > 0)
-            all[found - 1]->task.fused = &all[found]->task;
+            all[found - 1]->task.item.fused = &all[found]->task.item;
         found++;
     }
     if (found == 0)
@@ -114,7 +117,7 @@ static void put(void)
     if (no_memory)
         mem_fail_at(1, true);
     bool idle = q.idle_count > 0;
-    int rc = queue_put(&q, &all[0]->task, NULL);
+    int rc = queue_put(&q, &all[0]->task.item, NULL);
     mem_fail_at(0, false);
     if (closed)
         assert_int_equal(rc, -EPIPE);
@@ -123,7 +126,7 @@ static void put(void)
     else
         assert_true((rc == -ENOBUFS && !idle) || rc == -ETIME || (rc == -ENOMEM && no_memory));
     if (rc == -ENOBUFS || rc == -ETIME)
-        assert_true(all[0]->task.retry_after > 0);
+        assert_true(all[0]->task.item.retry_after > 0);
     for (unsigned i = 0; i < found && rc; i++)
         all[i]->where = OUTSIDE;
 }
@@ -134,8 +137,8 @@ static void put_canary(void)
     if (!x)
         return;
     become_new(x, 0);
-    x->task.deadline = DEADLINE_NEVER;
-    int rc = queue_put_canary(&q, &x->task, NULL);
+    x->task.item.deadline = DEADLINE_NEVER;
+    int rc = queue_put_canary(&q, &x->task.item, NULL);
     assert_int_equal(rc, closed ? -EPIPE : 0);
     if (rc == 0)
         x->where = IN_QUEUE;
@@ -145,32 +148,32 @@ static void leave(struct thing *x)
 {
     if (x->where != IN_QUEUE)
         return;
-    assert_true(queue_remove(&q, &x->task));
-    assert_false(queue_remove(&q, &x->task));
-    assert_null(x->task.fused);
+    assert_true(queue_remove(&q, &x->task.item));
+    assert_false(queue_remove(&q, &x->task.item));
+    assert_null(x->task.item.fused);
     x->where = OUTSIDE;
 }
 
-static unsigned held_by(unsigned hand)
+static unsigned held_by(unsigned worker)
 {
     unsigned count = 0;
     for (unsigned i = 0; i < TASKS; i++)
-        count += things[i].where == AT_A_HAND && things[i].hand == hand;
+        count += things[i].where == AT_A_HAND && things[i].worker == worker;
     return count;
 }
 
 static void check_batch(struct task **got, unsigned count)
 {
     for (unsigned i = 0, first = 0; i < count; i++) {
-        if (!task_joins(got[first], got[i]))
+        if (!item_joins(&got[first]->item, &got[i]->item))
             first = i;
-        assert_true(i - first < got[first]->batch || got[first]->batch < 2);
+        assert_true(i - first < got[first]->item.batch || got[first]->item.batch < 2);
     }
 }
 
 static void take(unsigned i)
 {
-    struct model_hand *h = &hands[i];
+    struct model_worker *h = &workers[i];
     struct task *got[TAKE_MAX];
     unsigned max = rand_ppm(&r, 500000) ? TAKE_MAX : 1 + (unsigned)rand_below(&r, 8);
     /* Threads do not agree on what time it is. */
@@ -178,19 +181,23 @@ static void take(unsigned i)
     if (held_by(i) > 0)
         return;
     h->woken = h->waits = false;
-    unsigned count = queue_take(&q, &h->hand, got, max, mine);
+    struct queue_item *items[TAKE_MAX];
+    unsigned count = queue_take(&q, &h->worker, items, max, mine);
+    for (unsigned k = 0; k < count; k++)
+        got[k] = task_of(items[k]);
     assert_true(count <= max);
-    h->waits = h->hand.waits;
+    h->waits = h->worker.waits;
     assert_int_equal(h->waits, count == 0 && !closed);
     for (unsigned k = 0; k < count; k++) {
         struct thing *x = thing_of(got[k]);
         assert_int_equal(x->where, IN_QUEUE);
         assert_int_equal(atomic_load(&x->task.holders), 2);
-        assert_true(x->task.deadline > mine);
-        assert_true(!x->task.leader && !x->task.fused);
+        assert_true(x->task.item.deadline > mine);
+        assert_true(!x->task.item.leader && !x->task.item.fused);
         x->where = AT_A_HAND;
-        x->hand = i;
-        cost_note(&costs[x->task.step], 0, rand_exponential(&r, NS_PER_MS << x->task.step * 3));
+        x->worker = i;
+        cost_note(
+            &costs[x->task.item.step], 0, rand_exponential(&r, NS_PER_MS << x->task.item.step * 3));
     }
     check_batch(got, count);
 }
@@ -201,13 +208,13 @@ static void give(unsigned i)
     bool back = rand_ppm(&r, 300000);
     for (unsigned k = 0; k < TASKS; k++) {
         struct thing *x = &things[k];
-        if (x->where != AT_A_HAND || x->hand != i)
+        if (x->where != AT_A_HAND || x->worker != i)
             continue;
         x->where = OUTSIDE;
         if (!back || rand_ppm(&r, 100000))
             continue;
         mem_fail_at(1, true);
-        int rc = queue_put_back(&q, &x->task, NULL);
+        int rc = queue_put_back(&q, &x->task.item, NULL);
         mem_fail_at(0, false);
         assert_int_equal(rc, closed ? -EPIPE : 0);
         if (rc == 0)
@@ -217,8 +224,8 @@ static void give(unsigned i)
 
 static void go_away(unsigned i)
 {
-    struct model_hand *h = &hands[i];
-    bool was_idle = queue_away(&q, &h->hand, NULL);
+    struct model_worker *h = &workers[i];
+    bool was_idle = queue_away(&q, &h->worker, NULL);
     assert_int_equal(was_idle, h->waits && !h->woken);
     h->waits = h->woken = false;
 }
@@ -238,15 +245,15 @@ static void check_counts(void)
     for (unsigned i = 0; i < TASKS; i++)
         in += things[i].where == IN_QUEUE;
     for (unsigned i = 0; i < HANDS; i++)
-        idle += hands[i].waits && !hands[i].woken;
+        idle += workers[i].waits && !workers[i].woken;
     assert_int_equal(q.count, in);
     assert_int_equal(atomic_load(&q.length), in);
     assert_int_equal(q.idle_count, idle);
-    assert_int_equal(atomic_load(&q.idle_hands), idle);
+    assert_int_equal(atomic_load(&q.idle_workers), idle);
     if (in == 0) {
         assert_int_equal(atomic_load(&q.standing), 0);
         assert_int_equal(atomic_load(&q.work), 0);
-        assert_int_equal(gather_moment(&q.gather), DEADLINE_NEVER);
+        assert_int_equal(batcher_moment(&q.batcher), DEADLINE_NEVER);
     }
 }
 
@@ -256,30 +263,30 @@ static void check_nobody_is_forgotten(void)
     bool looks = false;
     int64_t first = DEADLINE_NEVER;
     for (unsigned i = 0; i < HANDS; i++) {
-        looks |= hands[i].woken;
-        if (hands[i].waits && !hands[i].woken && hands[i].hand.until < first)
-            first = hands[i].hand.until;
+        looks |= workers[i].woken;
+        if (workers[i].waits && !workers[i].woken && workers[i].worker.until < first)
+            first = workers[i].worker.until;
     }
     if (looks || q.idle_count == 0 || closed)
         return;
     assert_int_equal(q.order.count, 0);
-    assert_true(first <= gather_moment(&q.gather));
+    assert_true(first <= batcher_moment(&q.batcher));
 }
 
 static void move(uint64_t puts)
 {
     uint64_t what = rand_below(&r, puts + 100);
-    unsigned hand = (unsigned)rand_below(&r, HANDS);
+    unsigned worker = (unsigned)rand_below(&r, HANDS);
     if (what < 2)
         put_canary();
     else if (what < 15)
         leave(&things[rand_below(&r, TASKS)]);
     else if (what < 50)
-        take(hand);
+        take(worker);
     else if (what < 75)
-        give(hand);
+        give(worker);
     else if (what < 80)
-        go_away(hand);
+        go_away(worker);
     else if (what < 100)
         time_passes();
     else
@@ -294,7 +301,7 @@ static void close_it(void)
     closed = true;
     queue_close(&q, NULL);
     for (unsigned i = 0; i < HANDS; i++)
-        assert_int_equal(hands[i].waits, hands[i].woken);
+        assert_int_equal(workers[i].waits, workers[i].woken);
 }
 
 static void plays(uint64_t seed)
@@ -308,10 +315,10 @@ static void plays(uint64_t seed)
     memset(costs, 0, sizeof costs);
     memset(things, 0, sizeof things);
     for (unsigned i = 0; i < HANDS; i++) {
-        hands[i] = (struct model_hand){.hand = {.index = i, .wake = wake}};
-        list_init(&hands[i].hand.idle);
+        workers[i] = (struct model_worker){.worker = {.index = i, .wake = wake}};
+        list_init(&workers[i].worker.idle);
     }
-    assert_int_equal(queue_init(&q, MAX, HANDS, costs), 0);
+    assert_int_equal(queue_init(&q, MAX, HANDS, costs, task_drop), 0);
     assert_int_equal(queue_batches(&q, batches, STEPS), 0);
     for (unsigned i = 0; i < 1500; i++)
         move(load[seed % 3]);

@@ -9,8 +9,8 @@ static void expect(unsigned count, const uint64_t *ids)
 {
     for (unsigned i = 0; i < count; i++) {
         assert_int_equal(got[i]->id, ids[i]);
-        assert_null(got[i]->fused);
-        assert_null(got[i]->leader);
+        assert_null(got[i]->item.fused);
+        assert_null(got[i]->item.leader);
     }
 }
 
@@ -23,11 +23,11 @@ static void fused_tasks_go_to_one_hand_in_their_order(void **state)
     put(fuse(10, 3, 20));
     assert_int_equal(woken[1] + woken[2], 2);
     assert_int_equal(atomic_load(&q.length), 4);
-    assert_int_equal(queue_take(&q, &hands[0], got, TAKE_MAX, 0), 3);
+    assert_int_equal(take_tasks(&workers[0], got, TAKE_MAX, 0), 3);
     expect(3, (const uint64_t[]){10, 11, 12});
     /* Each comes back for itself, to where they were. */
-    assert_int_equal(queue_put_back(&q, got[2], NULL), 0);
-    assert_int_equal(queue_put_back(&q, got[1], NULL), 0);
+    assert_int_equal(queue_put_back(&q, &got[2]->item, NULL), 0);
+    assert_int_equal(queue_put_back(&q, &got[1]->item, NULL), 0);
     task_free(got[0]);
     assert_int_equal(take(TAKE_MAX), 1);
     assert_int_equal(take(TAKE_MAX), 1);
@@ -37,14 +37,14 @@ static void fused_tasks_go_to_one_hand_in_their_order(void **state)
 static void of_fused_tasks_each_may_leave(void **state)
 {
     struct task *all = fuse(10, 4, 20);
-    struct task *second = all->fused;
-    struct task *third = second->fused;
+    struct task *second = fused_to(all);
+    struct task *third = fused_to(second);
     put(all);
-    assert_true(queue_remove(&q, third));
-    assert_true(queue_remove(&q, all));
-    assert_false(queue_remove(&q, all));
+    assert_true(queue_remove(&q, &third->item));
+    assert_true(queue_remove(&q, &all->item));
+    assert_false(queue_remove(&q, &all->item));
     assert_int_equal(atomic_load(&q.length), 2);
-    assert_int_equal(queue_take(&q, &hands[0], got, TAKE_MAX, 0), 2);
+    assert_int_equal(take_tasks(&workers[0], got, TAKE_MAX, 0), 2);
     expect(2, (const uint64_t[]){11, 13});
     free_got(2);
     task_free(all);
@@ -70,11 +70,11 @@ static void fused_tasks_that_do_not_fit_are_all_refused(void **state)
 {
     put_many(126, 0);
     struct task *all = fuse(500, 3, 1000);
-    assert_int_equal(queue_put(&q, all, NULL), -ENOBUFS);
+    assert_int_equal(queue_put(&q, &all->item, NULL), -ENOBUFS);
     assert_int_equal(atomic_load(&q.length), 126);
     while (all) {
         struct task *t = all;
-        all = t->fused;
+        all = fused_to(t);
         task_free(t);
     }
 }
@@ -90,7 +90,7 @@ static void tasks_of_a_step_go_together_whatever_they_cost(void **state)
     for (uint64_t i = 2; i <= 6; i++)
         put(batched(i, 0));
     assert_int_equal(next(), 20);
-    assert_int_equal(queue_take(&q, &hands[0], got, TAKE_MAX, 0), 4);
+    assert_int_equal(take_tasks(&workers[0], got, TAKE_MAX, 0), 4);
     expect(4, (const uint64_t[]){1, 2, 3, 4});
     free_got(4);
     assert_int_equal(take(TAKE_MAX), 2);
@@ -101,43 +101,43 @@ static void a_hand_comes_again_for_what_is_held_back(void **state)
 {
     use_batches(WAIT);
     become_idle(0);
-    assert_int_equal(hands[0].until, DEADLINE_NEVER);
+    assert_int_equal(workers[0].until, DEADLINE_NEVER);
     become_idle(1);
     put(batched(1, 100));
     /* One looks, and knows when. */
     assert_int_equal(woken[1], 1);
-    assert_int_equal(queue_take(&q, &hands[1], got, TAKE_MAX, 100), 0);
-    assert_true(hands[1].waits);
-    assert_int_equal(hands[1].until, 100 + WAIT);
+    assert_int_equal(take_tasks(&workers[1], got, TAKE_MAX, 100), 0);
+    assert_true(workers[1].waits);
+    assert_int_equal(workers[1].until, 100 + WAIT);
     put(batched(2, 200));
     assert_int_equal(woken[0] + woken[1], 1);
     /* It is needed for something else: another knows. */
     put(task(30, 1000));
     assert_int_equal(woken[1], 2);
-    assert_int_equal(queue_take(&q, &hands[1], got, TAKE_MAX, 300), 1);
+    assert_int_equal(take_tasks(&workers[1], got, TAKE_MAX, 300), 1);
     expect(1, (const uint64_t[]){30});
     free_got(1);
     assert_int_equal(woken[0], 1);
-    assert_int_equal(queue_take(&q, &hands[0], got, TAKE_MAX, 400), 0);
-    assert_int_equal(hands[0].until, 100 + WAIT);
-    assert_int_equal(queue_take(&q, &hands[0], got, TAKE_MAX, 100 + WAIT), 2);
+    assert_int_equal(take_tasks(&workers[0], got, TAKE_MAX, 400), 0);
+    assert_int_equal(workers[0].until, 100 + WAIT);
+    assert_int_equal(take_tasks(&workers[0], got, TAKE_MAX, 100 + WAIT), 2);
     expect(2, (const uint64_t[]){1, 2});
     free_got(2);
 }
 
-/* When the hand would come again for one that has so long; DEADLINE_NEVER: it has taken it. */
+/* When the worker would come again for one that has so long; DEADLINE_NEVER: it has taken it. */
 static int64_t held_for(int64_t has_ns)
 {
     struct task *t = batched(1, 0);
-    t->deadline = has_ns == DEADLINE_NEVER ? DEADLINE_NEVER : 100 + has_ns;
-    t->put_at = 100;
+    t->item.deadline = has_ns == DEADLINE_NEVER ? DEADLINE_NEVER : 100 + has_ns;
+    t->item.put_at = 100;
     put(t);
-    if (queue_take(&q, &hands[0], got, TAKE_MAX, 100) == 1) {
+    if (take_tasks(&workers[0], got, TAKE_MAX, 100) == 1) {
         task_free(t);
         return DEADLINE_NEVER;
     }
-    int64_t until = hands[0].until;
-    assert_true(queue_remove(&q, t));
+    int64_t until = workers[0].until;
+    assert_true(queue_remove(&q, &t->item));
     task_free(t);
     return until - 100;
 }
@@ -160,7 +160,7 @@ static void a_full_batch_goes_at_once(void **state)
     for (uint64_t i = 1; i <= 3; i++)
         put(batched(i, 0));
     become_idle(1);
-    assert_int_equal(hands[1].until, WAIT);
+    assert_int_equal(workers[1].until, WAIT);
     put(batched(4, 0));
     assert_int_equal(woken[1], 1);
     assert_int_equal(take(TAKE_MAX), 4);
@@ -172,10 +172,10 @@ static void what_is_held_back_may_leave(void **state)
     struct task *t = batched(1, 0);
     put(t);
     put(batched(2, 0));
-    assert_true(queue_remove(&q, t));
+    assert_true(queue_remove(&q, &t->item));
     task_free(t);
     become_idle(0);
-    assert_int_equal(hands[0].until, WAIT);
+    assert_int_equal(workers[0].until, WAIT);
     /* The other is let go with the queue. */
 }
 
@@ -185,7 +185,7 @@ static void put_singles(uint64_t first, unsigned route, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
         struct task *t = task(first + i, 1000);
-        t->route = route;
+        t->item.route = route;
         put(t);
     }
 }
@@ -197,10 +197,10 @@ static unsigned share_of_first_route(unsigned count)
 {
     unsigned share = 0;
     for (unsigned i = 0; i < count;) {
-        unsigned taken = queue_take(&q, &hands[0], got, 2, 0);
+        unsigned taken = take_tasks(&workers[0], got, 2, 0);
         assert_true(taken > 0);
         for (unsigned j = 0; j < taken; j++)
-            share += got[j]->route == 0;
+            share += got[j]->item.route == 0;
         free_got(taken);
         i += taken;
     }
@@ -225,10 +225,10 @@ static void mates_are_paid_for_by_their_own_route(void **state)
     set_cost(2, TAKE_BUDGET_NS);
     for (uint64_t i = 1; i <= 4; i++) {
         struct task *t = batched(i, 0);
-        t->route = i > 1;
+        t->item.route = i > 1;
         put(t);
     }
-    assert_int_equal(queue_take(&q, &hands[0], got, TAKE_MAX, 0), 4);
+    assert_int_equal(take_tasks(&workers[0], got, TAKE_MAX, 0), 4);
     free_got(4);
     put_singles(100, 1, 3);
     put_singles(200, 0, 3);
@@ -241,12 +241,12 @@ static void a_route_does_not_pay_for_what_is_late(void **state)
 {
     set_cost(0, TAKE_BUDGET_NS);
     struct task *set = fuse(10, 4, 1000);
-    for (struct task *t = set->fused; t; t = t->fused) {
-        t->deadline = NS_PER_MS;
+    for (struct task *t = fused_to(set); t; t = fused_to(t)) {
+        t->item.deadline = NS_PER_MS;
         atomic_store(&t->state, TASK_DROPPED);
     }
     put(set);
-    assert_int_equal(queue_take(&q, &hands[0], got, TAKE_MAX, NS_PER_S), 1);
+    assert_int_equal(take_tasks(&workers[0], got, TAKE_MAX, NS_PER_S), 1);
     free_got(1);
     put_singles(100, 0, 3);
     put_singles(200, 1, 3);

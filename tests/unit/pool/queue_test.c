@@ -22,8 +22,8 @@ static void a_task_without_a_deadline_is_not_passed_for_ever(void **state)
     put(task(1, DEADLINE_NEVER));
     for (uint64_t i = 0; i < 50; i++) {
         struct task *t = task(100 + i, 0);
-        t->put_at = (int64_t)i * 2 * NS_PER_S;
-        t->deadline = t->put_at + NS_PER_S;
+        t->item.put_at = (int64_t)i * 2 * NS_PER_S;
+        t->item.deadline = t->item.put_at + NS_PER_S;
         put(t);
     }
     unsigned before = 0;
@@ -37,15 +37,15 @@ static void a_full_queue_refuses_and_takes_back_what_it_gave(void **state)
     for (uint64_t i = 1; i <= 128; i++)
         put(task(i, 1000));
     struct task *more = task(200, 1);
-    assert_int_equal(queue_put(&q, more, NULL), -ENOBUFS);
+    assert_int_equal(queue_put(&q, &more->item, NULL), -ENOBUFS);
     assert_int_equal(atomic_load(&q.length), 128);
-    assert_int_equal(queue_take(&q, &hands[0], got, 1, 0), 1);
+    assert_int_equal(take_tasks(&workers[0], got, 1, 0), 1);
     struct task *taken = got[0];
     assert_int_equal(taken->id, 1);
     put(more);
     assert_int_equal(next(), 200);
     put(task(201, 2000));
-    assert_int_equal(queue_put_back(&q, taken, NULL), 0);
+    assert_int_equal(queue_put_back(&q, &taken->item, NULL), 0);
     assert_int_equal(atomic_load(&q.length), 129);
     /* Before those of the same deadline, as it was. */
     assert_int_equal(next(), 1);
@@ -62,7 +62,7 @@ static void what_idle_hands_will_do_does_not_wait(void **state)
     put(task(201, 1000));
     assert_int_equal(atomic_load(&q.length), 2);
     struct task *more = task(202, 1);
-    assert_int_equal(queue_put(&q, more, NULL), -ENOBUFS);
+    assert_int_equal(queue_put(&q, &more->item, NULL), -ENOBUFS);
     task_free(more);
 }
 
@@ -74,7 +74,7 @@ static void putting_back_needs_no_memory(void **state)
     for (uint64_t i = 1; i <= 128; i++)
         put(task(i, 1000));
     for (unsigned i = 0; i < HANDS; i++) {
-        counts[i] = queue_take(&q, &hands[i], held[i], TAKE_MAX, 0);
+        counts[i] = take_tasks(&workers[i], held[i], TAKE_MAX, 0);
         assert_true(counts[i] > 0);
     }
     while (atomic_load(&q.length) < 128)
@@ -82,7 +82,7 @@ static void putting_back_needs_no_memory(void **state)
     mem_fail_at(1, true);
     for (unsigned i = 0; i < HANDS; i++)
         for (unsigned j = 0; j < counts[i]; j++)
-            assert_int_equal(queue_put_back(&q, held[i][j], NULL), 0);
+            assert_int_equal(queue_put_back(&q, &held[i][j]->item, NULL), 0);
     mem_fail_at(0, false);
     assert_int_equal(next(), 1);
 }
@@ -106,22 +106,22 @@ static void a_put_wakes_the_hand_that_became_idle_last(void **state)
 
 static void a_put_rather_wakes_a_hand_of_the_same_desk(void **state)
 {
-    int desks[2];
-    struct pool_desk *here = (void *)&desks[0];
-    struct pool_desk *there = (void *)&desks[1];
-    hands[0].desk = here;
-    hands[1].desk = there;
-    hands[2].desk = there;
+    int clients[2];
+    struct pool_client *here = (void *)&clients[0];
+    struct pool_client *there = (void *)&clients[1];
+    workers[0].client = here;
+    workers[1].client = there;
+    workers[2].client = there;
     become_idle(0);
     become_idle(1);
     become_idle(2);
-    assert_int_equal(queue_put(&q, task(1, 1), here), 0);
+    assert_int_equal(queue_put(&q, &task(1, 1)->item, here), 0);
     assert_int_equal(woken[0], 1);
     assert_ptr_equal(woken_from, here);
-    assert_int_equal(queue_put(&q, task(2, 2), here), 0);
+    assert_int_equal(queue_put(&q, &task(2, 2)->item, here), 0);
     assert_int_equal(woken[2], 1);
     for (unsigned i = 0; i < HANDS; i++)
-        hands[i].desk = NULL;
+        workers[i].client = NULL;
     assert_int_equal(take(1), 1);
     assert_int_equal(take(1), 1);
 }
@@ -130,7 +130,7 @@ static void a_hand_that_goes_away_passes_its_wake_on(void **state)
 {
     become_idle(0);
     become_idle(1);
-    queue_away(&q, &hands[0], NULL);
+    queue_away(&q, &workers[0], NULL);
     assert_int_equal(woken[0] + woken[1], 0);
     put(task(1, 1));
     assert_int_equal(woken[1], 1);
@@ -143,7 +143,7 @@ static void a_wake_is_not_lost_with_the_hand_it_was_for(void **state)
     become_idle(1);
     put(task(1, 1));
     assert_int_equal(woken[1], 1);
-    queue_away(&q, &hands[1], NULL);
+    queue_away(&q, &workers[1], NULL);
     assert_int_equal(woken[0], 1);
 }
 
@@ -156,10 +156,10 @@ static void closing_wakes_everybody_and_gives_nothing_more(void **state)
     assert_int_equal(woken[1], 1);
     assert_true(queue_closed(&q));
     struct task *t = task(1, 1);
-    assert_int_equal(queue_put(&q, t, NULL), -EPIPE);
+    assert_int_equal(queue_put(&q, &t->item, NULL), -EPIPE);
     task_free(t);
-    assert_int_equal(queue_take(&q, &hands[0], got, 1, 0), 0);
-    assert_false(list_linked(&hands[0].idle));
+    assert_int_equal(take_tasks(&workers[0], got, 1, 0), 0);
+    assert_false(list_linked(&workers[0].idle));
 }
 
 /* ---- How many at once ---- */
@@ -211,12 +211,12 @@ static void a_dear_task_does_not_go_behind_a_cheap_one(void **state)
 static struct task *urgent(uint64_t id, int64_t left, int64_t now)
 {
     struct task *t = task(id, DEADLINE_NEVER);
-    t->put_at = now;
-    t->deadline = now + left;
+    t->item.put_at = now;
+    t->item.deadline = now + left;
     return t;
 }
 
-/* Four hands have a second's work each in the queue. */
+/* Four workers have a second's work each in the queue. */
 static void fill(void)
 {
     set_cost(0, 100 * NS_PER_MS);
@@ -230,16 +230,16 @@ static void who_would_be_late_is_refused_at_once(void **state)
     /* It would be first. */
     put(t);
     t = urgent(101, 2000 * NS_PER_S, 0);
-    t->deadline = 1100 * NS_PER_MS + 999 * NS_PER_S;
+    t->item.deadline = 1100 * NS_PER_MS + 999 * NS_PER_S;
     put(t);
     t = urgent(102, 500 * NS_PER_MS, 0);
-    t->priority = -1;
-    assert_int_equal(queue_put(&q, t, NULL), -ETIME);
-    /* 42 x 100 ms / 4 hands: 1050 ms; 400 are possible. */
-    assert_int_equal(t->retry_after, 650 * NS_PER_MS);
+    t->item.priority = -1;
+    assert_int_equal(queue_put(&q, &t->item, NULL), -ETIME);
+    /* 42 x 100 ms / 4 workers: 1050 ms; 400 are possible. */
+    assert_int_equal(t->item.retry_after, 650 * NS_PER_MS);
     assert_int_equal(atomic_load(&q.refused[REFUSED_LATE]), 1);
     assert_int_equal(queue_wait(&q), 1050 * NS_PER_MS);
-    t->priority = 1;
+    t->item.priority = 1;
     put(t);
 }
 
@@ -249,20 +249,20 @@ static void where_a_hand_is_idle_nobody_is_refused(void **state)
     become_idle(0);
     put(urgent(1, NS_PER_MS, 0));
     struct task *t = urgent(2, NS_PER_MS, 0);
-    assert_int_equal(queue_put(&q, t, NULL), -ETIME);
-    assert_true(t->retry_after > 0);
+    assert_int_equal(queue_put(&q, &t->item, NULL), -ETIME);
+    assert_true(t->item.retry_after > 0);
     task_free(t);
 }
 
 /* Fused, the second behind the first. */
 static int put_two(struct task *first, unsigned first_step, struct task *second, bool needed)
 {
-    first->step = first_step;
-    second->step = 3 - first_step;
-    first->fused = second;
-    first->needed = true;
-    second->needed = needed;
-    int rc = queue_put(&q, first, NULL);
+    first->item.step = first_step;
+    second->item.step = 3 - first_step;
+    first->item.fused = &second->item;
+    first->item.needed = true;
+    second->item.needed = needed;
+    int rc = queue_put(&q, &first->item, NULL);
     if (rc) {
         task_free(first);
         task_free(second);
@@ -286,7 +286,7 @@ static void who_hurries_is_not_first_for_that(void **state)
 {
     struct task *t = urgent(1, 500 * NS_PER_MS, 0);
     struct task *hurried = urgent(2, 250 * NS_PER_MS, 0);
-    hurried->due = 600 * NS_PER_MS;
+    hurried->item.sort_deadline = 600 * NS_PER_MS;
     put(hurried);
     put(t);
     assert_int_equal(next(), 1);
@@ -298,16 +298,16 @@ static void what_runs_is_waited_for_too(void **state)
     set_cost(0, 100 * NS_PER_MS);
     put_many(4, 0);
     for (unsigned i = 0; i < HANDS; i++) {
-        assert_int_equal(queue_take(&q, &hands[i], got, 1, 0), 1);
+        assert_int_equal(take_tasks(&workers[i], got, 1, 0), 1);
         free_got(1);
     }
     struct task *t = urgent(1, 150 * NS_PER_MS, 0);
-    assert_int_equal(queue_put(&q, t, NULL), -ETIME);
+    assert_int_equal(queue_put(&q, &t->item, NULL), -ETIME);
     task_free(t);
     put(urgent(2, 150 * NS_PER_MS, 60 * NS_PER_MS));
     /* Behind that one. */
     t = urgent(3, 150 * NS_PER_MS, 61 * NS_PER_MS);
-    assert_int_equal(queue_put(&q, t, NULL), -ETIME);
+    assert_int_equal(queue_put(&q, &t->item, NULL), -ETIME);
     task_free(t);
 }
 
@@ -320,7 +320,7 @@ static struct task *last_where_it_stands(void)
     put(task(2, 8));
     put(last);
     for (int64_t now = 1; now <= 2; now++) {
-        assert_int_equal(queue_take(&q, &hands[0], got, 1, now * NS_PER_S), 1);
+        assert_int_equal(take_tasks(&workers[0], got, 1, now * NS_PER_S), 1);
         free_got(1);
     }
     assert_int_equal(atomic_load(&q.standing), 1);
@@ -330,7 +330,7 @@ static struct task *last_where_it_stands(void)
 static void a_line_whose_last_leaves_does_not_stand(void **state)
 {
     struct task *last = last_where_it_stands();
-    assert_true(queue_remove(&q, last));
+    assert_true(queue_remove(&q, &last->item));
     task_free(last);
     assert_int_equal(atomic_load(&q.standing), 0);
 }
@@ -339,7 +339,7 @@ static void a_line_whose_last_is_late_does_not_stand(void **state)
 {
     struct task *last = last_where_it_stands();
     atomic_store(&last->state, TASK_DROPPED);
-    assert_int_equal(queue_take(&q, &hands[0], got, 1, 10 * NS_PER_S), 0);
+    assert_int_equal(take_tasks(&workers[0], got, 1, 10 * NS_PER_S), 0);
     assert_int_equal(atomic_load(&q.standing), 0);
 }
 
@@ -351,7 +351,7 @@ static void who_is_late_may_be_posted_meanwhile(void **state)
     for (unsigned i = HANDS; i-- > 0;)
         become_idle(i);
     struct task *late[2] = {fuse(1, 2, 1)};
-    late[1] = late[0]->fused;
+    late[1] = fused_to(late[0]);
     for (unsigned i = 0; i < 2; i++) {
         atomic_store(&late[i]->holders, 2);
         atomic_store(&late[i]->state, TASK_DROPPED);
@@ -362,7 +362,7 @@ static void who_is_late_may_be_posted_meanwhile(void **state)
     put(batched(4, 2 * NS_PER_S));
     assert_int_equal(woken[3], 0);
     posted = late[1];
-    assert_int_equal(queue_take(&q, &hands[0], got, 1, 2 * NS_PER_S), 1);
+    assert_int_equal(take_tasks(&workers[0], got, 1, 2 * NS_PER_S), 1);
     posted = NULL;
     assert_int_equal(woken[3], 1);
     free_got(1);
@@ -375,16 +375,16 @@ static void who_is_late_may_be_posted_meanwhile(void **state)
 static bool puts_a_task(void)
 {
     struct queue small;
-    int rc = queue_init(&small, 4, 1, costs);
+    int rc = queue_init(&small, 4, 1, costs, task_drop);
     if (rc)
         return false;
     struct task *t = mem_zalloc(sizeof(*t));
     if (t) {
         atomic_store(&t->holders, 1);
         t->output.base = t->small;
-        t->batch = 1;
-        t->deadline = DEADLINE_NEVER;
-        rc = queue_put(&small, t, NULL);
+        t->item.batch = 1;
+        t->item.deadline = DEADLINE_NEVER;
+        rc = queue_put(&small, &t->item, NULL);
         if (rc)
             task_free(t);
     }

@@ -9,7 +9,7 @@
 #include "../world/uv_fixture.h"
 #include "fixture.h"
 
-#include "pool/internal.h"
+#include "exec/client.h"
 
 #include <pthread.h>
 
@@ -112,18 +112,18 @@ static inline void run_logged(coro_fn *fn)
     assert_int_equal(count_children(), 0);
 }
 
-/* A cmocka test `name` with a pool of `hands` workers. */
-#define POOL_TEST(name, kind, hands, change)               \
-    static void name##_in_pool(struct scene *s);           \
-    static int name##_fn(void *arg)                        \
-    {                                                      \
-        with_pool(w, kind, hands, change, name##_in_pool); \
-        return 0;                                          \
-    }                                                      \
-    static void name(void **state)                         \
-    {                                                      \
-        run_logged(name##_fn);                             \
-    }                                                      \
+/* A cmocka test `name` with a pool of `workers` workers. */
+#define POOL_TEST(name, kind, workers, change)               \
+    static void name##_in_pool(struct scene *s);             \
+    static int name##_fn(void *arg)                          \
+    {                                                        \
+        with_pool(w, kind, workers, change, name##_in_pool); \
+        return 0;                                            \
+    }                                                        \
+    static void name(void **state)                           \
+    {                                                        \
+        run_logged(name##_fn);                               \
+    }                                                        \
     static void name##_in_pool(struct scene *s)
 
 /* ---- Calls ---- */
@@ -149,7 +149,7 @@ static inline int real_call(void *arg)
     struct pool_call c = call_of(r->scene, r->step, r->input);
     c.retry = r->retry;
     c.name = SPAN("request-7");
-    r->rc = pool_call(r->scene->desk, r->scene->pool, &c);
+    r->rc = pool_call(r->scene->client, r->scene->pool, &c);
     r->outcome = c.outcome;
     snprintf(r->sentence, sizeof(r->sentence), "%s", c.error.sentence);
     snprintf(r->output, sizeof(r->output), "%.*s", SPAN_ARG(c.output));

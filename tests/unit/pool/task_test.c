@@ -6,8 +6,8 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "pool/desk.h"
-#include "pool/desk_hand.h"
+#include "exec/loop_worker.h"
+#include "pool/internal.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -19,8 +19,8 @@ static struct step_spec specs[] = {{.name = "work"}, {.name = "_canary"}};
 static struct step_cost costs[2];
 static struct pools pools;
 static struct pool pool;
-static struct pool_desk desk;
-static struct hand hand;
+static struct pool_client client;
+static struct worker worker;
 static char logged[1024];
 
 static void sink(void *ctx, const char *line, size_t len)
@@ -35,46 +35,51 @@ static int64_t wall(void *ctx)
 
 static struct log sink_log = {.level = LOG_INFO, .sink = sink, .wall_ns = wall};
 
-static void never_woken(struct hand *h, struct pool_desk *from)
+static void never_woken(struct worker *h, struct pool_client *from)
 {
 }
 
 static int setup(void **state)
 {
-    pools = (struct pools){.log = &sink_log, .desks = 1};
-    pool = (struct pool){
-        .pools = &pools, .conf = &conf, .specs = specs, .step_count = 1, .costs = costs, .size = 1};
-    desk = (struct pool_desk){.pools = &pools};
-    hand = (struct hand){.wake = never_woken, .desk = &desk};
-    list_init(&hand.idle);
+    pools = (struct pools){.log = &sink_log, .clients = 1};
+    pool = (struct pool){.pools = &pools,
+        .conf = &conf,
+        .ops = &executor_processes,
+        .specs = specs,
+        .step_count = 1,
+        .costs = costs,
+        .size = 1};
+    client = (struct pool_client){.pools = &pools};
+    worker = (struct worker){.pool = &pool, .wake = never_woken, .client = &client};
+    list_init(&worker.idle);
     logged[0] = '\0';
-    return queue_init(&pool.queue, 16, 1, costs);
+    return queue_init(&pool.queue, 16, 1, costs, task_drop);
 }
 
 static int teardown(void **state)
 {
     queue_release(&pool.queue);
     struct task *t;
-    while ((t = pool_desk_kept(&desk)))
+    while ((t = pool_client_kept(&client)))
         task_free(t);
     return 0;
 }
 
 static struct task *task_put(void)
 {
-    struct task *t = task_new(&desk, &pool, 0, NULL);
+    struct task *t = task_new(&client, &pool, 0, NULL);
     assert_non_null(t);
     t->input = SPAN("1");
-    t->deadline = NOW + NS_PER_S;
-    t->put_at = NOW - 5;
-    assert_int_equal(queue_put(&pool.queue, t, &desk), 0);
+    t->item.deadline = NOW + NS_PER_S;
+    t->item.put_at = NOW - 5;
+    assert_int_equal(queue_put(&pool.queue, &t->item, &client), 0);
     return t;
 }
 
 static struct task *taken(void)
 {
     struct task *t;
-    return queue_take(&pool.queue, &hand, &t, 1, NOW) ? t : NULL;
+    return task_take(&worker, &t, 1, NOW) ? t : NULL;
 }
 
 static enum task_state state_of(const struct task *t)
@@ -85,7 +90,7 @@ static enum task_state state_of(const struct task *t)
 /* Its last holder has let it go, and it is kept for the next call. */
 static bool is_kept(const struct task *t)
 {
-    return desk.kept == &t->done;
+    return client.kept == &t->done;
 }
 
 static void who_leaves_before_it_is_taken_takes_it_out(void **state)
@@ -106,7 +111,7 @@ static void who_leaves_before_it_starts_keeps_it_from_starting(void **state)
     assert_true(task_leave(t));
     task_release(t, true);
     assert_false(is_kept(t));
-    assert_false(task_absorb(t, NOW, &desk));
+    assert_false(task_claim(t, NOW, &client));
     assert_true(is_kept(t));
 }
 
@@ -114,7 +119,7 @@ static void who_leaves_a_running_task_is_told_nothing(void **state)
 {
     struct task *t = task_put();
     assert_ptr_equal(taken(), t);
-    assert_true(task_absorb(t, NOW, &desk));
+    assert_true(task_claim(t, NOW, &client));
     task_runs(t, NOW);
     assert_int_equal(t->queue_ns, 5);
     assert_false(task_cancelled(t));
@@ -123,7 +128,7 @@ static void who_leaves_a_running_task_is_told_nothing(void **state)
     assert_int_equal(state_of(t), TASK_LEFT);
     task_release(t, true);
     assert_false(is_kept(t));
-    task_finish(t, POOL_DONE, &desk);
+    task_finish(t, POOL_DONE, &client);
     assert_true(is_kept(t));
 }
 
@@ -131,9 +136,9 @@ static void who_leaves_when_it_is_done_has_the_result(void **state)
 {
     struct task *t = task_put();
     assert_ptr_equal(taken(), t);
-    assert_true(task_absorb(t, NOW, &desk));
+    assert_true(task_claim(t, NOW, &client));
     task_runs(t, NOW);
-    task_finish(t, POOL_DONE, &desk);
+    task_finish(t, POOL_DONE, &client);
     assert_false(task_leave(t));
     assert_int_equal(t->outcome, POOL_DONE);
     assert_false(is_kept(t));
@@ -145,7 +150,7 @@ static void a_late_task_does_not_start(void **state)
 {
     struct task *t = task_put();
     assert_ptr_equal(taken(), t);
-    assert_false(task_absorb(t, t->deadline, &desk));
+    assert_false(task_claim(t, t->item.deadline, &client));
     assert_int_equal(state_of(t), TASK_DONE);
     assert_int_equal(t->outcome, POOL_EXPIRED);
     assert_int_equal(t->error.code, -ETIMEDOUT);
@@ -156,12 +161,12 @@ static void a_late_task_is_not_handed_out(void **state)
 {
     struct task *late = task_put();
     struct task *t = task_put();
-    late->deadline = NOW;
+    late->item.deadline = NOW;
     assert_ptr_equal(taken(), t);
     assert_int_equal(state_of(late), TASK_DONE);
     assert_int_equal(late->outcome, POOL_EXPIRED);
     task_release(late, true);
-    task_fail(t, POOL_DIED, &desk, "its worker died");
+    task_fail(t, POOL_DIED, &client, "its worker died");
     assert_string_equal(t->error.type, "worker-died");
     assert_string_equal(t->error.sentence, "its worker died");
     task_release(t, true);
@@ -180,7 +185,7 @@ static void an_output_grows_up_to_the_pools_value(void **state)
     assert_false(t->output_too_large);
     assert_null(task_output(t, 4097));
     assert_true(t->output_too_large);
-    task_fail(t, POOL_OUTPUT_TOO_LARGE, &desk, "too large");
+    task_fail(t, POOL_OUTPUT_TOO_LARGE, &client, "too large");
     task_release(t, true);
 }
 
@@ -190,10 +195,10 @@ static void what_may_be_tried_again_is_tried_once_more(void **state)
     t->retry = true;
     for (int death = 1; death <= 2; death++) {
         assert_ptr_equal(taken(), t);
-        assert_true(task_absorb(t, NOW, &desk));
+        assert_true(task_claim(t, NOW, &client));
         task_runs(t, NOW);
         snprintf(t->name, sizeof(t->name), "request 7");
-        task_worker_lost(t, POOL_DIED, &desk, "worker %d died", death);
+        task_worker_lost(t, POOL_DIED, &client, "worker %d died", death);
         assert_int_equal(state_of(t), death == 1 ? TASK_WAITING : TASK_DONE);
         assert_int_equal(strstr(logged, "poison: request 7, step 'work'") != NULL, death == 2);
     }
@@ -206,9 +211,9 @@ static void what_may_not_be_tried_again_fails_at_once(void **state)
 {
     struct task *t = task_put();
     assert_ptr_equal(taken(), t);
-    assert_true(task_absorb(t, NOW, &desk));
+    assert_true(task_claim(t, NOW, &client));
     task_runs(t, NOW);
-    task_worker_lost(t, POOL_TIMEOUT, &desk, "it ran for too long");
+    task_worker_lost(t, POOL_TIMEOUT, &client, "it ran for too long");
     assert_int_equal(t->outcome, POOL_TIMEOUT);
     assert_string_equal(logged, "");
     task_release(t, true);
@@ -219,11 +224,11 @@ static void a_task_that_was_left_is_not_tried_again(void **state)
     struct task *t = task_put();
     t->retry = true;
     assert_ptr_equal(taken(), t);
-    assert_true(task_absorb(t, NOW, &desk));
+    assert_true(task_claim(t, NOW, &client));
     task_runs(t, NOW);
     assert_true(task_leave(t));
     task_release(t, true);
-    task_worker_lost(t, POOL_DIED, &desk, "worker died");
+    task_worker_lost(t, POOL_DIED, &client, "worker died");
     assert_int_equal(atomic_load(&pool.queue.length), 0);
     assert_true(is_kept(t));
 }
@@ -232,8 +237,8 @@ static void what_is_put_back_can_still_be_left(void **state)
 {
     struct task *t = task_put();
     assert_ptr_equal(taken(), t);
-    assert_true(task_absorb(t, NOW, &desk));
-    task_put_back(t, &desk);
+    assert_true(task_claim(t, NOW, &client));
+    task_put_back(t, &client);
     assert_int_equal(state_of(t), TASK_WAITING);
     assert_true(task_leave(t));
     assert_null(taken());
@@ -247,7 +252,7 @@ static void the_next_call_reuses_the_task(void **state)
     assert_true(task_leave(t));
     task_release(t, true);
     mem_fail_at(1, true);
-    struct task *again = task_new(&desk, &pool, 0, NULL);
+    struct task *again = task_new(&client, &pool, 0, NULL);
     mem_fail_at(0, false);
     assert_ptr_equal(again, t);
     assert_int_equal(state_of(t), TASK_WAITING);
@@ -261,29 +266,29 @@ static void a_pool_is_ready_when_its_canary_is_back(void **state)
 {
     pool.canary = mem_zalloc(sizeof(struct task));
     assert_non_null(pool.canary);
-    pool_worker_up(&pool, &desk);
+    pool_worker_up(&pool, &client);
     assert_int_equal(atomic_load(&pool.queue.length), 1);
-    pool_worker_up(&pool, &desk);
+    pool_worker_up(&pool, &client);
     assert_int_equal(atomic_load(&pool.queue.length), 1);
     struct task *t = pool.canary;
     assert_ptr_equal(taken(), t);
-    assert_int_equal(t->step, 1);
+    assert_int_equal(t->item.step, 1);
     /* Its worker dies of it, twice. */
-    task_worker_lost(t, POOL_DIED, &desk, "dead");
-    pool_worker_down(&pool, &desk, RESTART_DIED);
+    task_worker_lost(t, POOL_DIED, &client, "dead");
+    pool_worker_down(&pool, RESTART_DIED);
     assert_ptr_equal(taken(), t);
-    task_worker_lost(t, POOL_DIED, &desk, "dead");
-    pool_worker_down(&pool, &desk, RESTART_DIED);
+    task_worker_lost(t, POOL_DIED, &client, "dead");
+    pool_worker_down(&pool, RESTART_DIED);
     assert_false(atomic_load(&pool.ready));
     assert_int_equal(atomic_load(&pool.restarts[RESTART_DIED]), 2);
     /* It was sent again while one worker was left, and is waiting. */
-    pool_worker_up(&pool, &desk);
+    pool_worker_up(&pool, &client);
     assert_ptr_equal(taken(), t);
-    assert_true(task_absorb(t, NOW, &desk));
+    assert_true(task_claim(t, NOW, &client));
     task_runs(t, NOW);
-    task_finish(t, POOL_DONE, &desk);
+    task_finish(t, POOL_DONE, &client);
     assert_true(atomic_load(&pool.ready));
-    pool_worker_down(&pool, &desk, RESTART_MAX_TASKS);
+    pool_worker_down(&pool, RESTART_MAX_TASKS);
     assert_false(atomic_load(&pool.ready));
     task_free(pool.canary);
 }
@@ -296,13 +301,13 @@ static void a_full_queue_has_room_for_the_canary(void **state)
         waiting[i] = task_put();
     pool.canary = mem_zalloc(sizeof(struct task));
     assert_non_null(pool.canary);
-    pool_worker_up(&pool, &desk);
+    pool_worker_up(&pool, &client);
     assert_int_equal(atomic_load(&pool.queue.length), 17);
     struct task *t = taken();
     assert_ptr_equal(t, pool.canary);
-    assert_true(task_absorb(t, NOW, &desk));
+    assert_true(task_claim(t, NOW, &client));
     task_runs(t, NOW);
-    task_finish(t, POOL_DONE, &desk);
+    task_finish(t, POOL_DONE, &client);
     assert_true(atomic_load(&pool.ready));
     task_free(pool.canary);
     for (int i = 0; i < 16; i++) {
@@ -313,24 +318,24 @@ static void a_full_queue_has_room_for_the_canary(void **state)
 
 /* ---- Hands that are coroutines ---- */
 
-static void rest_in_queue(struct desk_hand *h)
+static void rest_in_queue(struct loop_worker *h)
 {
     struct task *none;
-    desk_hand_init(h, &pool, &desk, 0);
-    assert_int_equal(queue_take(&pool.queue, &h->hand, &none, 1, NOW), 0);
-    h->idle = h->hand.waits;
+    loop_worker_init(h, &pool, &client, 0);
+    assert_int_equal(task_take(&h->worker, &none, 1, NOW), 0);
+    h->idle = h->worker.waits;
 }
 
 /* It was woken for a task, and finds then that its worker has gone. */
 static void who_goes_away_after_it_was_woken_has_another_woken(void **state)
 {
-    struct desk_hand other, hand_that_goes;
+    struct loop_worker other, hand_that_goes;
     rest_in_queue(&other);
     rest_in_queue(&hand_that_goes);
     struct task *t = task_put();
     assert_false(hand_that_goes.idle);
     assert_true(other.idle);
-    desk_hand_away(&hand_that_goes);
+    loop_worker_away(&hand_that_goes);
     assert_false(other.idle);
     assert_true(task_leave(t));
     task_release(t, true);

@@ -6,7 +6,7 @@
 #include "fixture.h"
 
 #include "base/rand.h"
-#include "pool/internal.h"
+#include "exec/client.h"
 
 #include <dlfcn.h>
 
@@ -18,7 +18,7 @@ static void calls_come_back_in_pool(struct scene *s)
     for (unsigned i = 0; i < 100; i++)
         gives(s, "echo", "{\"a\": [1, \"b\"]}", "{\"a\":[1,\"b\"]}");
     struct pool_call c = call_of(s, "burn", "{\"ms\": 2}");
-    require(pool_call(s->desk, s->pool, &c) == 0);
+    require(pool_call(s->client, s->pool, &c) == 0);
     require(c.processor_ns >= 2 * NS_PER_MS && c.wall_ns >= 2 * NS_PER_MS);
     pool_call_release(&c);
     require(eventually(w, pools_ready(s->pools)));
@@ -38,7 +38,7 @@ static void calls_come_back(void **state)
 /* ---- Crowds ---- */
 
 struct crowd {
-    struct pool_desk *desk;
+    struct pool_client *client;
     struct pool *pool;
     struct rand rand;
     unsigned outcomes[POOL_OUTCOMES];
@@ -53,12 +53,12 @@ static void call_once(struct crowd *crowd, unsigned n)
         snprintf(input, sizeof(input), "{\"us\": %u}", (unsigned)rand_below(&crowd->rand, 300));
     else
         snprintf(input, sizeof(input), "%u", n);
-    int64_t now = world_now(pool_desk_world(crowd->desk));
+    int64_t now = world_now(crowd->client->world);
     CORO_DEADLINE(rand_ppm(&crowd->rand, 300000)
                       ? now + (int64_t)rand_below(&crowd->rand, 400) * NS_PER_US
                       : DEADLINE_NEVER);
-    struct pool_call c = {.step = burns ? 1 : 0, .input = span_of(input)};
-    int rc = pool_call(crowd->desk, crowd->pool, &c);
+    struct pool_call c = POOL_CALL(.step = burns ? 1 : 0, .input = span_of(input));
+    int rc = pool_call(crowd->client, crowd->pool, &c);
     crowd->outcomes[c.outcome]++;
     switch (c.outcome) {
     case POOL_DONE:
@@ -98,8 +98,8 @@ static void run_crowd(struct crowd *crowd, uint64_t seed)
         require(group_spawn(&staying, "stays", call_many, crowd) == 0);
         require(group_spawn(&leaving, "leaves", call_many, crowd) == 0);
     }
-    require(world_sleep(pool_desk_world(crowd->desk),
-                (int64_t)rand_below(&crowd->rand, 3000) * NS_PER_US) == 0);
+    require(world_sleep(
+                crowd->client->world, (int64_t)rand_below(&crowd->rand, 3000) * NS_PER_US) == 0);
     group_cancel(&leaving);
     require(group_wait(&leaving) == 0);
     require(group_wait(&staying) == 0);
@@ -113,7 +113,7 @@ static void run_crowd(struct crowd *crowd, uint64_t seed)
 static void a_crowd_comes_and_goes_in_pool(struct scene *s)
 {
     for (uint64_t seed = 1; seed <= 5; seed++) {
-        struct crowd crowd = {.desk = s->desk, .pool = s->pool};
+        struct crowd crowd = {.client = s->client, .pool = s->pool};
         run_crowd(&crowd, seed);
     }
 }
@@ -142,17 +142,17 @@ struct io {
 static int run_io(struct world *world, void *arg)
 {
     struct io *io = arg;
-    struct pool_desk *d;
+    struct pool_client *d;
     struct error e;
-    require(pool_desk_new(&d, io->scene->pools, io->index, world) == 0);
-    GROUP(desk, GROUP_FAIL_FAST);
-    require(group_spawn(&desk, "desk", pool_desk_run, d) == 0);
-    check(pool_desk_ready(d, &e) == 0, "%s", e.sentence);
-    struct crowd crowd = {.desk = d, .pool = io->scene->pool};
+    require(pool_client_new(&d, io->scene->pools, io->index, world) == 0);
+    GROUP(client, GROUP_FAIL_FAST);
+    require(group_spawn(&client, "desk", pool_client_run, d) == 0);
+    check(pool_client_ready(d, &e) == 0, "%s", e.sentence);
+    struct crowd crowd = {.client = d, .pool = io->scene->pool};
     run_crowd(&crowd, io->index);
-    pool_desk_leave(d);
-    require(group_wait(&desk) == 0);
-    pool_desk_free(d);
+    pool_client_leave(d);
+    require(group_wait(&client) == 0);
+    pool_client_free(d);
     return 0;
 }
 
@@ -161,7 +161,7 @@ static int several_threads_share_a_pool_main(void *arg)
     struct scene s;
     struct error e;
     scene_init(&s, CONF_POOL_THREADS, 2);
-    s.desks = DESKS;
+    s.clients = DESKS;
     scene_add(&s, "echo");
     scene_add(&s, "burn");
     check(scene_make(&s, NULL, &e) == 0, "%s", e.sentence);
@@ -188,14 +188,14 @@ static void several_threads_share_a_pool(void **state)
 /* ---- The end ---- */
 
 /* As queue.c does it, up to the moment before it wakes. */
-static struct hand *pick_a_hand(struct queue *q)
+static struct worker *pick_a_hand(struct queue *q)
 {
-    struct hand *h = NULL;
+    struct worker *h = NULL;
     while (!h) {
         require(world_sleep(w, NS_PER_MS) == 0); /* time: how often it looks */
         pthread_mutex_lock(&q->lock);
         if (!list_empty(&q->idle)) {
-            h = list_first(&q->idle, struct hand, idle);
+            h = list_first(&q->idle, struct worker, idle);
             list_del(&h->idle);
             q->idle_count--;
             h->picked++;
@@ -205,8 +205,8 @@ static struct hand *pick_a_hand(struct queue *q)
     return h;
 }
 
-/* Who was kept from running between picking a hand and waking it finds it alive, although the end
- * of the other hand has ended this one meanwhile. */
+/* Who was kept from running between picking a worker and waking it finds it alive, although the end
+ * of the other worker has ended this one meanwhile. */
 static int the_end_waits_for_who_wakes_main(void *arg)
 {
     struct scene s;
@@ -215,15 +215,15 @@ static int the_end_waits_for_who_wakes_main(void *arg)
     scene_add(&s, "echo");
     require(scene_make(&s, w, &e) == 0);
     s.ended = -EBUSY;
-    GROUP(desk, GROUP_INDEPENDENT);
-    check(scene_begin(&s, &desk, &e) == 0, "%s", e.sentence);
-    struct hand *h = pick_a_hand(&s.pool->queue);
-    pool_desk_leave(s.desk);
+    GROUP(client, GROUP_INDEPENDENT);
+    check(scene_begin(&s, &client, &e) == 0, "%s", e.sentence);
+    struct worker *h = pick_a_hand(&s.pool->queue);
+    pool_client_leave(s.client);
     require(world_sleep(w, 50 * NS_PER_MS) == 0); /* time: enough for an end that does not wait */
     require(s.ended == -EBUSY);
     h->wake(h, NULL);
-    require(group_wait(&desk) == 0 && s.ended == 0);
-    pool_desk_free(s.desk);
+    require(group_wait(&client) == 0 && s.ended == 0);
+    pool_client_free(s.client);
     pools_free(s.pools);
     return 0;
 }
@@ -270,15 +270,15 @@ static int refusal(enum conf_pool_kind kind, const char *step, int64_t start, co
     s.step_count = 1;
     scene_add(&s, step);
     check(scene_make(&s, w, &e) == 0, "%s", e.sentence);
-    GROUP(desk, GROUP_INDEPENDENT);
+    GROUP(client, GROUP_INDEPENDENT);
     GROUP(later, GROUP_INDEPENDENT);
     bad_inits()->held = true;
     require(group_spawn(&later, "later", let_go_later, NULL) == 0);
-    require(scene_begin(&s, &desk, &e) == -EINVAL);
+    require(scene_begin(&s, &client, &e) == -EINVAL);
     require(group_wait(&later) == 0);
     check(strstr(e.sentence, sentence) && strstr(e.sentence, "pool 'p'"), "%s", e.sentence);
     require(!pools_ready(s.pools));
-    scene_end(&s, &desk);
+    scene_end(&s, &client);
     return 0;
 }
 
@@ -304,7 +304,7 @@ static void a_hanging_init_is_refused(void **state)
     run_in_world(a_hanging_init_is_refused_main);
 }
 
-/* Its init takes longer than `start`: the pool's hand does the work, and the desk ends well since
+/* Its init takes longer than `start`: the pool's hand does the work, and the client ends well since
  * the init has ended by then. */
 static int a_late_inline_worker_is_done_without_main(void *arg)
 {
@@ -313,25 +313,25 @@ static int a_late_inline_worker_is_done_without_main(void *arg)
     struct scene s;
     struct error e = {0};
     scene_init(&s, CONF_POOL_THREADS, 1);
-    s.conf.start = 2 * NS_PER_S; /* time: in which the hand must have begun */
+    s.conf.start = 2 * NS_PER_S; /* time: in which the worker must have begun */
     s.steps = &conf;
     s.step_count = 1;
     scene_add(&s, "late");
     check(scene_make(&s, w, &e) == 0, "%s", e.sentence);
-    GROUP(desk, GROUP_INDEPENDENT);
+    GROUP(client, GROUP_INDEPENDENT);
     bad_inits()->held = true;
     int ended = bad_inits()->ended;
-    check(scene_begin(&s, &desk, &e) == 0, "%s", e.sentence);
+    check(scene_begin(&s, &client, &e) == 0, "%s", e.sentence);
     struct pool_call c = call_of(&s, "late", "1");
     struct pool_call *calls[] = {&c};
     enum placement placed;
-    require(pool_call_all(s.desk, s.pool, calls, 1, POOL_INLINE, &placed) == 0);
+    require(pool_call_all(s.client, s.pool, calls, 1, POOL_INLINE, &placed) == 0);
     require(c.outcome == POOL_DONE && placed == PLACE_FANOUT);
     pool_call_release(&c);
     bad_inits()->held = false;
     require(eventually(w, bad_inits()->ended > ended));
     gives(&s, "late", "1", "null");
-    scene_end(&s, &desk);
+    scene_end(&s, &client);
     return 0;
 }
 

@@ -6,8 +6,8 @@
 
 #include "../check.h"
 
-#include "pool/pool.h"
 #include "wire/worker.h"
+#include "worker/main.h"
 #include "world/memory_file.h"
 #include "world/plain.h"
 
@@ -45,7 +45,7 @@ static inline void be_worker(int channel, int memory, int errors)
     if (high[2] >= 0)
         dup2(high[2], PLAIN_SHARED);
     close_range(high[2] >= 0 ? PLAIN_SHARED + 1 : PLAIN_CHANNEL + 1, ~0U, 0);
-    _exit(pool_worker_main(false));
+    _exit(worker_main(false));
 }
 
 /* Nobody waits for ever in a test. */

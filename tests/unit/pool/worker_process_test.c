@@ -4,6 +4,8 @@
  */
 #include "worker_fixture.h"
 
+#include "base/log.h"
+
 #include <sched.h>
 #include <stdatomic.h>
 

@@ -4,7 +4,7 @@
  */
 #include "../world/sim_fixture.h"
 
-#include "pool/worker_stream.h"
+#include "worker/io_stream.h"
 
 #include <signal.h>
 #include <stdatomic.h>

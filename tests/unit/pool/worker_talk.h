@@ -7,7 +7,7 @@
 #include "../check.h"
 
 #include "base/time.h"
-#include "pool/worker.h"
+#include "worker/worker.h"
 
 #include <errno.h>
 #include <stdatomic.h>

@@ -392,7 +392,7 @@ static void an_end_that_is_read_does_not_cancel(void **state)
 
 /* ---- One buffer for all ---- */
 
-struct desk {
+struct client {
     char buffer[64];
     struct stream *streams[8];
     int next;
@@ -400,7 +400,7 @@ struct desk {
 
 static int read_at_the_desk(void *arg)
 {
-    struct desk *d = arg;
+    struct client *d = arg;
     int index = d->next++;
     for (int left = 200; left > 0;) {
         ssize_t n = stream_read(d->streams[index], d->buffer, sizeof d->buffer);
@@ -416,7 +416,7 @@ static int read_at_the_desk(void *arg)
 
 static int read_all_at_one_desk(struct world *w, void *arg)
 {
-    struct desk d = {.next = 0};
+    struct client d = {.next = 0};
     struct listener *l = must_listen(w, "*:7");
     GROUP(g, GROUP_FAIL_FAST);
     for (int i = 0; i < 8; i++) {

@@ -1,0 +1,109 @@
+/*
+ * canary.c: workers that come and go, and the task that shows that work gets through.
+ *
+ * How many there are, whether the pool is ready and where the canary is change together, under the
+ * queue's lock: rarely.
+ */
+#include "exec/client.h"
+
+#include "base/log.h"
+
+/* A canary that fails although its worker lives is sent again so many times. */
+#define TRIES_MAX 10
+
+static const struct span canary_input = {"true", 4};
+
+static void lock(struct pool *p)
+{
+    pthread_mutex_lock(&p->queue.lock);
+}
+
+static void unlock(struct pool *p)
+{
+    pthread_mutex_unlock(&p->queue.lock);
+}
+
+/* ---- The canary ---- */
+
+/* Under the lock: whether it is to be sent, by who asks. */
+static bool take_canary(struct pool *p)
+{
+    if (p->canary_out || atomic_load_explicit(&p->ready, memory_order_relaxed) ||
+        atomic_load_explicit(&p->workers, memory_order_relaxed) == 0)
+        return false;
+    p->canary_out = true;
+    return true;
+}
+
+static void send_canary(struct pool *p, struct pool_client *from)
+{
+    struct task *t = p->canary;
+    task_init(t, NULL, p, p->step_count, NULL);
+    task_set_input(t, canary_input);
+    t->retry = true;
+    t->item.deadline = DEADLINE_NEVER;
+    if (queue_put_canary(&p->queue, &t->item, from) == 0)
+        return;
+    /* There was no memory: the next worker tries again; or it is closed, and nobody asks. */
+    lock(p);
+    p->canary_out = false;
+    unlock(p);
+}
+
+void pool_canary_back(struct pool *p, enum pool_outcome outcome, struct pool_client *from)
+{
+    if (outcome != POOL_DONE)
+        log_with(pool_log(p), LOG_WARN, LOG_FIELDS(LOG_TEXT("pool", p->conf->name)),
+            "pool '%s': its canary did not come back: %s", p->conf->name,
+            p->canary->error.sentence);
+    lock(p);
+    p->canary_out = false;
+    bool again = false;
+    if (outcome != POOL_DONE)
+        again = p->canary_tries++ < TRIES_MAX && take_canary(p);
+    else if (atomic_load_explicit(&p->workers, memory_order_relaxed) > 0)
+        atomic_store_explicit(&p->ready, true, memory_order_release);
+    unlock(p);
+    if (again)
+        send_canary(p, from);
+}
+
+/* ---- Workers ---- */
+
+void pool_worker_up(struct pool *p, struct pool_client *d)
+{
+    lock(p);
+    unsigned workers = 1 + atomic_fetch_add_explicit(&p->workers, 1, memory_order_relaxed);
+    atomic_store_explicit(&p->failing, false, memory_order_relaxed);
+    p->canary_tries = 0;
+    bool send = false;
+    /* What runs inline has shown itself before it is said to be up. */
+    if (!p->ops->runs_on_caller)
+        send = take_canary(p);
+    else if (workers == p->size)
+        atomic_store_explicit(&p->ready, true, memory_order_release);
+    unlock(p);
+    if (send)
+        send_canary(p, d);
+}
+
+static void count_restart(struct pool *p, enum pool_restart why)
+{
+    if ((unsigned)why < RESTARTS)
+        atomic_fetch_add_explicit(&p->restarts[why], 1, memory_order_relaxed);
+}
+
+void pool_worker_down(struct pool *p, enum pool_restart why)
+{
+    count_restart(p, why);
+    lock(p);
+    if (atomic_fetch_sub_explicit(&p->workers, 1, memory_order_relaxed) == 1)
+        atomic_store_explicit(&p->ready, false, memory_order_release);
+    unlock(p);
+}
+
+void pool_worker_failed(struct pool *p, enum pool_restart why)
+{
+    count_restart(p, why);
+    atomic_store_explicit(&p->failing, true, memory_order_relaxed);
+}
