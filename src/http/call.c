@@ -62,7 +62,7 @@ struct gathered {
 };
 
 /* Moves to twice the room when it is full. What came with the head mostly fits at once. */
-static int batcher(struct http_exchange *x, struct gathered *g, struct span piece, struct error *e)
+static int gather(struct http_exchange *x, struct gathered *g, struct span piece, struct error *e)
 {
     if (piece.len > x->client->options.body_max - g->len)
         return too_long(x, e);
@@ -95,7 +95,7 @@ static int read_of_unknown(struct http_exchange *x, struct span *body, struct er
             return event;
         if (event == HTTP1_END)
             break;
-        int rc = piece.len ? batcher(x, &g, piece, e) : 0;
+        int rc = piece.len ? gather(x, &g, piece, e) : 0;
         if (rc)
             return rc;
     }

@@ -193,7 +193,7 @@ static void push(struct end *e, struct segment *s)
         event_at(sim, &e->out.arrival, s->due);
 }
 
-static void batcher(char *to, const struct iovec *parts, size_t skip, size_t len)
+static void gather(char *to, const struct iovec *parts, size_t skip, size_t len)
 {
     for (; len > 0; parts++) {
         if (skip >= parts->iov_len) {
@@ -215,7 +215,7 @@ int end_send(
     if (!s)
         return -ENOMEM;
     if (len > 0)
-        batcher(s->data, parts, skip, len);
+        gather(s->data, parts, skip, len);
     e->out.sent += len;
     push(e, s);
     return 0;
@@ -227,7 +227,7 @@ int end_send_passing(struct end *e, const struct iovec *parts, size_t len, struc
     struct segment *s = segment_new(sim, SEG_DATA, len);
     if (!s)
         return -ENOMEM;
-    batcher(s->data, parts, 0, len);
+    gather(s->data, parts, 0, len);
     s->passed = passed;
     e->out.sent += len;
     push(e, s);

@@ -206,7 +206,7 @@ static void never_end(struct companion *self, void *arg)
         continue;
 }
 
-static void start_worker(struct world *w)
+static void start_companion(struct world *w)
 {
     struct companion_options options = {.name = "hand", .run = never_end};
     must(world_companion(w, &options, &hand) == 0);
@@ -214,13 +214,13 @@ static void start_worker(struct world *w)
 
 static int have_a_hand(struct world *w, void *arg)
 {
-    start_worker(w);
+    start_companion(w);
     return world_sleep(w, 1000 * NS_PER_S);
 }
 
 static int close_the_hand(struct world *w, void *arg)
 {
-    start_worker(w);
+    start_companion(w);
     companion_close(hand);
     return 0;
 }
@@ -246,7 +246,7 @@ static void wake_in_another_process(void)
 #ifdef WEIR_DEBUG
 static int park_for_the_hand(struct world *w, void *arg)
 {
-    start_worker(w);
+    start_companion(w);
     return companion_park(hand, DEADLINE_NEVER);
 }
 
