@@ -41,7 +41,7 @@ static int put_integer(struct bytes *out, const struct conf_key *key, const char
     return bytes_printf(out,
         "\"anyOf\":[{\"type\":\"integer\",\"minimum\":%" PRIu64 ",\"maximum\":%" PRIu64
         "}%s," OUTSIDE "]",
-        key->least, key->most, also);
+        key->min, key->max, also);
 }
 
 static int put_choices(struct bytes *out, const struct conf_key *key)
@@ -56,8 +56,8 @@ static int put_scalar_type(struct bytes *out, const struct conf_key *key)
 {
     switch (key->type) {
     case CONF_DURATION:
-        return put(out, key->least ? "\"anyOf\":[" TIMES "," OUTSIDE "]"
-                                   : "\"anyOf\":[" TIMES ",{\"enum\":[0,\"0\"]}," OUTSIDE "]");
+        return put(out, key->min ? "\"anyOf\":[" TIMES "," OUTSIDE "]"
+                                 : "\"anyOf\":[" TIMES ",{\"enum\":[0,\"0\"]}," OUTSIDE "]");
     case CONF_SIZE:
         return put_integer(out, key,
             ",{\"type\":\"string\",\"pattern\":\"^[0-9]+(\\\\.[0-9]+)?(B|kB|KiB|MB|MiB|GB|GiB)?$"
@@ -69,7 +69,7 @@ static int put_scalar_type(struct bytes *out, const struct conf_key *key)
         return bytes_printf(out,
             "\"anyOf\":[{\"const\":\"auto\"},{\"type\":\"integer\",\"minimum\":1,"
             "\"maximum\":%" PRIu64 "}," OUTSIDE "]",
-            key->most);
+            key->max);
     case CONF_BOOL:
         return put(out, "\"anyOf\":[{\"type\":\"boolean\"}," OUTSIDE "]");
     case CONF_CHOICE:
@@ -77,8 +77,8 @@ static int put_scalar_type(struct bytes *out, const struct conf_key *key)
         return put_choices(out, key);
     case CONF_TEXT:
         return bytes_printf(out,
-            "\"type\":\"string\",\"minLength\":%" PRIu64 ",\"maxLength\":%" PRIu64, key->least,
-            key->most);
+            "\"type\":\"string\",\"minLength\":%" PRIu64 ",\"maxLength\":%" PRIu64, key->min,
+            key->max);
     case CONF_ADDRESS:
         return put(out, "\"$ref\":\"#/$defs/address\"");
     case CONF_ADMIN:
@@ -101,7 +101,7 @@ static int put_scalar_type(struct bytes *out, const struct conf_key *key)
         return bytes_printf(out,
             "\"anyOf\":[{\"type\":\"integer\",\"minimum\":-%" PRIu64 ",\"maximum\":%" PRIu64
             "},{\"type\":\"string\",\"pattern\":\"\\\\$\"}]",
-            key->most, key->most);
+            key->max, key->max);
     default: /* a template or a literal: anything */
         return 0;
     }
@@ -194,11 +194,11 @@ static int put_key(struct bytes *out, const struct conf_key *key)
     size_t before;
     int rc = bytes_printf(out, "\"%s\":{\"description\":", key->name);
     if (rc == 0)
-        rc = json_write_string(out, span_of(key->says));
-    if (rc == 0 && key->standard)
+        rc = json_write_string(out, span_of(key->description));
+    if (rc == 0 && key->default_)
         rc = put(out, ",\"default\":");
-    if (rc == 0 && key->standard)
-        rc = put_yaml(out, key->standard);
+    if (rc == 0 && key->default_)
+        rc = put_yaml(out, key->default_);
     if (rc == 0 && key->example)
         rc = put(out, ",\"examples\":[");
     if (rc == 0 && key->example)

@@ -118,13 +118,13 @@ static int read_default(struct conf_reader *r, const struct conf_key *key,
         memcpy(at, (const char *)&r->conf->config + key->inherits, inherited_size(key));
     if (key->type == CONF_SECTION)
         return conf_read_section(r, key->section, NULL, where, at);
-    if (!key->standard)
+    if (!key->default_)
         return 0;
     if (key->type == CONF_STATUS || key->type == CONF_STATUSES || key->type == CONF_PRIORITY) {
-        struct conf_node *kept = conf_new_scalar(r->arena, key->standard, map);
+        struct conf_node *kept = conf_new_scalar(r->arena, key->default_, map);
         return kept ? conf_read_value(r, key, kept, where, at) : -ENOMEM;
     }
-    struct conf_node n = {.kind = CONF_SCALAR, .text = span_of(key->standard)};
+    struct conf_node n = {.kind = CONF_SCALAR, .text = span_of(key->default_)};
     n.mark = map ? map->mark : (struct conf_mark){.file = ""};
     return conf_read_value(r, key, &n, where, at);
 }

@@ -126,15 +126,15 @@ static int write_bounds(struct bytes *out, const struct conf_key *key)
     case CONF_COUNT:
     case CONF_THREADS:
         return bytes_printf(out, ", %" PRIu64 " to %" PRIu64,
-            key->type == CONF_THREADS ? UINT64_C(1) : key->least, key->most);
+            key->type == CONF_THREADS ? UINT64_C(1) : key->min, key->max);
     case CONF_PRIORITY:
-        return bytes_printf(out, ", -%" PRIu64 " to %" PRIu64, key->most, key->most);
+        return bytes_printf(out, ", -%" PRIu64 " to %" PRIu64, key->max, key->max);
     case CONF_DURATION:
-        return bytes_printf(out, ", %s to %s", conf_duration_text((int64_t)key->least, least),
-            conf_duration_text((int64_t)key->most, most));
+        return bytes_printf(out, ", %s to %s", conf_duration_text((int64_t)key->min, least),
+            conf_duration_text((int64_t)key->max, most));
     case CONF_SIZE:
         return bytes_printf(
-            out, ", %s to %s", conf_size_text(key->least, least), conf_size_text(key->most, most));
+            out, ", %s to %s", conf_size_text(key->min, least), conf_size_text(key->max, most));
     default:
         return 0;
     }
@@ -144,9 +144,9 @@ static int write_default(struct bytes *out, const struct conf_key *key)
 {
     if (key->required)
         return bytes_append_span(out, SPAN("required"));
-    if (key->standard)
-        return bytes_printf(out, "`%s`", key->standard);
-    return bytes_append_span(out, span_of(key->standard_words ? key->standard_words : ""));
+    if (key->default_)
+        return bytes_printf(out, "`%s`", key->default_);
+    return bytes_append_span(out, span_of(key->default_words ? key->default_words : ""));
 }
 
 /* " Only where `kind` is `processes` or `fork`." */
@@ -179,7 +179,7 @@ static int write_key(struct bytes *out, const struct conf_key *key)
     if (rc == 0)
         rc = write_default(out, key);
     if (rc == 0)
-        rc = bytes_printf(out, " | %s", key->says);
+        rc = bytes_printf(out, " | %s", key->description);
     if (rc == 0)
         rc = write_kinds(out, key);
     if (rc == 0 && key->example)
@@ -189,7 +189,7 @@ static int write_key(struct bytes *out, const struct conf_key *key)
 
 static int write_section(struct bytes *out, const struct conf_section *section)
 {
-    int rc = bytes_printf(out, "\n## %s\n\n%s", section->title, section->says);
+    int rc = bytes_printf(out, "\n## %s\n\n%s", section->title, section->description);
     if (rc == 0 && section->short_form)
         rc = bytes_printf(out, " Short: %s.", section->short_form);
     if (rc == 0)

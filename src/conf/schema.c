@@ -31,13 +31,14 @@ static const char *const dispatches[] = {
 #define AT(member) .offset = offsetof(struct conf_listen, member)
 static const struct conf_key listener_keys[] = {
     {"address", CONF_ADDRESS, .required = true, AT(address),
-        .says = "Where to listen. A port alone, or `:8080`, is on 127.0.0.1; `*:8080` is on every "
-                "address of the machine; a name, as in `localhost:8080`, is on all addresses that "
-                "it has when the configuration is read.",
+        .description =
+            "Where to listen. A port alone, or `:8080`, is on 127.0.0.1; `*:8080` is on every "
+            "address of the machine; a name, as in `localhost:8080`, is on all addresses that "
+            "it has when the configuration is read.",
         .example = "unix:/run/weir.sock"},
-    {"backlog", CONF_COUNT, AT(backlog), .least = 1, .most = 65535, .standard = "4096",
+    {"backlog", CONF_COUNT, AT(backlog), .min = 1, .max = 65535, .default_ = "4096",
         .unit = "connections",
-        .says = "How many connections the kernel holds until they are accepted."},
+        .description = "How many connections the kernel holds until they are accepted."},
 };
 #undef AT
 const struct conf_section conf_section_listener = {"listen", "listen: a listener",
@@ -49,26 +50,29 @@ const struct conf_section conf_section_listener = {"listen", "listen: a listener
 
 #define AT(member) .offset = offsetof(struct conf_limits, member)
 static const struct conf_key limits_keys[] = {
-    {"line", CONF_SIZE, AT(line), .least = 64, .most = MIB, .standard = "8KiB",
-        .says = "The longest request line. Beyond it: 414."},
-    {"head", CONF_SIZE, AT(head), .least = 256, .most = 16 * MIB, .standard = "32KiB",
-        .says = "The largest request head. Beyond it: 431."},
-    {"fields", CONF_COUNT, AT(fields), .least = 1, .most = 1000, .standard = "100",
-        .unit = "fields", .says = "The most header fields of a request. Beyond it: 431."},
-    {"body", CONF_SIZE, AT(body), .most = 16 * GIB, .standard = "1MiB",
-        .says = "The largest request body, where a route does not say its own. Beyond it: 413.",
+    {"line", CONF_SIZE, AT(line), .min = 64, .max = MIB, .default_ = "8KiB",
+        .description = "The longest request line. Beyond it: 414."},
+    {"head", CONF_SIZE, AT(head), .min = 256, .max = 16 * MIB, .default_ = "32KiB",
+        .description = "The largest request head. Beyond it: 431."},
+    {"fields", CONF_COUNT, AT(fields), .min = 1, .max = 1000, .default_ = "100", .unit = "fields",
+        .description = "The most header fields of a request. Beyond it: 431."},
+    {"body", CONF_SIZE, AT(body), .max = 16 * GIB, .default_ = "1MiB",
+        .description =
+            "The largest request body, where a route does not say its own. Beyond it: 413.",
         .example = "16MiB"},
-    {"bodies", CONF_SIZE, AT(bodies), .most = 1024 * GIB, .standard = "256MiB",
-        .says = "The most memory for request bodies at once, over all I/O threads. What does not "
-                "fit waits for as long as `timeouts.body`, then: 503. A body larger than this: "
-                "413.",
+    {"bodies", CONF_SIZE, AT(bodies), .max = 1024 * GIB, .default_ = "256MiB",
+        .description =
+            "The most memory for request bodies at once, over all I/O threads. What does not "
+            "fit waits for as long as `timeouts.body`, then: 503. A body larger than this: "
+            "413.",
         .example = "2GiB"},
-    {"requests_per_connection", CONF_COUNT, AT(requests_per_connection), .most = 1000000000,
-        .standard = "0", .unit = "requests",
-        .says = "After so many a connection is closed. 0: no limit."},
-    {"connections", CONF_COUNT, AT(connections), .most = 10000000, .standard = "65536",
+    {"requests_per_connection", CONF_COUNT, AT(requests_per_connection), .max = 1000000000,
+        .default_ = "0", .unit = "requests",
+        .description = "After so many a connection is closed. 0: no limit."},
+    {"connections", CONF_COUNT, AT(connections), .max = 10000000, .default_ = "65536",
         .unit = "connections",
-        .says = "Open at once, over all listeners; each I/O thread has its share. 0: no limit."},
+        .description =
+            "Open at once, over all listeners; each I/O thread has its share. 0: no limit."},
 };
 #undef AT
 const struct conf_section conf_section_limits = {"limits", "limits: how large things may be",
@@ -78,24 +82,24 @@ const struct conf_section conf_section_limits = {"limits", "limits: how large th
 
 #define AT(member) .offset = offsetof(struct conf_timeouts, member)
 static const struct conf_key timeouts_keys[] = {
-    {"headers", CONF_DURATION, AT(headers), .least = MS, .most = LONG, .standard = "10s",
-        .says = "From a request's first byte to the end of its head. Beyond it: 408."},
-    {"body", CONF_DURATION, AT(body), .least = MS, .most = LONG, .standard = "10s",
-        .says = "Between two pieces of a body. Beyond it: 408."},
-    {"body_rate", CONF_SIZE, AT(body_rate), .most = GIB, .standard = "100",
-        .unit = "bytes a second",
-        .says = "The least average speed of a body, after the first `timeouts.body`. 0: none."},
-    {"idle", CONF_DURATION, AT(idle), .least = MS, .most = LONG, .standard = "75s",
-        .says = "A kept connection's rest between two requests; then it is closed."},
-    {"write", CONF_DURATION, AT(write), .least = MS, .most = LONG, .standard = "30s",
-        .says = "Until a client that reads nothing is given up."},
-    {"request", CONF_DURATION, AT(request), .least = MS, .most = LONG, .standard = "60s",
-        .says = "A route's deadline, where it does not say its own. Beyond it: 504.",
+    {"headers", CONF_DURATION, AT(headers), .min = MS, .max = LONG, .default_ = "10s",
+        .description = "From a request's first byte to the end of its head. Beyond it: 408."},
+    {"body", CONF_DURATION, AT(body), .min = MS, .max = LONG, .default_ = "10s",
+        .description = "Between two pieces of a body. Beyond it: 408."},
+    {"body_rate", CONF_SIZE, AT(body_rate), .max = GIB, .default_ = "100", .unit = "bytes a second",
+        .description =
+            "The least average speed of a body, after the first `timeouts.body`. 0: none."},
+    {"idle", CONF_DURATION, AT(idle), .min = MS, .max = LONG, .default_ = "75s",
+        .description = "A kept connection's rest between two requests; then it is closed."},
+    {"write", CONF_DURATION, AT(write), .min = MS, .max = LONG, .default_ = "30s",
+        .description = "Until a client that reads nothing is given up."},
+    {"request", CONF_DURATION, AT(request), .min = MS, .max = LONG, .default_ = "60s",
+        .description = "A route's deadline, where it does not say its own. Beyond it: 504.",
         .example = "5s"},
-    {"linger", CONF_DURATION, AT(linger), .most = LONG, .standard = "2s",
-        .says = "After the last reply, for the client to read it and close."},
-    {"drain", CONF_DURATION, AT(drain), .most = LONG, .standard = "30s",
-        .says = "What running requests have to end, at reload and stop."},
+    {"linger", CONF_DURATION, AT(linger), .max = LONG, .default_ = "2s",
+        .description = "After the last reply, for the client to read it and close."},
+    {"drain", CONF_DURATION, AT(drain), .max = LONG, .default_ = "30s",
+        .description = "What running requests have to end, at reload and stop."},
 };
 #undef AT
 const struct conf_section conf_section_timeouts = {"timeouts", "timeouts: how long things may take",
@@ -105,13 +109,13 @@ const struct conf_section conf_section_timeouts = {"timeouts", "timeouts: how lo
 
 #define AT(member) .offset = offsetof(struct conf_log, member)
 static const struct conf_key log_keys[] = {
-    {"level", CONF_CHOICE, AT(level), .standard = "info", .choices = levels,
-        .says = "What is important enough to be logged."},
-    {"format", CONF_CHOICE, AT(format), .standard = "auto", .choices = formats,
-        .says =
+    {"level", CONF_CHOICE, AT(level), .default_ = "info", .choices = levels,
+        .description = "What is important enough to be logged."},
+    {"format", CONF_CHOICE, AT(format), .default_ = "auto", .choices = formats,
+        .description =
             "Lines for people or for programs; `auto` is text on a terminal and JSON elsewhere."},
-    {"access", CONF_BOOL, AT(access), .standard = "true",
-        .says = "Whether each request is a line."},
+    {"access", CONF_BOOL, AT(access), .default_ = "true",
+        .description = "Whether each request is a line."},
 };
 #undef AT
 const struct conf_section conf_section_log = {
@@ -121,31 +125,33 @@ const struct conf_section conf_section_log = {
 
 #define AT(member) .offset = offsetof(struct conf_client, member)
 static const struct conf_key client_keys[] = {
-    {"connections", CONF_COUNT, AT(connections), .most = 1000000, .standard = "64",
-        .unit = "connections", .says = "Kept idle, for each host and I/O thread."},
-    {"in_use", CONF_COUNT, AT(in_use), .most = 1000000, .standard = "1024", .unit = "connections",
-        .says = "Open at once, for each host and I/O thread; others wait. 0: no limit."},
-    {"idle", CONF_DURATION, AT(idle), .least = MS, .most = LONG, .standard = "30s",
-        .says = "After it a kept connection is closed."},
-    {"connect", CONF_DURATION, AT(connect), .least = MS, .most = LONG, .standard = "5s",
-        .says = "Until a connection must stand."},
-    {"first_byte", CONF_DURATION, AT(first_byte), .least = MS, .most = LONG, .standard = "30s",
-        .says = "From the request's end to the reply's first byte."},
-    {"reply_head", CONF_SIZE, AT(reply_head), .least = 256, .most = 16 * MIB, .standard = "32KiB",
-        .says = "The largest reply head that is read."},
-    {"reply_body", CONF_SIZE, AT(reply_body), .most = 16 * GIB, .standard = "16MiB",
-        .says = "The largest reply body that is read."},
-    {"adaptive", CONF_BOOL, AT(adaptive), .standard = "true",
-        .says = "Whether as many calls of a node are under way, on each I/O thread, as its "
-                "upstream answers without becoming slower; others wait.",
+    {"connections", CONF_COUNT, AT(connections), .max = 1000000, .default_ = "64",
+        .unit = "connections", .description = "Kept idle, for each host and I/O thread."},
+    {"in_use", CONF_COUNT, AT(in_use), .max = 1000000, .default_ = "1024", .unit = "connections",
+        .description = "Open at once, for each host and I/O thread; others wait. 0: no limit."},
+    {"idle", CONF_DURATION, AT(idle), .min = MS, .max = LONG, .default_ = "30s",
+        .description = "After it a kept connection is closed."},
+    {"connect", CONF_DURATION, AT(connect), .min = MS, .max = LONG, .default_ = "5s",
+        .description = "Until a connection must stand."},
+    {"first_byte", CONF_DURATION, AT(first_byte), .min = MS, .max = LONG, .default_ = "30s",
+        .description = "From the request's end to the reply's first byte."},
+    {"reply_head", CONF_SIZE, AT(reply_head), .min = 256, .max = 16 * MIB, .default_ = "32KiB",
+        .description = "The largest reply head that is read."},
+    {"reply_body", CONF_SIZE, AT(reply_body), .max = 16 * GIB, .default_ = "16MiB",
+        .description = "The largest reply body that is read."},
+    {"adaptive", CONF_BOOL, AT(adaptive), .default_ = "true",
+        .description = "Whether as many calls of a node are under way, on each I/O thread, as its "
+                       "upstream answers without becoming slower; others wait.",
         .example = "false"},
-    {"waiting", CONF_COUNT, AT(waiting), .most = 1000000, .standard = "1024", .unit = "calls",
-        .says = "How many of a node's calls may wait for that, on each I/O thread. Beyond it: "
-                "503.",
+    {"waiting", CONF_COUNT, AT(waiting), .max = 1000000, .default_ = "1024", .unit = "calls",
+        .description =
+            "How many of a node's calls may wait for that, on each I/O thread. Beyond it: "
+            "503.",
         .example = "64"},
-    {"send_deadline", CONF_BOOL, AT(send_deadline), .standard = "false",
-        .says = "Whether calls say in a Weir-Deadline field how long their answer is waited for; "
-                "for upstreams that are weirs.",
+    {"send_deadline", CONF_BOOL, AT(send_deadline), .default_ = "false",
+        .description =
+            "Whether calls say in a Weir-Deadline field how long their answer is waited for; "
+            "for upstreams that are weirs.",
         .example = "true"},
 };
 #undef AT
@@ -162,36 +168,38 @@ const struct conf_section conf_section_client = {"client",
 
 #define AT(member) .offset = offsetof(struct conf_pool, member)
 static const struct conf_key pool_keys[] = {
-    {"kind", CONF_CHOICE, AT(kind), .standard = "threads", .choices = conf_pool_kinds,
-        .says = "What runs the steps: the I/O thread itself (`inline`), threads of this process, "
-                "worker processes, or a process forked anew for each task."},
-    {"size", CONF_THREADS, AT(size), .most = 1024, .standard = "auto", .pools = QUEUED,
-        .says = "Workers; `auto` is as many as the processors that Weir may use."},
-    {"queue", CONF_COUNT, AT(queue), .least = 1, .most = 1000000, .standard = "4096",
-        .pools = QUEUED, .unit = "tasks",
-        .says = "How many may wait for a worker. Beyond it: 503."},
-    {"start", CONF_DURATION, AT(start), .least = MS, .most = LONG, .standard = "30s",
-        .pools = QUEUED, .says = "Until a worker must be ready."},
-    {"nice", CONF_COUNT, AT(nice), .most = 19, .standard = "5", .pools = QUEUED,
-        .says = "How much workers yield the processor to I/O threads."},
-    {"step_threads", CONF_THREADS, AT(step_threads), .most = 1024, .standard = "auto",
-        .says = "How many threads of its own a step may use; `auto` is its worker's share of the "
-                "processors."},
-    {"value", CONF_SIZE, AT(value), .least = 1024, .most = GIB, .standard = "16MiB",
-        .says = "The longest input, and the longest output."},
-    {"max_tasks", CONF_COUNT, AT(max_tasks), .most = 1000000000, .standard = "0",
-        .pools = PROCESSES, .unit = "tasks",
-        .says = "After about so many a worker is replaced. 0: no limit.", .example = "100000"},
-    {"memory", CONF_SIZE, AT(memory), .most = 16 * 1024 * GIB, .standard = "0", .pools = CHILDREN,
-        .says = "What each worker may have. 0: no limit.", .example = "1GiB"},
-    {"hard_timeout", CONF_DURATION, AT(hard_timeout), .most = LONG, .standard = "0",
+    {"kind", CONF_CHOICE, AT(kind), .default_ = "threads", .choices = conf_pool_kinds,
+        .description =
+            "What runs the steps: the I/O thread itself (`inline`), threads of this process, "
+            "worker processes, or a process forked anew for each task."},
+    {"size", CONF_THREADS, AT(size), .max = 1024, .default_ = "auto", .pools = QUEUED,
+        .description = "Workers; `auto` is as many as the processors that Weir may use."},
+    {"queue", CONF_COUNT, AT(queue), .min = 1, .max = 1000000, .default_ = "4096", .pools = QUEUED,
+        .unit = "tasks", .description = "How many may wait for a worker. Beyond it: 503."},
+    {"start", CONF_DURATION, AT(start), .min = MS, .max = LONG, .default_ = "30s", .pools = QUEUED,
+        .description = "Until a worker must be ready."},
+    {"nice", CONF_COUNT, AT(nice), .max = 19, .default_ = "5", .pools = QUEUED,
+        .description = "How much workers yield the processor to I/O threads."},
+    {"step_threads", CONF_THREADS, AT(step_threads), .max = 1024, .default_ = "auto",
+        .description =
+            "How many threads of its own a step may use; `auto` is its worker's share of the "
+            "processors."},
+    {"value", CONF_SIZE, AT(value), .min = 1024, .max = GIB, .default_ = "16MiB",
+        .description = "The longest input, and the longest output."},
+    {"max_tasks", CONF_COUNT, AT(max_tasks), .max = 1000000000, .default_ = "0", .pools = PROCESSES,
+        .unit = "tasks", .description = "After about so many a worker is replaced. 0: no limit.",
+        .example = "100000"},
+    {"memory", CONF_SIZE, AT(memory), .max = 16 * 1024 * GIB, .default_ = "0", .pools = CHILDREN,
+        .description = "What each worker may have. 0: no limit.", .example = "1GiB"},
+    {"hard_timeout", CONF_DURATION, AT(hard_timeout), .max = LONG, .default_ = "0",
         .pools = CHILDREN,
-        .says = "A task that runs longer is killed with its worker. 0: no limit.",
+        .description = "A task that runs longer is killed with its worker. 0: no limit.",
         .example = "30s"},
-    {"on_cancel", CONF_CHOICE, AT(on_cancel), .standard = "leave", .choices = cancels,
+    {"on_cancel", CONF_CHOICE, AT(on_cancel), .default_ = "leave", .choices = cancels,
         .pools = CHILDREN,
-        .says = "What happens to a running task that nobody waits for any more: it is left to end, "
-                "or killed with its worker."},
+        .description =
+            "What happens to a running task that nobody waits for any more: it is left to end, "
+            "or killed with its worker."},
 };
 #undef AT
 const struct conf_section conf_section_pool = {"pools", "pools: where steps run",
@@ -203,11 +211,12 @@ const struct conf_section conf_section_pool = {"pools", "pools: where steps run"
 
 #define AT(member) .offset = offsetof(struct conf_batch, member)
 static const struct conf_key batch_keys[] = {
-    {"max", CONF_COUNT, AT(max), .least = 1, .most = CONF_BATCH_MAX, .standard = "1",
-        .unit = "tasks", .says = "As many at most. 1: each alone.", .example = "32"},
-    {"wait", CONF_DURATION, AT(wait), .most = 1000 * MS, .standard = "0",
-        .says = "How long the first waits for others, and never past a deadline. 0: those that "
-                "wait already are taken.",
+    {"max", CONF_COUNT, AT(max), .min = 1, .max = CONF_BATCH_MAX, .default_ = "1", .unit = "tasks",
+        .description = "As many at most. 1: each alone.", .example = "32"},
+    {"wait", CONF_DURATION, AT(wait), .max = 1000 * MS, .default_ = "0",
+        .description =
+            "How long the first waits for others, and never past a deadline. 0: those that "
+            "wait already are taken.",
         .example = "2ms"},
 };
 #undef AT
@@ -216,19 +225,21 @@ const struct conf_section conf_section_batch = {"batch", "batch: several tasks o
 
 #define AT(member) .offset = offsetof(struct conf_step, member)
 static const struct conf_key step_keys[] = {
-    {"plugin", CONF_PATH, AT(plugin), .standard_words = "it is built in",
-        .says = "The shared object that has it, as seen from this file.", .example = "./tagger.so"},
-    {"step", CONF_NAME, AT(step), .standard_words = "the same name",
-        .says = "What the plugin calls it, or a built-in step.", .example = "tag"},
-    {"pool", CONF_NAME, AT(pool), .standard = "default",
-        .says = "Where it runs, unless a node says so.", .example = "cpu"},
-    {"retry", CONF_BOOL, AT(retry), .standard = "false",
-        .says = "Whether it may be run again, once, when its worker dies."},
+    {"plugin", CONF_PATH, AT(plugin), .default_words = "it is built in",
+        .description = "The shared object that has it, as seen from this file.",
+        .example = "./tagger.so"},
+    {"step", CONF_NAME, AT(step), .default_words = "the same name",
+        .description = "What the plugin calls it, or a built-in step.", .example = "tag"},
+    {"pool", CONF_NAME, AT(pool), .default_ = "default",
+        .description = "Where it runs, unless a node says so.", .example = "cpu"},
+    {"retry", CONF_BOOL, AT(retry), .default_ = "false",
+        .description = "Whether it may be run again, once, when its worker dies."},
     {"options", CONF_LITERAL, AT(options),
-        .says = "Any value, for its start. Literal: nothing in it is a reference.",
+        .description = "Any value, for its start. Literal: nothing in it is a reference.",
         .example = "{model: /srv/models/topics}"},
     {"batch", CONF_SECTION, AT(batch), .section = &conf_section_batch,
-        .says = "How many of its tasks are run together.", .example = "{max: 32, wait: 2ms}"},
+        .description = "How many of its tasks are run together.",
+        .example = "{max: 32, wait: 2ms}"},
 };
 #undef AT
 const struct conf_section conf_section_step = {"steps", "steps: what nodes may run",
@@ -240,22 +251,22 @@ const struct conf_section conf_section_step = {"steps", "steps: what nodes may r
 /* ---- A node ---- */
 
 static const struct conf_key uniform_keys[] = {
-    {"uniform", CONF_RANGE, .required = true, .most = LONG,
-        .says = "Any duration between the two, each as likely.", .example = "[10ms, 20ms]"},
-    {"seed", CONF_SEED, .offset = offsetof(struct conf_sleep, seed), .most = INT64_MAX,
-        .standard = "0",
-        .says = "The same seed gives the same durations. 0: a different one in each run."},
+    {"uniform", CONF_RANGE, .required = true, .max = LONG,
+        .description = "Any duration between the two, each as likely.", .example = "[10ms, 20ms]"},
+    {"seed", CONF_SEED, .offset = offsetof(struct conf_sleep, seed), .max = INT64_MAX,
+        .default_ = "0",
+        .description = "The same seed gives the same durations. 0: a different one in each run."},
 };
 const struct conf_section conf_section_uniform = {"sleep", "sleep: evenly distributed",
     "A sleep of a length between two bounds.", NULL, KEYS(uniform_keys)};
 
 static const struct conf_key exponential_keys[] = {
     {"exponential", CONF_DURATION, .required = true, .offset = offsetof(struct conf_sleep, low_ns),
-        .least = 1, .most = LONG, .says = "The mean; most are shorter, a few much longer.",
+        .min = 1, .max = LONG, .description = "The mean; most are shorter, a few much longer.",
         .example = "70ms"},
-    {"seed", CONF_SEED, .offset = offsetof(struct conf_sleep, seed), .most = INT64_MAX,
-        .standard = "0",
-        .says = "The same seed gives the same durations. 0: a different one in each run."},
+    {"seed", CONF_SEED, .offset = offsetof(struct conf_sleep, seed), .max = INT64_MAX,
+        .default_ = "0",
+        .description = "The same seed gives the same durations. 0: a different one in each run."},
 };
 const struct conf_section conf_section_exponential = {"sleep", "sleep: exponentially distributed",
     "A sleep as waiting times often are.", NULL, KEYS(exponential_keys)};
@@ -263,23 +274,24 @@ const struct conf_section conf_section_exponential = {"sleep", "sleep: exponenti
 #define AT(member) .offset = offsetof(struct conf_http, member)
 static const struct conf_key http_keys[] = {
     {"url", CONF_URL, .required = true, AT(url),
-        .says = "What to call. Scheme, host and port stand as they are; the rest is a template.",
+        .description =
+            "What to call. Scheme, host and port stand as they are; the rest is a template.",
         .example = "http://127.0.0.1:9001/users/$path.id"},
-    {"method", CONF_METHOD, AT(method), .standard_words = "GET, or POST with a body",
-        .says = "The request's method, in capitals.", .example = "PUT"},
-    {"headers", CONF_FIELDS, AT(headers), .says = "Header fields of the request: templates.",
+    {"method", CONF_METHOD, AT(method), .default_words = "GET, or POST with a body",
+        .description = "The request's method, in capitals.", .example = "PUT"},
+    {"headers", CONF_FIELDS, AT(headers), .description = "Header fields of the request: templates.",
         .example = "{authorization: 'Bearer ${file:/run/secrets/token}'}"},
-    {"body", CONF_TEMPLATE, AT(body), .says = "The request's body: a template.",
+    {"body", CONF_TEMPLATE, AT(body), .description = "The request's body: a template.",
         .example = "{id: $path.id}"},
-    {"expect", CONF_STATUSES, AT(expect), .standard = "200-299",
-        .says = "Which statuses are no failure: a number, a range, or a list of them.",
+    {"expect", CONF_STATUSES, AT(expect), .default_ = "200-299",
+        .description = "Which statuses are no failure: a number, a range, or a list of them.",
         .example = "[200, 404]"},
-    {"times", CONF_COUNT, AT(times), .least = 1, .most = 1000, .standard = "1", .unit = "calls",
-        .says = "So many calls at once. If it is given, the node's value is a list."},
+    {"times", CONF_COUNT, AT(times), .min = 1, .max = 1000, .default_ = "1", .unit = "calls",
+        .description = "So many calls at once. If it is given, the node's value is a list."},
     {"send_deadline", CONF_BOOL, AT(send_deadline),
         .inherits = offsetof(struct config, client.send_deadline),
-        .standard_words = "`client.send_deadline`",
-        .says = "Whether a Weir-Deadline field says how long the answer is waited for.",
+        .default_words = "`client.send_deadline`",
+        .description = "Whether a Weir-Deadline field says how long the answer is waited for.",
         .example = "true"},
 };
 #undef AT
@@ -289,29 +301,30 @@ const struct conf_section conf_section_http = {"http", "http: a call to another 
 
 #define AT(member) .offset = offsetof(struct conf_flow_node, member)
 static const struct conf_key node_keys[] = {
-    {"sleep", CONF_SLEEP, AT(sleep), .least = 0, .most = LONG,
-        .says =
+    {"sleep", CONF_SLEEP, AT(sleep), .min = 0, .max = LONG,
+        .description =
             "Waits for a duration, or for one out of a distribution: `{uniform: [10ms, 20ms]}` or "
             "`{exponential: 70ms}`, each with a `seed` if wanted.",
         .example = "70ms"},
-    {"http", CONF_HTTP, AT(http), .section = &conf_section_http, .says = "Calls another server.",
-        .example = "http://127.0.0.1:9001/users/$path.id"},
-    {"reply", CONF_TEMPLATE, AT(value), .says = "A template that becomes the node's value.",
+    {"http", CONF_HTTP, AT(http), .section = &conf_section_http,
+        .description = "Calls another server.", .example = "http://127.0.0.1:9001/users/$path.id"},
+    {"reply", CONF_TEMPLATE, AT(value), .description = "A template that becomes the node's value.",
         .example = "{name: $path.name}"},
     {"step", CONF_NAME, AT(step.step),
-        .says = "Runs a step, one of `steps` or a built-in one; its output is the node's value.",
+        .description =
+            "Runs a step, one of `steps` or a built-in one; its output is the node's value.",
         .example = "tag"},
-    {"input", CONF_TEMPLATE, AT(step.input), .standard_words = "`$body`",
-        .says = "What the step gets: a template.", .example = "{text: $body.text}"},
-    {"pool", CONF_NAME, AT(step.pool), .standard_words = "the step's",
-        .says = "Where the step runs: one of `pools`, or `default`.", .example = "cpu"},
-    {"deadline", CONF_DURATION, AT(deadline), .least = MS / 1000, .most = LONG,
-        .standard_words = "what is left of the route's; of an optional node, a little less",
-        .says = "What the node may take.", .example = "200ms"},
-    {"optional", CONF_BOOL, AT(optional), .standard = "false",
-        .says = "Its failure is not the request's: its value is `default` then."},
-    {"default", CONF_TEMPLATE, AT(fallback), .standard_words = "null",
-        .says = "The value of an optional node that failed: a template.",
+    {"input", CONF_TEMPLATE, AT(step.input), .default_words = "`$body`",
+        .description = "What the step gets: a template.", .example = "{text: $body.text}"},
+    {"pool", CONF_NAME, AT(step.pool), .default_words = "the step's",
+        .description = "Where the step runs: one of `pools`, or `default`.", .example = "cpu"},
+    {"deadline", CONF_DURATION, AT(deadline), .min = MS / 1000, .max = LONG,
+        .default_words = "what is left of the route's; of an optional node, a little less",
+        .description = "What the node may take.", .example = "200ms"},
+    {"optional", CONF_BOOL, AT(optional), .default_ = "false",
+        .description = "Its failure is not the request's: its value is `default` then."},
+    {"default", CONF_TEMPLATE, AT(fallback), .default_words = "null",
+        .description = "The value of an optional node that failed: a template.",
         .example = "{name: nobody}"},
 };
 #undef AT
@@ -324,44 +337,48 @@ const struct conf_section conf_section_node = {"nodes", "nodes: what a route doe
 
 #define AT(member) .offset = offsetof(struct conf_route, member)
 #define INHERITS(member) \
-    .inherits = offsetof(struct config, member), .standard_words = "`" #member "`"
+    .inherits = offsetof(struct config, member), .default_words = "`" #member "`"
 static const struct conf_key route_keys[] = {
-    {"route", CONF_PATTERN, .required = true, .offset = 0, .most = ROUTE_MAX,
-        .says =
+    {"route", CONF_PATTERN, .required = true, .offset = 0, .max = ROUTE_MAX,
+        .description =
             "Method and path. Without a method it answers every one. `{name}` is any one segment, "
             "`{name...}` the rest of the path. `:name`, `<name>` and `*` are refused, as they "
             "would be taken as they stand; `%3A`, `%3C` and `%2A` are these signs themselves.",
         .example = "GET /hello/{name}"},
-    {"name", CONF_TEXT, AT(name), .least = 1, .most = ROUTE_MAX,
-        .standard_words = "what `route` says", .says = "What it is called in metrics and logs.",
-        .example = "hello"},
-    {"deadline", CONF_DURATION, AT(deadline), .least = MS, .most = LONG, INHERITS(timeouts.request),
-        .says = "What a request may take. Beyond it: 504.", .example = "500ms"},
-    {"body", CONF_SIZE, AT(body), .most = 16 * GIB, INHERITS(limits.body),
-        .says = "The largest request body. Beyond it: 413.", .example = "16MiB"},
-    {"order", CONF_ORDER, AT(sequential), .standard = "parallel", .choices = orders,
-        .says = "Nodes run at once as far as their references allow, or one after another."},
-    {"dispatch", CONF_CHOICE, AT(dispatch), .standard = "auto", .choices = dispatches,
-        .says = "How steps that are ready together are run: as `auto` finds best, as one task "
-                "(`fused`), as a task each (`fanout`), or on the I/O thread (`inline`, not where "
-                "their pool is of kind `processes` or `fork`).",
+    {"name", CONF_TEXT, AT(name), .min = 1, .max = ROUTE_MAX, .default_words = "what `route` says",
+        .description = "What it is called in metrics and logs.", .example = "hello"},
+    {"deadline", CONF_DURATION, AT(deadline), .min = MS, .max = LONG, INHERITS(timeouts.request),
+        .description = "What a request may take. Beyond it: 504.", .example = "500ms"},
+    {"body", CONF_SIZE, AT(body), .max = 16 * GIB, INHERITS(limits.body),
+        .description = "The largest request body. Beyond it: 413.", .example = "16MiB"},
+    {"order", CONF_ORDER, AT(sequential), .default_ = "parallel", .choices = orders,
+        .description = "Nodes run at once as far as their references allow, or one after another."},
+    {"dispatch", CONF_CHOICE, AT(dispatch), .default_ = "auto", .choices = dispatches,
+        .description =
+            "How steps that are ready together are run: as `auto` finds best, as one task "
+            "(`fused`), as a task each (`fanout`), or on the I/O thread (`inline`, not where "
+            "their pool is of kind `processes` or `fork`).",
         .example = "fused"},
-    {"priority", CONF_PRIORITY, AT(priority), .most = CONF_PRIORITY_MAX, .standard = "0",
-        .says = "Steps of requests with a higher one are run first where workers are short. A "
-                "reference to the request's head makes it each request's own.",
+    {"priority", CONF_PRIORITY, AT(priority), .max = CONF_PRIORITY_MAX, .default_ = "0",
+        .description =
+            "Steps of requests with a higher one are run first where workers are short. A "
+            "reference to the request's head makes it each request's own.",
         .example = "-1"},
-    {"max_in_flight", CONF_COUNT, AT(max_in_flight), .most = 1000000, .standard = "0",
+    {"max_in_flight", CONF_COUNT, AT(max_in_flight), .max = 1000000, .default_ = "0",
         .unit = "requests",
-        .says = "As many requests have their nodes run at once, on each I/O thread; others wait "
-                "in line. 1: strictly one after another. 0: no limit.",
+        .description =
+            "As many requests have their nodes run at once, on each I/O thread; others wait "
+            "in line. 1: strictly one after another. 0: no limit.",
         .example = "8"},
     {"nodes", CONF_NODES, .offset = 0, .section = &conf_section_node,
-        .says = "What must be known for the reply, by name.", .example = "{pause: {sleep: 70ms}}"},
-    {"reply", CONF_TEMPLATE, AT(reply), .standard_words = "the nodes' values",
-        .says = "The reply's body: a template.", .example = "{hello: $path.name}"},
-    {"status", CONF_STATUS, AT(status), .standard = "200",
-        .says = "The reply's status: a number from 200 to 599, or a template.", .example = "201"},
-    {"headers", CONF_FIELDS, AT(headers), .says = "Header fields of the reply: templates.",
+        .description = "What must be known for the reply, by name.",
+        .example = "{pause: {sleep: 70ms}}"},
+    {"reply", CONF_TEMPLATE, AT(reply), .default_words = "the nodes' values",
+        .description = "The reply's body: a template.", .example = "{hello: $path.name}"},
+    {"status", CONF_STATUS, AT(status), .default_ = "200",
+        .description = "The reply's status: a number from 200 to 599, or a template.",
+        .example = "201"},
+    {"headers", CONF_FIELDS, AT(headers), .description = "Header fields of the reply: templates.",
         .example = "{cache-control: no-store}"},
 };
 #undef AT
@@ -373,50 +390,56 @@ const struct conf_section conf_section_route = {
 #define AT(member) .offset = offsetof(struct config, member)
 static const struct conf_key root_keys[] = {
     {"include", CONF_INCLUDE,
-        .says = "Other files to read, as seen from this one. They may hold any key: `listen` and "
-                "`routes` "
-                "grow, sections are joined, and nothing may be set twice.",
+        .description =
+            "Other files to read, as seen from this one. They may hold any key: `listen` and "
+            "`routes` "
+            "grow, sections are joined, and nothing may be set twice.",
         .example = "[limits.yaml, routes/users.yaml]"},
-    {"listen", CONF_LISTENERS, .offset = 0, .standard = "127.0.0.1:8080",
+    {"listen", CONF_LISTENERS, .offset = 0, .default_ = "127.0.0.1:8080",
         .section = &conf_section_listener,
-        .says = "Where to listen: an address, a port, or a list of them."},
-    {"admin", CONF_ADMIN, AT(admin), .standard = "127.0.0.1:9900",
-        .says =
+        .description = "Where to listen: an address, a port, or a list of them."},
+    {"admin", CONF_ADMIN, AT(admin), .default_ = "127.0.0.1:9900",
+        .description =
             "Where `/livez`, `/readyz`, `/metrics` and `/config` are answered; `off` for nowhere.",
         .example = "off"},
-    {"admin_hosts", CONF_TEXT, AT(admin_hosts), .least = 1, .most = 1024, .standard = "localhost",
-        .says = "By which names the admin pages may be asked for, with blanks between; by an "
-                "address they always may. Others get a 421, so that no web page reads them through "
-                "a name of its own (DNS rebinding).",
+    {"admin_hosts", CONF_TEXT, AT(admin_hosts), .min = 1, .max = 1024, .default_ = "localhost",
+        .description =
+            "By which names the admin pages may be asked for, with blanks between; by an "
+            "address they always may. Others get a 421, so that no web page reads them through "
+            "a name of its own (DNS rebinding).",
         .example = "localhost weir.internal"},
-    {"threads", CONF_THREADS, AT(threads), .most = 256, .standard = "auto", .unit = "threads",
-        .says = "I/O threads; `auto` is as many as the processors that Weir may use.",
+    {"threads", CONF_THREADS, AT(threads), .max = 256, .default_ = "auto", .unit = "threads",
+        .description = "I/O threads; `auto` is as many as the processors that Weir may use.",
         .example = "4"},
-    {"date", CONF_BOOL, AT(date), .standard = "true", .says = "Whether replies have a Date field."},
-    {"server", CONF_TEXT, AT(server), .most = 256, .standard = "weir",
-        .says = "The Server field of replies; `\"\"` for none."},
-    {"server_timing", CONF_BOOL, AT(server_timing), .standard = "true",
-        .says = "Whether replies have a Server-Timing field: how long a request waited, and for "
-                "what."},
-    {"errors", CONF_CHOICE, AT(errors), .standard = "short", .choices = errors_shown,
-        .says = "What clients are told of failures inside: a sentence that names nothing, or the "
-                "whole one, with nodes, pools and upstreams, as for development. The log has "
-                "the whole one either way.",
+    {"date", CONF_BOOL, AT(date), .default_ = "true",
+        .description = "Whether replies have a Date field."},
+    {"server", CONF_TEXT, AT(server), .max = 256, .default_ = "weir",
+        .description = "The Server field of replies; `\"\"` for none."},
+    {"server_timing", CONF_BOOL, AT(server_timing), .default_ = "true",
+        .description =
+            "Whether replies have a Server-Timing field: how long a request waited, and for "
+            "what."},
+    {"errors", CONF_CHOICE, AT(errors), .default_ = "short", .choices = errors_shown,
+        .description =
+            "What clients are told of failures inside: a sentence that names nothing, or the "
+            "whole one, with nodes, pools and upstreams, as for development. The log has "
+            "the whole one either way.",
         .example = "full"},
     {"limits", CONF_SECTION, AT(limits), .section = &conf_section_limits,
-        .says = "How large things may be."},
+        .description = "How large things may be."},
     {"timeouts", CONF_SECTION, AT(timeouts), .section = &conf_section_timeouts,
-        .says = "How long things may take."},
-    {"log", CONF_SECTION, AT(log), .section = &conf_section_log, .says = "What is told."},
+        .description = "How long things may take."},
+    {"log", CONF_SECTION, AT(log), .section = &conf_section_log, .description = "What is told."},
     {"client", CONF_SECTION, AT(client), .section = &conf_section_client,
-        .says = "The servers that `http` nodes call."},
+        .description = "The servers that `http` nodes call."},
     {"pools", CONF_POOLS, .offset = 0, .section = &conf_section_pool,
-        .says = "Where steps run, by name.", .example = "{cpu: {kind: processes, memory: 1GiB}}"},
+        .description = "Where steps run, by name.",
+        .example = "{cpu: {kind: processes, memory: 1GiB}}"},
     {"steps", CONF_STEPS, .offset = 0, .section = &conf_section_step,
-        .says = "What nodes may run, by name.", .example = "{tag: {plugin: ./tagger.so}}"},
+        .description = "What nodes may run, by name.", .example = "{tag: {plugin: ./tagger.so}}"},
     /* Last: routes inherit from the sections, and name pools and steps. */
     {"routes", CONF_ROUTES, .offset = 0, .section = &conf_section_route,
-        .says = "What is answered."},
+        .description = "What is answered."},
 };
 #undef AT
 const struct conf_section conf_section_root = {

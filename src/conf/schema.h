@@ -13,17 +13,17 @@
 
 enum conf_type {
     /* Scalars; in brackets what is at `offset`. */
-    CONF_DURATION, /* [int64_t] ns, from least to most */
+    CONF_DURATION, /* [int64_t] ns, from min to max */
     CONF_SIZE,     /* [uint64_t] bytes */
     CONF_COUNT,    /* [unsigned] */
     CONF_SEED,     /* [uint64_t] */
     CONF_BOOL,     /* [bool] */
     CONF_CHOICE,   /* [an enum] index in `choices` */
     CONF_ORDER,    /* [bool] sequential */
-    CONF_TEXT,     /* [const char *] at most `most` bytes, fit for a header field */
+    CONF_TEXT,     /* [const char *] at most `max` bytes, fit for a header field */
     CONF_ADDRESS,  /* [const char *] */
     CONF_ADMIN,    /* [const char *] an address; NULL for off */
-    CONF_THREADS,  /* [unsigned] 1 to most; 0 for auto */
+    CONF_THREADS,  /* [unsigned] 1 to max; 0 for auto */
     CONF_PATTERN,  /* [struct conf_route: method, pattern] "GET /x" */
     CONF_NAME,     /* [const char *] of a pool or a step */
     CONF_PATH,     /* [const char *] of a file, as seen from the one that names it */
@@ -31,7 +31,7 @@ enum conf_type {
     CONF_TEMPLATE,
     CONF_FIELDS,   /* a map of templates by header field */
     CONF_STATUS,   /* a number or a template */
-    CONF_PRIORITY, /* a number from -most to most, or a reference */
+    CONF_PRIORITY, /* a number from -max to max, or a reference */
     CONF_STATUSES, /* a number, a range, or a list of them */
     CONF_URL,
     CONF_METHOD,
@@ -56,23 +56,23 @@ struct conf_key {
     enum conf_type type;
     bool required;
     size_t offset;
-    uint64_t least;
-    uint64_t most;
-    const char *standard;       /* the default, as it would be written; NULL: none */
-    const char *standard_words; /* ... in words, where it is no text */
+    uint64_t min;
+    uint64_t max;
+    const char *default_;       /* the default, as it would be written; NULL: none */
+    const char *default_words;  /* ... in words, where it is no text */
     size_t inherits;            /* where in struct config the default is; 0: nowhere */
     const char *const *choices; /* NULL ends them */
     const struct conf_section *section;
     unsigned pools; /* of which kinds of pool it is a key, a bit each; 0: all */
     const char *unit;
-    const char *says;
+    const char *description;
     const char *example;
 };
 
 struct conf_section {
     const char *name;  /* "limits" */
     const char *title; /* of its part of the reference */
-    const char *says;
+    const char *description;
     const char *short_form; /* what may stand in place of the map, for the reference; or NULL */
     const struct conf_key *keys;
     unsigned count;

@@ -54,15 +54,15 @@ static void read_count(struct conf_reader *r, const struct conf_key *key, struct
 {
     uint64_t value;
     char expected[EXPECTED_MAX];
-    if (integer_of(n, key->least, key->most, &value)) {
+    if (integer_of(n, key->min, key->max, &value)) {
         if (key->type == CONF_SEED)
             *(uint64_t *)at = value;
         else
             *(unsigned *)at = (unsigned)value;
         return;
     }
-    snprintf(expected, sizeof expected, "a whole number from %" PRIu64 " to %" PRIu64, key->least,
-        key->most);
+    snprintf(expected, sizeof expected, "a whole number from %" PRIu64 " to %" PRIu64, key->min,
+        key->max);
     conf_tell(r, n, where, expected, in_quotes(n));
 }
 
@@ -73,11 +73,11 @@ static void read_threads(struct conf_reader *r, const struct conf_key *key, stru
     char expected[EXPECTED_MAX];
     if (n->kind == CONF_SCALAR && span_equal(n->text, SPAN("auto"))) {
         *at = 0;
-    } else if (integer_of(n, 1, key->most, &value)) {
+    } else if (integer_of(n, 1, key->max, &value)) {
         *at = (unsigned)value;
     } else {
         snprintf(
-            expected, sizeof expected, "'auto' or a whole number from 1 to %" PRIu64, key->most);
+            expected, sizeof expected, "'auto' or a whole number from 1 to %" PRIu64, key->max);
         conf_tell(r, n, where, expected, in_quotes(n));
     }
 }
@@ -105,10 +105,10 @@ static void read_duration(struct conf_reader *r, const struct conf_key *key,
         conf_tell(r, n, where, "a duration such as 250ms, 1.5s or 2m", "");
     } else if (conf_duration(n->text, &ns, &e)) {
         tell_amount(r, n, where, "a duration such as 250ms, 1.5s or 2m", &e);
-    } else if ((uint64_t)ns < key->least || (uint64_t)ns > key->most) {
+    } else if ((uint64_t)ns < key->min || (uint64_t)ns > key->max) {
         snprintf(expected, sizeof expected, "a duration from %s to %s",
-            conf_duration_text((int64_t)key->least, least),
-            conf_duration_text((int64_t)key->most, most));
+            conf_duration_text((int64_t)key->min, least),
+            conf_duration_text((int64_t)key->max, most));
         conf_tell(r, n, where, expected, "");
     } else {
         *at = ns;
@@ -127,9 +127,9 @@ static void read_size(struct conf_reader *r, const struct conf_key *key, const s
         conf_tell(r, n, where, "a size such as 64KiB or 1MiB", "");
     } else if (conf_size(n->text, &bytes, &e)) {
         tell_amount(r, n, where, "a size such as 64KiB or 1MiB", &e);
-    } else if (bytes < key->least || bytes > key->most) {
-        snprintf(expected, sizeof expected, "a size from %s to %s",
-            conf_size_text(key->least, least), conf_size_text(key->most, most));
+    } else if (bytes < key->min || bytes > key->max) {
+        snprintf(expected, sizeof expected, "a size from %s to %s", conf_size_text(key->min, least),
+            conf_size_text(key->max, most));
         conf_tell(r, n, where, expected, "");
     } else {
         *at = bytes;
@@ -208,15 +208,15 @@ static void read_text(struct conf_reader *r, const struct conf_key *key, const s
     const struct conf_where *where, const char **at)
 {
     char expected[EXPECTED_MAX];
-    if (is_text(n) && n->text.len >= key->least && n->text.len <= key->most &&
+    if (is_text(n) && n->text.len >= key->min && n->text.len <= key->max &&
         !has_controls(n->text)) {
         *at = n->text.ptr;
         return;
     }
     bool is_other = n->kind == CONF_SCALAR && !is_text(n);
     snprintf(expected, sizeof expected,
-        "a text of %" PRIu64 " to %" PRIu64 " bytes without control characters", key->least,
-        key->most);
+        "a text of %" PRIu64 " to %" PRIu64 " bytes without control characters", key->min,
+        key->max);
     conf_tell(r, n, where, expected, is_other ? "; put it in quotes" : "");
 }
 
@@ -408,8 +408,8 @@ static int read_pattern(struct conf_reader *r, const struct conf_key *key,
     }
     bool method_good = any || (space && (is_method(method) || span_equal(method, SPAN("*"))));
     bool pattern_good = pattern.len > 0 && pattern.ptr[0] == '/';
-    if (!method_good || !pattern_good || s.len > key->most || has_controls(s)) {
-        const char *hint = s.len > key->most              ? "; at most 1024 bytes"
+    if (!method_good || !pattern_good || s.len > key->max || has_controls(s)) {
+        const char *hint = s.len > key->max               ? "; at most 1024 bytes"
                            : pattern_good && !method_good ? "; methods are written in capitals"
                                                           : needs_quotes(n);
         conf_tell(r, n, where, "a method and a path such as 'GET /hello/{name}'", hint);
@@ -488,14 +488,14 @@ static void read_priority(struct conf_reader *r, const struct conf_key *key, str
     const struct conf_where *where, const struct conf_node **at)
 {
     char expected[EXPECTED_MAX];
-    bool number = is_signed(n, (int64_t)key->most);
+    bool number = is_signed(n, (int64_t)key->max);
     if (number) {
         take_plain(n);
     } else if (!has_dollar(n)) {
         snprintf(expected, sizeof expected,
             "a whole number from -%" PRIu64 " to %" PRIu64
             " or a reference such as $header.weir-priority",
-            key->most, key->most);
+            key->max, key->max);
         conf_tell(r, n, where, expected, in_quotes(n));
         return;
     }
