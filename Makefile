@@ -19,7 +19,7 @@
 #   make format      format the C files
 #   make tidy        check the rules of the house
 #   make lint        let clang-tidy look for mistakes
-#   make nightly     what .ci/run does, in every build and for longer, some 90 minutes; RECORD=1 adds a line to doc/nightly.md
+#   make nightly     what .ci/run does, in every build and for longer, some 90 minutes; RECORD=1 adds a line to doc/internals/nightly.md
 #   make clean       remove build/
 
 RELEASE = --buildtype=release -Db_lto=true -Dtests=false

@@ -4,7 +4,7 @@
  * The supervisor binds the listeners, starts the server process (server.h) with them, and does
  * nothing that could make it fall. If the server dies, the kernel's queues hold the callers while a
  * new one starts. Reload and binary upgrade are the same move: a new server on the same sockets,
- * and the old one drained once the new one is ready. doc/app.md has the picture.
+ * and the old one drained once the new one is ready. doc/internals/app.md has the picture.
  *
  * It runs in any world. What only a real process can do (to replace its own program, to talk to the
  * init) comes in as functions; NULL where it cannot be done.

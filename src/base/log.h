@@ -10,7 +10,7 @@
  *     {"time":"2026-11-21T03:41:02.123456Z","level":"warn","pool":"cpu","pid":17,"message":"...
  *
  * What a line is about is in its sentence, for people, and in fields, for programs: members of the
- * JSON object. doc/logs.md lists them.
+ * JSON object. doc/guide/logs.md lists them.
  */
 #pragma once
 

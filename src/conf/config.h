@@ -11,7 +11,7 @@
  *
  * What a key is called, its type, unit, default and description stand once, in a table (schema.c),
  * from which come reading, checking, printing, the JSON Schema for editors and
- * doc/configuration.md.
+ * doc/guide/configuration.md.
  *
  * A configuration does not change once it is loaded; any thread may read it. Flows (nodes, replies)
  * are checked further by whoever compiles them (flow/), with the same list of errors.
@@ -267,5 +267,5 @@ int conf_print(const struct conf *c, struct bytes *out) __attribute__((warn_unus
 int conf_print_json(const struct conf *c, struct bytes *out) __attribute__((warn_unused_result));
 /* The JSON Schema (draft 2020-12) of a configuration file. */
 int conf_schema_write(struct bytes *out) __attribute__((warn_unused_result));
-/* doc/configuration.md: every key with type, unit, default, description, example. */
+/* doc/guide/configuration.md: every key with type, unit, default, description, example. */
 int conf_reference_write(struct bytes *out) __attribute__((warn_unused_result));

@@ -1,5 +1,5 @@
 /*
- * reference.c: the table as a page: doc/configuration.md is this and nothing else.
+ * reference.c: the table as a page: doc/guide/configuration.md is this and nothing else.
  */
 #include "conf/internal.h"
 #include "conf/schema.h"

@@ -91,7 +91,7 @@ struct flow_context {
 
 /* Answers the request, by the coroutine that has it: always exactly one reply, or the client is
  * gone. A failed node that is not optional is answered with 502 (a refused or broken upstream), 504
- * (its deadline or the route's), ... as a problem that names the node; doc/flow.md has them all.
+ * (its deadline or the route's), ... as a problem that names the node (doc/guide/flow.md).
  * Where the time went is added to the request's timing. */
 void flow_run(const struct flow *f, const struct flow_context *context, struct http_request *r,
     const struct flow_param *params, unsigned param_count);

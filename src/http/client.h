@@ -7,7 +7,7 @@
  * byte of the reply came is replaced by a *new* one, once, provided that nothing of a streamed body
  * is gone, and that the method is idempotent or not a byte of the request had been taken; all else
  * is the caller's to try again. Deadlines are the coroutine's, made sooner by connect_timeout
- * and first_byte_timeout. doc/http-client.md says more.
+ * and first_byte_timeout. doc/internals/http-client.md says more.
  *
  * Whole calls:
  *

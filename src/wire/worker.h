@@ -1,6 +1,6 @@
 /*
  * worker.h: the conversation between a server and a worker process, as bytes:
- * doc/worker-protocol.md.
+ * doc/internals/worker-protocol.md.
  *
  * Pure. Both speak frames on a stream socket: a head of 8 bytes (length of the rest, kind, three
  * zeros; all numbers little-endian), then a body by kind. Texts of the set-up are JSON. Large

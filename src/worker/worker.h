@@ -1,6 +1,6 @@
 /*
  * worker.h: what a worker process does: is set up, makes its steps ready, and then runs the tasks
- * that come, until there are no more. doc/worker-protocol.md has the conversation.
+ * that come, until there are no more. doc/internals/worker-protocol.md has the conversation.
  *
  * How it reads and writes is given to it, so that the same code is a process of the real world
  * (worker_plain.h), and a program in a simulated one (worker_stream.h).

@@ -103,7 +103,7 @@ routes:
 
 def test_every_metric_stands_in_the_page_of_metrics(tmp_path):
     """And nothing else stands there; with the same types and labels."""
-    page = (pathlib.Path(os.environ.get("WEIR_TREE", ".")) / "doc" / "metrics.md").read_text()
+    page = (pathlib.Path(os.environ.get("WEIR_TREE", ".")) / "doc" / "guide" / "metrics.md").read_text()
     rows = re.findall(r"^\| `(weir_[a-z_]+)` \| ([a-z]+) \| ([a-z, ]*?) *\|", page, re.M)
     promised = {name: (kind, set(filter(None, labels.split(", ")))) for name, kind, labels in rows}
     weir = Weir(tmp_path, config=EVERYTHING)

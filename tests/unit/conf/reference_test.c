@@ -1,6 +1,6 @@
 /*
- * reference_test.c: doc/configuration.md is what the table says. With WEIR_WRITE_REFERENCE set it
- * is written anew instead.
+ * reference_test.c: doc/guide/configuration.md is what the table says. With WEIR_WRITE_REFERENCE
+ * set it is written anew instead.
  */
 #include "../check.h"
 
@@ -28,7 +28,8 @@ static void the_page_is_what_the_table_says(void **state)
     text.len = fread(text.ptr, 1, text.size, file);
     fclose(file);
     if (!span_equal(bytes_span(&page), bytes_span(&text)))
-        fail_msg("doc/configuration.md is out of date; its first lines say how to write it anew");
+        fail_msg(
+            "doc/guide/configuration.md is out of date; its first lines say how to write it anew");
     bytes_release(&page);
     bytes_release(&text);
 }

@@ -1,6 +1,6 @@
 /*
- * worker_test.c: the frames between a server and a worker, byte by byte as doc/worker-protocol.md
- * has them, and what is none.
+ * worker_test.c: the frames between a server and a worker, byte by byte as
+ * doc/internals/worker-protocol.md has them, and what is none.
  */
 #include "../check.h"
 
