@@ -6,10 +6,14 @@
  */
 #include "exec/client.h"
 
+#include "base/bug.h"
 #include "base/log.h"
 
-/* A canary that fails although its worker lives is sent again so many times. */
-#define TRIES_MAX 10
+#include <errno.h>
+
+/* A canary may fail although its worker lives, for want of memory, of processes, of descriptors:
+ * it is sent again after this time. */
+#define RETRY_NS (1 * NS_PER_S)
 
 static const struct span canary_input = {"true", 4};
 
@@ -44,28 +48,49 @@ static void send_canary(struct pool *p, struct pool_client *from)
     t->item.deadline = DEADLINE_NEVER;
     if (queue_put_canary(&p->queue, &t->item, from) == 0)
         return;
-    /* There was no memory: the next worker tries again; or it is closed, and nobody asks. */
+    /* There was no memory; or it is closed, and nobody asks. */
     lock(p);
     p->canary_out = false;
     unlock(p);
 }
 
-void pool_canary_back(struct pool *p, enum pool_outcome outcome, struct pool_client *from)
+void pool_canary_back(struct pool *p, enum pool_outcome outcome)
 {
     if (outcome != POOL_DONE)
         log_with(pool_log(p), LOG_WARN, LOG_FIELDS(LOG_TEXT("pool", p->conf->name)),
             "pool '%s': its canary did not come back: %s", p->conf->name,
             p->canary->error.sentence);
     lock(p);
+    check(p->canary_out, "a canary comes back that was not sent");
     p->canary_out = false;
-    bool again = false;
-    if (outcome != POOL_DONE)
-        again = p->canary_tries++ < TRIES_MAX && take_canary(p);
-    else if (atomic_load_explicit(&p->workers, memory_order_relaxed) > 0)
+    if (outcome == POOL_DONE && atomic_load_explicit(&p->workers, memory_order_relaxed) > 0)
         atomic_store_explicit(&p->ready, true, memory_order_release);
     unlock(p);
-    if (again)
-        send_canary(p, from);
+}
+
+static void retry_canary(struct pool *p, struct pool_client *d)
+{
+    if (p->ops->runs_on_caller || atomic_load_explicit(&p->ready, memory_order_relaxed))
+        return;
+    lock(p);
+    bool send = take_canary(p);
+    unlock(p);
+    if (send)
+        send_canary(p, d);
+}
+
+int pool_canaries_run(void *client)
+{
+    struct pool_client *d = client;
+    const struct pools *pools = d->pools;
+    for (;;) {
+        CORO_DEADLINE(deadline_after(world_now(d->world), RETRY_NS));
+        int rc = future_wait(&d->left);
+        if (rc != -ETIMEDOUT)
+            return 0;
+        for (unsigned i = d->index; i < pools->count; i += pools->clients)
+            retry_canary(&pools->all[i], d);
+    }
 }
 
 /* ---- Workers ---- */
@@ -75,7 +100,6 @@ void pool_worker_up(struct pool *p, struct pool_client *d)
     lock(p);
     unsigned workers = 1 + atomic_fetch_add_explicit(&p->workers, 1, memory_order_relaxed);
     atomic_store_explicit(&p->failing, false, memory_order_relaxed);
-    p->canary_tries = 0;
     bool send = false;
     /* What runs inline has shown itself before it is said to be up. */
     if (!p->ops->runs_on_caller)

@@ -88,7 +88,6 @@ struct pool {
     atomic_bool failing; /* the last start failed, and none succeeded since */
     atomic_bool ready;   /* this, and `canary_out`, are written under the queue's lock */
     bool canary_out;
-    unsigned canary_tries;
     struct task *canary; /* the pool's own reference lasts */
     _Atomic uint64_t restarts[RESTARTS];
     _Atomic int64_t *resident; /* of each worker process, as last seen */
@@ -105,7 +104,9 @@ void pool_worker_down(struct pool *p, enum pool_restart why);
  * up, calls are POOL_UNAVAILABLE at once. */
 void pool_worker_failed(struct pool *p, enum pool_restart why);
 /* The canary's end; `outcome` POOL_DONE: the pool is ready. */
-void pool_canary_back(struct pool *p, enum pool_outcome outcome, struct pool_client *from);
+void pool_canary_back(struct pool *p, enum pool_outcome outcome);
+/* A coroutine's function, one a client: sends the canaries again that failed. */
+int pool_canaries_run(void *client);
 
 static inline struct log *pool_log(const struct pool *p)
 {

@@ -243,7 +243,7 @@ void task_finish(struct task *t, enum pool_outcome outcome, struct pool_client *
     if (!t->client) {
         struct pool *p = t->pool;
         task_release(t, false);
-        pool_canary_back(p, outcome, from);
+        pool_canary_back(p, outcome);
     } else {
         deliver_group(t, from);
     }

@@ -88,6 +88,8 @@ static int start_pool(struct pool *p, struct pool_client *d, struct group *worke
 static int start_workers(struct pool_client *d, struct group *workers)
 {
     int rc = group_spawn(workers, "calibration", pool_calibrate, d);
+    if (rc == 0)
+        rc = group_spawn(workers, "canaries", pool_canaries_run, d);
     if (rc)
         error_set(&d->refused, rc, "pool", "the pools cannot be started: %s", error_text(rc));
     for (unsigned i = 0; i < d->pools->count && rc == 0; i++) {

@@ -395,6 +395,14 @@ static void harm_zygote(void *ctx, struct world *w)
     s->ill--;
 }
 
+/* From its first task on, the canary, a zygote can fork no more. */
+static void refuse_forks(void *ctx, struct world *w)
+{
+    struct scene *s = ctx;
+    uint32_t fail_ppm = sim_now(s->sim) < FAULTS_NS ? 1000000 : 0;
+    sim_tasks(sim_process_host(sim_self(w)), &(struct sim_tasks){.fail_ppm = fail_ppm});
+}
+
 static void finish(struct scene *s, struct sim_process *server)
 {
     struct sim *sim = s->sim;
@@ -411,7 +419,8 @@ static void finish(struct scene *s, struct sim_process *server)
     sim_check(sim, s->done > 100, "only %u calls were answered", s->done);
 }
 
-static void run(struct sim *sim, enum conf_pool_kind kind, bool kills)
+static void run(struct sim *sim, enum conf_pool_kind kind, bool kills,
+    void (*before_fork)(void *ctx, struct world *w))
 {
     static struct scene only; /* workers may run after a failure, until the universe is closed */
     struct scene *s = scene = &only;
@@ -420,8 +429,7 @@ static void run(struct sim *sim, enum conf_pool_kind kind, bool kills)
     workers_init(&workers, sim);
     workers.ctx = s;
     workers.overrides = step_watch(run_here, NULL);
-    if (!kills)
-        workers.before_fork = harm_zygote;
+    workers.before_fork = before_fork;
     struct sim_host *host = sim_host(sim, &(struct sim_host_options){.name = "server", .cores = 8});
     struct sim_process *server = sim_start(host, "server", serve, s);
     int rc = 0;
@@ -437,24 +445,29 @@ static void run(struct sim *sim, enum conf_pool_kind kind, bool kills)
 /* Workers do harm by themselves. */
 static void harm(struct sim *sim)
 {
-    run(sim, CONF_POOL_PROCESSES, false);
+    run(sim, CONF_POOL_PROCESSES, false, NULL);
 }
 
 /* And are killed at random, and replaced after some tasks. */
 static void deaths(struct sim *sim)
 {
-    run(sim, CONF_POOL_PROCESSES, true);
+    run(sim, CONF_POOL_PROCESSES, true, NULL);
 }
 
 /* Forks do, and zygotes. */
 static void fork_harm(struct sim *sim)
 {
-    run(sim, CONF_POOL_FORK, false);
+    run(sim, CONF_POOL_FORK, false, harm_zygote);
 }
 
 static void fork_deaths(struct sim *sim)
 {
-    run(sim, CONF_POOL_FORK, true);
+    run(sim, CONF_POOL_FORK, true, NULL);
+}
+
+static void fork_limit(struct sim *sim)
+{
+    run(sim, CONF_POOL_FORK, false, refuse_forks);
 }
 
 int main(int argc, char **argv)
@@ -465,6 +478,7 @@ int main(int argc, char **argv)
         {.name = "deaths", .run = deaths, .options = pieces},
         {.name = "fork_harm", .run = fork_harm, .options = pieces},
         {.name = "fork_deaths", .run = fork_deaths, .options = pieces},
+        {.name = "fork_limit", .run = fork_limit, .options = pieces},
     };
     return run_scenarios(argc, argv, scenarios, sizeof scenarios / sizeof *scenarios);
 }

@@ -273,6 +273,19 @@ static void a_pool_is_ready_after_its_canary_in_pool(struct scene *s)
 }
 POOL_TEST(a_pool_is_ready_after_its_canary, 2, NULL)
 
+static void a_canary_that_failed_is_sent_again_in_pool(struct scene *s)
+{
+    must_sleep(world_of(s), NS_PER_MS);
+    must(pools_ready(s->pools));
+    s->pool->canary_out = true;
+    atomic_store(&s->pool->ready, false);
+    pool_canary_back(s->pool, POOL_UNAVAILABLE);
+    must(!pools_ready(s->pools));
+    must_sleep(world_of(s), 2 * NS_PER_S);
+    must(pools_ready(s->pools));
+}
+POOL_TEST(a_canary_that_failed_is_sent_again, 2, NULL)
+
 static void a_pool_that_cannot_start_a_worker_says_so_in_pool(struct scene *s)
 {
     atomic_store(&s->pool->workers, 0);
@@ -425,6 +438,7 @@ TEST_FILE(pool)
         cmocka_unit_test(the_soonest_deadline_goes_first),
         cmocka_unit_test(hands_work_beside_each_other),
         cmocka_unit_test(a_pool_is_ready_after_its_canary),
+        cmocka_unit_test(a_canary_that_failed_is_sent_again),
         cmocka_unit_test(a_pool_that_cannot_start_a_worker_says_so),
         cmocka_unit_test(only_what_nodes_use_is_made),
         cmocka_unit_test(a_step_that_is_not_there_is_told),
