@@ -59,7 +59,7 @@ static const struct figure table[] = {
 #define FIGURES (sizeof(table) / sizeof(*table))
 
 struct figures {
-    struct worker *const *workers;
+    struct io_thread *const *io_threads;
     unsigned count;
     struct asked {
         const struct figures *all;
@@ -72,9 +72,9 @@ static double read_figure(void *arg)
     const struct asked *a = arg;
     double sum = 0;
     for (unsigned i = 0; i < a->all->count; i++) {
-        const struct worker *k = a->all->workers[i];
-        const void *stats = a->figure->client ? (const void *)worker_client_stats(k)
-                                              : (const void *)worker_server_stats(k);
+        const struct io_thread *k = a->all->io_threads[i];
+        const void *stats = a->figure->client ? (const void *)io_thread_client_stats(k)
+                                              : (const void *)io_thread_server_stats(k);
         const void *at = (const char *)stats + a->figure->offset;
         const _Atomic uint64_t *n = at;
         sum += (double)atomic_load_explicit(n, memory_order_relaxed);
@@ -151,13 +151,13 @@ static int register_all(struct figures *f, struct meter *meter)
     return rc;
 }
 
-int figures_register(struct figures **out, struct meter *meter, struct worker *const *workers,
+int figures_register(struct figures **out, struct meter *meter, struct io_thread *const *io_threads,
     unsigned count, const struct body_budget *bodies)
 {
     struct figures *f = mem_zalloc(sizeof(*f));
     if (!f)
         return -ENOMEM;
-    f->workers = workers;
+    f->io_threads = io_threads;
     f->count = count;
     int rc = register_all(f, meter);
     if (rc == 0)

@@ -1,17 +1,16 @@
 /*
- * server.c: the server process: told what to do, started, told to end.
+ * server.c: the server process: reads its configuration, starts its I/O threads, drains them.
  *
- * Its first thread runs the first worker, the admin listener and the conversation with the
- * supervisor; the other workers have threads of their own. Everything that the threads share is
- * made before they start and freed after they ended.
+ * The process's first thread runs I/O thread 0, the admin listener and the control stream. What the
+ * I/O threads share is made before they start and freed after they have ended.
  */
 #include "app/server.h"
 
 #include "app/admin.h"
 #include "app/control.h"
 #include "app/figures.h"
+#include "app/io_thread.h"
 #include "app/service.h"
-#include "app/worker.h"
 #include "base/bug.h"
 #include "base/mem.h"
 #include "coro/group.h"
@@ -20,20 +19,20 @@
 #include <signal.h>
 #include <stdio.h>
 
-/* What a connection that is idle when a new server takes over has, to come with one more request,
- * which is then told that it was the last. */
+/* After a reload, an idle connection stays open this long for one last request, whose reply closes
+ * it. */
 #define RELOAD_IDLE_NS (5 * NS_PER_S)
-/* The last moment at which a drained server leaves is the supervisor's to enforce. */
+/* The supervisor enforces the end of a drain; admin requests get only this long. */
 #define ADMIN_DRAIN_NS (500 * NS_PER_MS)
 
-/* Where one worker runs. */
-struct post {
+/* One I/O thread and the thread that runs it. */
+struct io_slot {
     struct server *server;
-    struct worker *worker;
-    struct thread *thread; /* NULL: the first, which runs on the server's own */
+    struct io_thread *io_thread;
+    struct thread *thread; /* NULL: I/O thread 0 runs on the process's first thread */
     struct message started;
     int started_rc;
-    struct error refused; /* by a step's init, say; code 0: the rc says it all */
+    struct error refused; /* why the start failed, if more is known than started_rc */
 };
 
 struct server {
@@ -48,9 +47,9 @@ struct server {
     struct service *service;
     struct meter *meter;
     struct pools *pools;
-    struct worker_metrics *metrics;
+    struct io_thread_metrics *metrics;
     struct access_writer *access;
-    struct body_budget *bodies; /* limits.bodies, over all workers */
+    struct body_budget *bodies; /* limits.bodies, over all I/O threads */
     struct admin admin;
     struct http_server *admin_server;
     struct listener *admin_listener;
@@ -58,18 +57,18 @@ struct server {
     struct listener *listeners[SPAWN_LISTENERS_MAX];
     unsigned listener_count;
     struct figures *figures;
-    struct post *posts;
-    struct worker **workers;
-    unsigned worker_count;
-    unsigned started;    /* workers that have said so */
-    int failure;         /* of the first that could not start, or ended unasked */
-    struct coro *waiter; /* for all of them to start, then for one to fail */
+    struct io_slot *slots;
+    struct io_thread **io_threads;
+    unsigned io_thread_count;
+    unsigned started;    /* I/O threads that have reported their start */
+    int failure;         /* of the first that failed to start, or ended unasked */
+    struct coro *waiter; /* for all I/O threads to start, then for a command or a failure */
     bool ending;
 };
 
 /* ---- Sockets ---- */
 
-static int inherit(struct server *s, struct error *e)
+static int inherit_listeners(struct server *s, struct error *e)
 {
     unsigned index = 0;
     for (unsigned i = 0; i < s->start.group_count; i++) {
@@ -100,16 +99,15 @@ static void close_listeners(struct server *s)
     s->admin_listener = NULL;
 }
 
-/* The sockets that worker `index` accepts from. Each address has some sockets that share its
- * port; those are dealt out so that every socket has a worker and every worker one of each
- * address. */
+/* The sockets that I/O thread `index` accepts from: they are dealt out so that every socket has a
+ * thread, and every thread has one socket of each address. */
 static unsigned deal(const struct server *s, unsigned index, struct listener **out)
 {
     unsigned count = 0, base = 0;
     for (unsigned i = 0; i < s->start.group_count; i++) {
         unsigned sockets = s->start.groups[i];
         for (unsigned j = 0; j < sockets; j++)
-            if (j % s->worker_count == index || index % sockets == j)
+            if (j % s->io_thread_count == index || index % sockets == j)
                 out[count++] = s->listeners[base + j];
         base += sockets;
     }
@@ -126,20 +124,21 @@ static void apply_log(struct server *s)
         s->log->json = log->format == CONF_LOG_JSON;
 }
 
-/* Plugins, and queues: what is wrong with a plugin shows here, and in `weir check`. */
+/* Loads the plugins, too: the supervisor does not, so a broken one is first noticed here or by
+ * `weir check`. */
 static int make_pools(struct server *s, struct error *e)
 {
-    s->worker_count = s->config->threads ? s->config->threads : world_cores(s->world);
-    int rc = meter_new(&s->meter, s->worker_count);
+    s->io_thread_count = s->config->threads ? s->config->threads : world_cores(s->world);
+    int rc = meter_new(&s->meter, s->io_thread_count);
     if (rc)
         return error_set(e, rc, "memory", "no memory for metrics");
-    unsigned threads = pools_step_threads(s->config, s->worker_count, world_cores(s->world));
+    unsigned threads = pools_step_threads(s->config, s->io_thread_count, world_cores(s->world));
     if (threads > 0 && s->options->step_threads)
         s->options->step_threads(s->options->ctx, threads);
     return pools_new(&s->pools,
         &(struct pools_options){
             .config = s->config,
-            .clients = s->worker_count,
+            .clients = s->io_thread_count,
             .cores = world_cores(s->world),
             .worker_argv = s->options->worker_argv,
             .overrides = s->options->overrides,
@@ -159,8 +158,8 @@ static int make_service(struct server *s, struct conf_errors *errors)
     return service_new(&s->service, s->config, &steps, seed, errors);
 }
 
-/* The supervisor has checked it with the same code; what is wrong now but for plugins is our own
- * mistake, or another version. */
+/* The supervisor has checked the configuration with the same code: apart from plugins, an error here
+ * means a bug or a supervisor of another version. */
 static int configure(struct server *s, struct error *e)
 {
     struct conf_errors *errors = conf_errors_new();
@@ -188,7 +187,7 @@ static int configure(struct server *s, struct error *e)
     return rc;
 }
 
-/* ---- Workers ---- */
+/* ---- I/O threads ---- */
 
 static void fail(struct server *s, int rc)
 {
@@ -200,43 +199,43 @@ static void fail(struct server *s, int rc)
 
 static void on_started(struct message *m)
 {
-    struct post *p = container_of(m, struct post, started);
-    struct server *s = p->server;
+    struct io_slot *slot = container_of(m, struct io_slot, started);
+    struct server *s = slot->server;
     s->started++;
-    if (p->started_rc)
-        fail(s, p->started_rc);
+    if (slot->started_rc)
+        fail(s, slot->started_rc);
     else if (s->waiter)
         coro_wake(s->waiter, 0);
 }
 
-/* On the worker's thread. The first one's is the server's own: it hears at once, since the server
+/* On the watch I/O thread. The first one's is the server's own: it hears at once, since the server
  * may end (a simulated one that was killed does) before a message to itself would come. */
 static void started(void *ctx, int rc, const struct error *e)
 {
-    struct post *p = ctx;
-    p->started_rc = rc;
-    error_clear(&p->refused);
+    struct io_slot *slot = ctx;
+    slot->started_rc = rc;
+    error_clear(&slot->refused);
     if (e)
-        p->refused = *e;
-    p->started.deliver = on_started;
-    if (p == p->server->posts)
-        on_started(&p->started);
+        slot->refused = *e;
+    slot->started.deliver = on_started;
+    if (slot == slot->server->slots)
+        on_started(&slot->started);
     else
-        world_post(p->server->world, &p->started);
+        world_post(slot->server->world, &slot->started);
 }
 
-static int make_workers(struct server *s)
+static int make_io_threads(struct server *s)
 {
-    s->posts = mem_zalloc(s->worker_count * sizeof(*s->posts));
-    s->workers = mem_zalloc(s->worker_count * sizeof(struct worker *));
-    if (!s->posts || !s->workers)
+    s->slots = mem_zalloc(s->io_thread_count * sizeof(*s->slots));
+    s->io_threads = mem_zalloc(s->io_thread_count * sizeof(struct io_thread *));
+    if (!s->slots || !s->io_threads)
         return -ENOMEM;
     struct listener *dealt[SPAWN_LISTENERS_MAX];
-    for (unsigned i = 0; i < s->worker_count; i++) {
-        s->posts[i].server = s;
-        struct worker_options options = {
+    for (unsigned i = 0; i < s->io_thread_count; i++) {
+        s->slots[i].server = s;
+        struct io_thread_options options = {
             .index = i,
-            .count = s->worker_count,
+            .count = s->io_thread_count,
             .config = s->config,
             .service = s->service,
             .pools = s->pools,
@@ -246,30 +245,30 @@ static int make_workers(struct server *s)
             .listeners = dealt,
             .listener_count = deal(s, i, dealt),
             .started = started,
-            .ctx = &s->posts[i],
+            .ctx = &s->slots[i],
         };
-        int rc = worker_new(&s->workers[i], &options, s->metrics);
+        int rc = io_thread_new(&s->io_threads[i], &options, s->metrics);
         if (rc)
             return rc;
-        s->posts[i].worker = s->workers[i];
+        s->slots[i].io_thread = s->io_threads[i];
     }
     return 0;
 }
 
 static int make_shared(struct server *s, struct error *e)
 {
-    int rc = worker_metrics_register(s->meter, s->service, &s->config->client, &s->metrics);
+    int rc = io_thread_metrics_register(s->meter, s->service, &s->config->client, &s->metrics);
     if (rc)
         return error_set(e, rc, "start", "cannot start: %s", error_text(rc));
     rc = access_writer_start(&s->access, s->world, s->log);
     if (rc)
         return error_set(
             e, rc, "start", "the access log's thread cannot start: %s", error_text_task(rc));
-    rc = body_budget_new(&s->bodies, s->config->limits.bodies, s->worker_count);
+    rc = body_budget_new(&s->bodies, s->config->limits.bodies, s->io_thread_count);
     if (rc == 0)
-        rc = make_workers(s);
+        rc = make_io_threads(s);
     if (rc == 0)
-        rc = figures_register(&s->figures, s->meter, s->workers, s->worker_count, s->bodies);
+        rc = figures_register(&s->figures, s->meter, s->io_threads, s->io_thread_count, s->bodies);
     if (rc == 0)
         meter_seal(s->meter);
     s->admin = (struct admin){.conf = s->conf, .meter = s->meter, .pools = s->pools};
@@ -278,83 +277,83 @@ static int make_shared(struct server *s, struct error *e)
 
 static int run_first(void *arg)
 {
-    struct post *p = arg;
-    int rc = worker_run(p->server->world, p->worker);
-    if (!p->server->ending)
-        fail(p->server, rc ? rc : -ECANCELED);
+    struct io_slot *slot = arg;
+    int rc = io_thread_run(slot->server->world, slot->io_thread);
+    if (!slot->server->ending)
+        fail(slot->server, rc ? rc : -ECANCELED);
     return rc;
 }
 
-static int attend(void *arg)
+static int watch_thread(void *arg)
 {
-    struct post *p = arg;
+    struct io_slot *slot = arg;
     int result = 0;
-    int rc = thread_wait(p->thread, &result);
-    if (!p->server->ending)
-        fail(p->server, rc ? rc : result ? result : -ECANCELED);
+    int rc = thread_wait(slot->thread, &result);
+    if (!slot->server->ending)
+        fail(slot->server, rc ? rc : result ? result : -ECANCELED);
     return rc;
 }
 
-static int start_worker(struct server *s, struct post *p, struct group *crew)
+static int start_io_thread(struct server *s, struct io_slot *slot, struct group *io_threads)
 {
-    if (p == s->posts)
-        return group_spawn(crew, "worker", run_first, p);
+    if (slot == s->slots)
+        return group_spawn(io_threads, "I/O thread", run_first, slot);
     char name[32];
-    snprintf(name, sizeof(name), "io %d", (int)(p - s->posts));
-    int rc = world_thread(s->world, name, worker_run, p->worker, &p->thread);
-    /* Without somebody who attends it, its end would be seen only when the server closes it. */
-    return rc ? rc : group_spawn(crew, "worker's thread", attend, p);
+    snprintf(name, sizeof(name), "io %d", (int)(slot - s->slots));
+    int rc = world_thread(s->world, name, io_thread_run, slot->io_thread, &slot->thread);
+    /* The coroutine notices the thread's end; otherwise only the server's own end would. */
+    return rc ? rc : group_spawn(io_threads, "watch I/O thread", watch_thread, slot);
 }
 
-/* Until `count` workers have said how their start went: 0 or -ECANCELED. */
+/* Waits until `count` I/O threads have reported their start: 0 or -ECANCELED. */
 static int await_starts(struct server *s, unsigned count)
 {
     int rc = 0;
     s->waiter = coro_self();
     while (s->started < count && rc == 0)
-        rc = coro_park("workers to start");
+        rc = coro_park("I/O threads to start");
     s->waiter = NULL;
     return rc;
 }
 
-/* 0 if all of them accept connections. Those that were begun have told how they started, in any
- * case: what they use is freed later. */
-static int start_workers(struct server *s, struct group *crew, struct error *e)
+/* Returns 0 if all accept connections. In any case, all that were begun have reported by then: what
+ * they use may be freed. */
+static int start_io_threads(struct server *s, struct group *io_threads, struct error *e)
 {
     unsigned begun = 0;
     int rc = 0;
-    while (begun < s->worker_count && rc == 0) {
-        rc = start_worker(s, &s->posts[begun], crew);
-        if (rc == 0 || s->posts[begun].thread)
+    while (begun < s->io_thread_count && rc == 0) {
+        rc = start_io_thread(s, &s->slots[begun], io_threads);
+        if (rc == 0 || s->slots[begun].thread)
             begun++;
     }
     int waited = await_starts(s, begun);
     if (rc == 0)
         rc = waited ? waited : s->failure;
     for (unsigned i = 0; i < begun && rc; i++)
-        if (s->posts[i].started_rc == rc && s->posts[i].refused.code) {
-            *e = s->posts[i].refused;
+        if (s->slots[i].started_rc == rc && s->slots[i].refused.code) {
+            *e = s->slots[i].refused;
             return rc;
         }
     return rc ? error_set(e, rc, "start", "an I/O thread cannot start: %s", error_text_task(rc))
               : 0;
 }
 
-/* The most that is left of a start that did not succeed: nobody has been let in. */
+/* A server that never became ready has no requests to drain. */
 static int64_t drain_limit(const struct server *s)
 {
     return s->admin.ready || s->ending ? s->config->timeouts.drain : 0;
 }
 
-/* `last`: no other server accepts from its sockets. */
-static void drain_workers(struct server *s, int64_t idle_ns, bool last)
+/* `last`: no other server accepts from these sockets. */
+static void drain_io_threads(struct server *s, int64_t idle_ns, bool last)
 {
-    struct worker_drain how = {.idle_ns = idle_ns, .all_ns = drain_limit(s), .last = last};
+    struct io_thread_drain how = {.idle_ns = idle_ns, .all_ns = drain_limit(s), .last = last};
     s->ending = true;
-    s->admin.ready = idle_ns > 0; /* else nobody takes its place */
-    for (unsigned i = 0; i < s->worker_count; i++)
-        if (s->posts[i].started.deliver && s->posts[i].started_rc == 0)
-            worker_drain(s->workers[i], s->world, &how);
+    s->admin.ready = idle_ns > 0; /* else no server replaces it */
+    for (unsigned i = 0; i < s->io_thread_count; i++)
+        if (s->slots[i].started.deliver && s->slots[i].started_rc == 0)
+            io_thread_drain(s->io_threads[i], s->world, &how);
     if (s->admin_server)
         http_server_drain(s->admin_server, idle_ns, world_now(s->world) + ADMIN_DRAIN_NS, last);
     if (s->waiter)
@@ -382,58 +381,57 @@ static int start_admin(struct server *s, struct group *group)
     if (rc == 0)
         rc = group_spawn(group, "admin", run_admin, s);
     if (rc == 0) {
-        s->admin_served = s->admin_listener; /* the admin server's from here on */
+        s->admin_served = s->admin_listener; /* http_server_run closes it */
         s->admin_listener = NULL;
     }
     return rc;
 }
 
-/* ---- Orders ---- */
+/* ---- Commands ---- */
 
-static int obey(void *arg)
+static int handle_commands(void *arg)
 {
     struct server *s = arg;
     enum control_word word;
     int rc = control_next(&s->control, &word);
     while (rc == 0) {
         bool reloads = word == CONTROL_DRAIN;
-        drain_workers(s, reloads ? RELOAD_IDLE_NS : 0, !reloads);
+        drain_io_threads(s, reloads ? RELOAD_IDLE_NS : 0, !reloads);
         if (word == CONTROL_STOP)
-            break; /* in more of a hurry one cannot be */
+            break; /* no command is more urgent */
         rc = control_next(&s->control, &word);
     }
     return rc;
 }
 
-/* Signals to the whole process group, from a terminal or an init, reach the server beside its
- * supervisor. Those that end it have it drain, as the supervisor will order anyway; the others
- * are the supervisor's. */
-static int heed_signals(void *arg)
+/* A terminal or an init signals the whole process group, so also this process. A signal to stop starts
+ * the drain that the supervisor will command anyway; others are for the supervisor. */
+static int listen_signals(void *arg)
 {
     struct server *s = arg;
     int rc = 0;
     while (rc >= 0) {
         rc = signals_next(s->signals);
         if (rc == SIGTERM || rc == SIGINT || rc == SIGQUIT)
-            drain_workers(s, 0, true);
+            drain_io_threads(s, 0, true);
     }
     return rc;
 }
 
-/* Until it is ordered to end, or a worker fails. */
+/* Waits for a command to end, or for an I/O thread to fail. */
 static int await_end(struct server *s)
 {
     s->waiter = coro_self();
     int rc = 0;
     while (!s->ending && s->failure == 0 && rc == 0)
-        rc = coro_park("orders");
+        rc = coro_park("a command to end");
     s->waiter = NULL;
     if (s->failure)
-        log_error(s->log, "a worker ended: %s", error_text(s->failure));
+        log_error(s->log, "an I/O thread ended: %s", error_text(s->failure));
     return rc;
 }
 
-static void say_failed(struct server *s, struct error *e)
+static void report_failure(struct server *s, struct error *e)
 {
     char line[CONTROL_LINE_MAX - 1];
     if (e->code == 0)
@@ -450,62 +448,63 @@ static void say_failed(struct server *s, struct error *e)
 
 static int serve(struct server *s, struct error *e)
 {
-    GROUP(crew, GROUP_INDEPENDENT);
-    GROUP(beside, GROUP_INDEPENDENT);
+    GROUP(io_threads, GROUP_INDEPENDENT);
+    GROUP(helpers, GROUP_INDEPENDENT);
     GROUP(admin, GROUP_INDEPENDENT);
-    int rc = start_workers(s, &crew, e);
+    int rc = start_io_threads(s, &io_threads, e);
     if (rc)
-        say_failed(s, e); /* now, since a step that hangs may hold its thread for ever */
+        report_failure(
+            s, e); /* before the threads end: a step that hangs may hold its thread for ever */
     if (rc == 0)
         rc = start_admin(s, &admin);
     if (rc == 0) {
-        close_listeners(s); /* each worker has its own by now */
+        close_listeners(s); /* each I/O thread has duplicates of its own */
         s->admin.ready = true;
         rc = control_say(&s->control, "ready");
     }
     if (rc == 0)
-        rc = group_spawn(&beside, "orders", obey, s);
+        rc = group_spawn(&helpers, "commands", handle_commands, s);
     if (rc == 0)
-        rc = group_spawn(&beside, "signals", heed_signals, s);
+        rc = group_spawn(&helpers, "signals", listen_signals, s);
     if (rc == 0)
         rc = await_end(s);
     if (!s->ending)
-        drain_workers(s, 0, false);
-    int ended = group_wait(&crew);
+        drain_io_threads(s, 0, false);
+    int ended = group_wait(&io_threads);
     int answered = group_wait(&admin);
-    (void)answered; /* who asks is told that it was the last */
+    (void)answered; /* a failure of the admin server does not fail the server */
     return rc ? rc : s->failure ? s->failure : ended;
 }
 
 /* ---- Life ---- */
 
-/* A thread has to be waited for, also one that nobody attends for want of memory. */
+/* A thread must be joined even if no coroutine could be made to watch it. */
 static void end_thread(struct server *s, struct thread *thread)
 {
     CORO_SHIELD(DEADLINE_NEVER);
     int result = 0;
     int rc = thread_wait(thread, &result);
-    if (rc) /* only in a simulated process that was killed: its threads have ended with it */
+    if (rc) /* only in a simulated process that was killed, with its threads */
         log_debug(s->log, "an I/O thread was not waited for: %s", error_text(rc));
     thread_close(thread);
 }
 
 static void release(struct server *s)
 {
-    for (unsigned i = 0; s->posts && i < s->worker_count; i++)
-        if (s->posts[i].thread)
-            end_thread(s, s->posts[i].thread);
+    for (unsigned i = 0; s->slots && i < s->io_thread_count; i++)
+        if (s->slots[i].thread)
+            end_thread(s, s->slots[i].thread);
     access_writer_stop(s->access);
     http_server_free(s->admin_server);
-    for (unsigned i = 0; s->workers && i < s->worker_count; i++)
-        worker_free(s->workers[i]);
+    for (unsigned i = 0; s->io_threads && i < s->io_thread_count; i++)
+        io_thread_free(s->io_threads[i]);
     meter_free(s->meter);
     figures_free(s->figures);
     body_budget_free(s->bodies);
     pools_free(s->pools);
-    worker_metrics_free(s->metrics);
-    mem_free(s->workers);
-    mem_free(s->posts);
+    io_thread_metrics_free(s->metrics);
+    mem_free(s->io_threads);
+    mem_free(s->slots);
     service_free(s->service);
     conf_free(s->conf);
     close_listeners(s);
@@ -523,7 +522,7 @@ static int run(struct server *s, struct error *e)
         return error_set(e, rc, "signals", "cannot catch signals: %s", error_text(rc));
     rc = control_read_start(&s->control, &s->start, e);
     if (rc == 0)
-        rc = inherit(s, e);
+        rc = inherit_listeners(s, e);
     if (rc == 0)
         rc = configure(s, e);
     if (rc == 0)
@@ -531,8 +530,8 @@ static int run(struct server *s, struct error *e)
     return rc ? rc : serve(s, e);
 }
 
-/* The log of a server that was given none: it has a level and a form all the same. */
-static void say_nothing(void *ctx, const char *line, size_t len)
+/* The log of a server without one: its level and format are set all the same. */
+static void discard_line(void *ctx, const char *line, size_t len)
 {
 }
 
@@ -543,7 +542,7 @@ static int64_t no_time(void *ctx)
 
 int server_run(struct world *w, const struct server_options *options)
 {
-    struct log silent = {.level = LOG_ERROR, .sink = say_nothing, .wall_ns = no_time};
+    struct log silent = {.level = LOG_ERROR, .sink = discard_line, .wall_ns = no_time};
     struct server s = {.world = w, .options = options, .log = options->log};
     if (!s.log)
         s.log = world_log(w) ? world_log(w) : &silent;
@@ -552,7 +551,7 @@ int server_run(struct world *w, const struct server_options *options)
     error_clear(&e);
     int rc = run(&s, &e);
     if (rc && !s.admin.ready && !s.ending)
-        say_failed(&s, &e);
+        report_failure(&s, &e);
     release(&s);
     return rc ? 1 : 0;
 }
