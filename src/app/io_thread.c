@@ -156,13 +156,13 @@ static void take_cells(struct io_thread *io, const struct io_thread_metrics *m)
 static void handle(void *ctx, struct http_request *r)
 {
     struct io_thread *io = ctx;
-    service_answer(io->options.service, &io->flows, r);
+    service_handle(io->options.service, &io->flows, r);
 }
 
 static void done(void *ctx, const struct http_request *r, int64_t now)
 {
     struct io_thread *io = ctx;
-    const struct service_route *route = r->mark;
+    const struct service_route *route = r->handler_data;
     struct route_cells *cells = &io->cells[route ? route->index : io->route_count];
     int outcome = r->status / 100;
     counter_add(
@@ -261,8 +261,8 @@ static int sweep_client(void *arg)
     return rc;
 }
 
-/* Large bodies leave the heap fragmented: once most are gone, free memory is returned to the kernel.
- * I/O thread 0 does so for all. */
+/* Large bodies leave the heap fragmented: once most are gone, free memory is returned to the
+ * kernel. I/O thread 0 does so for all. */
 static int trim_heap(void *arg)
 {
     struct io_thread *io = arg;
@@ -303,8 +303,8 @@ static int run_pools(void *arg)
     return 0;
 }
 
-/* Also waits for the other threads to leave, whose calls this thread's executors may be running; but
- * no longer than a drain may last. */
+/* Also waits for the other threads to leave, whose calls this thread's executors may be running;
+ * but no longer than a drain may last. */
 static int leave_pools(struct io_thread *io, struct group *pool_client)
 {
     pool_client_leave(io->pool_client);

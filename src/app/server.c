@@ -158,8 +158,8 @@ static int make_service(struct server *s, struct conf_errors *errors)
     return service_new(&s->service, s->config, &steps, seed, errors);
 }
 
-/* The supervisor has checked the configuration with the same code: apart from plugins, an error here
- * means a bug or a supervisor of another version. */
+/* The supervisor has checked the configuration with the same code: apart from plugins, an error
+ * here means a bug or a supervisor of another version. */
 static int configure(struct server *s, struct error *e)
 {
     struct conf_errors *errors = conf_errors_new();
@@ -404,8 +404,8 @@ static int handle_commands(void *arg)
     return rc;
 }
 
-/* A terminal or an init signals the whole process group, so also this process. A signal to stop starts
- * the drain that the supervisor will command anyway; others are for the supervisor. */
+/* A terminal or an init signals the whole process group, so also this process. A signal to stop
+ * starts the drain that the supervisor will command anyway; others are for the supervisor. */
 static int listen_signals(void *arg)
 {
     struct server *s = arg;

@@ -88,7 +88,7 @@ static void answer_without_route(struct http_request *r, int rc, struct span all
         say(r, 400, NULL, 0, "the path is malformed");
 }
 
-void service_answer(
+void service_handle(
     const struct service *s, const struct flow_context *context, struct http_request *r)
 {
     const struct http1_head *head = r->head;
@@ -101,7 +101,7 @@ void service_answer(
         return;
     }
     const struct service_route *route = match.value;
-    r->mark = match.value;
+    r->handler_data = match.value;
     r->label = span_of(route->conf->name);
     r->body_max = route->conf->body;
     struct flow_param params[ROUTER_PARAMS_MAX];

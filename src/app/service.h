@@ -30,7 +30,7 @@ int service_new(struct service **out, const struct config *config, const struct 
 /* NULL is nothing to free. */
 void service_free(struct service *s);
 
-/* Answers the request. Its label becomes the route's name, and its mark the struct service_route.
- */
-void service_answer(
+/* Answers the request. Its label becomes the route's name, and its handler_data the struct
+ * service_route. / */
+void service_handle(
     const struct service *s, const struct flow_context *context, struct http_request *r);

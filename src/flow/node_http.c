@@ -156,7 +156,7 @@ static void compile(struct compiler *c, struct flow_node *n)
 /* ---- Asking ---- */
 
 struct asking {
-    struct http_ask ask;
+    struct http_client_request ask;
     struct content_parts parts;
     struct bytes target;
 };
@@ -307,7 +307,8 @@ static void leave(struct calls_local *l, int64_t now, int64_t took, bool tells)
 
 /* The time that is left now. Calls that run at once share the field; but between this and the
  * writing of the head, at the call's beginning, nobody waits. */
-static void say_deadline(struct run *run, const struct http_ask *ask, char text[DEADLINE_TEXT_MAX])
+static void say_deadline(
+    struct run *run, const struct http_client_request *ask, char text[DEADLINE_TEXT_MAX])
 {
     struct http_field *last = (struct http_field *)(uintptr_t)&ask->fields[ask->field_count - 1];
     int64_t until = coro_deadline();
@@ -318,7 +319,7 @@ static void say_deadline(struct run *run, const struct http_ask *ask, char text[
 /* A quick failure, whoever is to blame, says nothing of how much the upstream bears; one that was
  * waited for does, if for as long as it usually takes. */
 static bool tells_latency(const struct flow_node *n, int64_t took, int64_t usual, int rc,
-    const struct http_answer *answer)
+    const struct http_response *answer)
 {
     if (rc == 0)
         return is_expected(&n->http, answer->head->status) || (usual > 0 && took >= usual);
@@ -326,7 +327,7 @@ static bool tells_latency(const struct flow_node *n, int64_t took, int64_t usual
 }
 
 static __attribute__((noinline)) int call_upstream(struct run *run, const struct flow_node *n,
-    const struct http_ask *ask, struct http_answer *answer, struct error *e)
+    const struct http_client_request *ask, struct http_response *answer, struct error *e)
 {
     char text[DEADLINE_TEXT_MAX];
     if (n->http.says_deadline)
@@ -343,9 +344,9 @@ static __attribute__((noinline)) int call_upstream(struct run *run, const struct
 }
 
 static __attribute__((noinline)) int call(struct run *run, const struct flow_node *n,
-    const struct http_ask *ask, struct answer *out, struct error *e)
+    const struct http_client_request *ask, struct answer *out, struct error *e)
 {
-    struct http_answer answer;
+    struct http_response answer;
     struct calls_local *l = local_of(run, n);
     error_clear(e);
     int rc = l ? enter(run, n, l, e) : 0;
@@ -365,7 +366,7 @@ static __attribute__((noinline)) int call(struct run *run, const struct flow_nod
 struct one_of_many {
     struct run *run;
     const struct flow_node *node;
-    const struct http_ask *ask;
+    const struct http_client_request *ask;
     struct answer *answer;
     const struct error **why; /* the first failure's; shared */
 };
@@ -380,8 +381,8 @@ static int ask_one(void *arg)
     return rc;
 }
 
-static int ask_all(struct run *run, const struct flow_node *n, const struct http_ask *ask,
-    struct value *out, const struct error **why)
+static int ask_all(struct run *run, const struct flow_node *n,
+    const struct http_client_request *ask, struct value *out, const struct error **why)
 {
     struct one_of_many *list = arena_alloc(run->data.arena, out->count * sizeof *list);
     if (!list)
@@ -398,8 +399,8 @@ static int ask_all(struct run *run, const struct flow_node *n, const struct http
 
 /* ---- Running ---- */
 
-static int ask_as_told(struct run *run, const struct flow_node *n, const struct http_ask *ask,
-    struct value *out, const struct error **why)
+static int ask_as_told(struct run *run, const struct flow_node *n,
+    const struct http_client_request *ask, struct value *out, const struct error **why)
 {
     if (out->count > 1)
         return ask_all(run, n, ask, out, why);

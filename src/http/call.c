@@ -19,12 +19,12 @@
 static int too_long(struct http_exchange *x, struct error *e)
 {
     return error_set(e, -EMSGSIZE, "reply", "the reply of %s is longer than %llu bytes",
-        x->origin->place.text, (unsigned long long)x->client->options.body_max);
+        x->origin->endpoint.text, (unsigned long long)x->client->options.body_max);
 }
 
 static int no_room(struct http_exchange *x, struct error *e)
 {
-    return error_set(e, -ENOMEM, "memory", "no room for the reply of %s", x->origin->place.text);
+    return error_set(e, -ENOMEM, "memory", "no room for the reply of %s", x->origin->endpoint.text);
 }
 
 /* What came with the head is copied; the rest is read to where it stays. There is room for a byte
@@ -125,7 +125,7 @@ static int read_while_sending(struct http_exchange *x, struct span *body, struct
     int rc = group_spawn(&sender, "http send", send_rest, x);
     if (rc)
         return error_set(e, rc, rc == -ENOMEM ? "memory" : "canceled",
-            "cannot send a request to %s: %s", x->origin->place.text, error_text(rc));
+            "cannot send a request to %s: %s", x->origin->endpoint.text, error_text(rc));
     rc = exchange_head(x, e);
     if (rc == 0 && x->reply->status >= 400)
         group_cancel(&sender); /* it will not read the rest (RFC 9112, 9.5) */
@@ -143,20 +143,20 @@ static int attempt(struct http_exchange *x, struct span *body, struct error *e)
     return rc ? rc : read_body(x, body, e);
 }
 
-int http_call(struct http_client *c, const struct http_ask *ask, struct arena *arena,
-    struct http_answer *answer, struct error *e)
+int http_call(struct http_client *c, const struct http_client_request *request, struct arena *arena,
+    struct http_response *response, struct error *e)
 {
     struct http_exchange x;
-    *answer = (struct http_answer){0};
-    check(ask->streamed == 0, "http_call sends whole bodies; to stream one, begin an exchange");
-    int rc = exchange_begin(&x, c, ask, arena, e);
+    *response = (struct http_response){0};
+    check(request->streamed == 0, "http_call sends whole bodies; to stream one, begin an exchange");
+    int rc = exchange_begin(&x, c, request, arena, e);
     if (rc)
         return rc;
-    rc = attempt(&x, &answer->body, e);
+    rc = attempt(&x, &response->body, e);
     if (rc && (rc = exchange_replace(&x, rc, e)) == 0)
-        rc = attempt(&x, &answer->body, e);
+        rc = attempt(&x, &response->body, e);
     if (rc == 0)
-        answer->head = x.reply;
+        response->head = x.reply;
     http_exchange_end(&x);
     return rc;
 }

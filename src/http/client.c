@@ -5,7 +5,7 @@
 
 #include "base/bug.h"
 #include "base/mem.h"
-#include "http/pool.h"
+#include "http/connections.h"
 
 #include <errno.h>
 
@@ -39,13 +39,13 @@ void http_client_free(struct http_client *c)
     if (!c)
         return;
     while (!list_empty(&c->ages))
-        pool_forget(list_first(&c->ages, struct http_link, age));
+        connections_forget(list_first(&c->ages, struct client_connection, age));
     uint32_t at = 0;
     const struct map_entry *entry;
     while ((entry = map_next(&c->origins, &at))) {
         struct http_origin *o = entry->value;
         check(o->in_use == 0, "a client was freed while %u calls to %s were under way", o->in_use,
-            o->place.text);
+            o->endpoint.text);
         mem_free(o);
     }
     map_release(&c->origins);
@@ -54,17 +54,17 @@ void http_client_free(struct http_client *c)
     mem_free(c);
 }
 
-static struct http_origin *origin_new(struct http_client *c, const struct http_place *place)
+static struct http_origin *origin_new(struct http_client *c, const struct http_endpoint *endpoint)
 {
     struct http_origin *o = mem_zalloc(sizeof *o);
     if (!o)
         return NULL;
     o->client = c;
-    o->place = *place;
+    o->endpoint = *endpoint;
     list_init(&o->kept);
     list_init(&o->waiters);
-    if (!place->host[0]) {
-        o->addresses[0] = place->address;
+    if (!endpoint->host[0]) {
+        o->addresses[0] = endpoint->address;
         o->address_count = 1;
     }
     return o;
@@ -79,21 +79,21 @@ int http_client_origin(
         *out = o;
         return 0;
     }
-    struct http_place place;
-    int rc = http_place_parse(&place, text, e);
+    struct http_endpoint endpoint;
+    int rc = http_endpoint_parse(&endpoint, text, e);
     if (rc)
         return rc;
-    o = map_get(&c->origins, span_of(place.text));
+    o = map_get(&c->origins, span_of(endpoint.text));
     if (o) {
         *out = o;
         return 0;
     }
-    o = origin_new(c, &place);
-    rc = o ? map_put(&c->origins, span_of(place.text), o) : -ENOMEM;
+    o = origin_new(c, &endpoint);
+    rc = o ? map_put(&c->origins, span_of(endpoint.text), o) : -ENOMEM;
     if (rc) {
         mem_free(o);
-        return error_set(e, rc, "memory", "cannot remember %s beside %u other servers: %s",
-            place.text, c->origins.count, error_text(rc));
+        return error_set(e, rc, "memory", "cannot remember %s besides %u other servers: %s",
+            endpoint.text, c->origins.count, error_text(rc));
     }
     *out = o;
     return 0;

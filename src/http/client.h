@@ -11,9 +11,10 @@
  *
  * Whole calls:
  *
- *     struct http_answer answer;
- *     int rc = http_call(client, &(struct http_ask){.method = SPAN("GET"), .origin = origin,
- *         .target = SPAN("/users/1")}, arena, &answer, &error);
+ *     struct http_response response;
+ *     struct http_client_request request = {
+ *         .method = SPAN("GET"), .origin = origin, .target = SPAN("/users/1")};
+ *     int rc = http_call(client, &request, arena, &response, &error);
  *
  * or streamed: http_exchange_begin, http_exchange_write (if the body is streamed),
  * http_exchange_head, http_exchange_read until 0, http_exchange_end (which keeps or drops the
@@ -71,7 +72,7 @@ int http_client_origin(struct http_client *c, struct span text, struct http_orig
 int http_url_split(struct span url, struct span *origin, struct span *target, struct error *e)
     __attribute__((warn_unused_result));
 
-struct http_ask {
+struct http_client_request {
     struct http_origin *origin;
     struct span method; /* not CONNECT */
     struct span target; /* origin-form (or "*"), encoded already */
@@ -84,7 +85,7 @@ struct http_ask {
     int64_t streamed; /* begin only: 0: `body`; > 0: so many bytes follow; -1: chunked */
 };
 
-struct http_answer {
+struct http_response {
     const struct http1_head *head; /* in the arena */
     struct span body;              /* in the arena */
 };
@@ -94,13 +95,14 @@ struct http_answer {
  * "reply" (-EBADMSG: what is wrong with it; -EMSGSIZE), "reset" (-ECONNRESET, -EPIPE: it ended
  * before the reply did), "request" (-EINVAL: it cannot be sent), "memory" (-ENOMEM, also for an
  * arena that is full). */
-int http_call(struct http_client *c, const struct http_ask *ask, struct arena *arena,
-    struct http_answer *answer, struct error *e) __attribute__((warn_unused_result));
+int http_call(struct http_client *c, const struct http_client_request *request, struct arena *arena,
+    struct http_response *response, struct error *e) __attribute__((warn_unused_result));
 
 /* The same errors. After one there is nothing to end; after 0 the exchange is ended once, whatever
  * the other calls say, before its arena is reset. A whole `body` is sent before this returns. */
-int http_exchange_begin(struct http_client *c, const struct http_ask *ask, struct arena *arena,
-    struct http_exchange **out, struct error *e) __attribute__((warn_unused_result));
+int http_exchange_begin(struct http_client *c, const struct http_client_request *request,
+    struct arena *arena, struct http_exchange **out, struct error *e)
+    __attribute__((warn_unused_result));
 /* -EPIPE, -ECONNRESET: the other side reads no more; http_exchange_head tells whether it has
  * answered. */
 int http_exchange_write(struct http_exchange *x, struct span piece, struct error *e)

@@ -17,7 +17,7 @@
 #include <errno.h>
 
 /* After so long without a request, a connection gives back the stack that the last one used. */
-#define REST_AFTER   (1 * NS_PER_S)
+#define TRIM_AFTER   (1 * NS_PER_S)
 #define READ_AT_ONCE (16 * 1024)
 
 /* ---- Reading ---- */
@@ -62,7 +62,7 @@ static ssize_t fill_own(struct http_connection *c)
 /* Before a wait for the client: it may wait for what it was answered before. */
 static int flush_first(struct http_connection *c)
 {
-    if (!c->work || c->work->out.len == 0)
+    if (!c->active || c->active->out.len == 0)
         return 0;
     int rc = connection_keep(c);
     return rc ? rc : reply_flush(c);
@@ -104,8 +104,8 @@ static struct span moved(struct span s, struct span from, const char *to)
 /* Copies the head that was understood in `from` into the request's arena. */
 static int own_head(struct http_connection *c, struct span from)
 {
-    struct http1_head *h = &c->work->parser.head;
-    struct arena *arena = &c->work->arena;
+    struct http1_head *h = &c->active->parser.head;
+    struct arena *arena = &c->active->arena;
     char *to = arena_alloc(arena, from.len);
     struct http_field *fields = arena_alloc(arena, (h->field_count + 1) * sizeof(*fields));
     if (!to || !fields)
@@ -140,7 +140,7 @@ static bool id_sane(struct span id)
 
 static void set_id(struct http_connection *c)
 {
-    struct http_request *r = &c->work->request;
+    struct http_request *r = &c->active->request;
     const struct http_field *given =
         http_field_find(r->head->fields, r->head->field_count, "x-request-id");
     if (given && id_sane(given->value)) {
@@ -157,22 +157,22 @@ static void set_id(struct http_connection *c)
 static void begin_request(struct http_connection *c)
 {
     const struct http_server_options *o = &c->server->options;
-    struct http_request *r = &c->work->request;
-    r->head = &c->work->parser.head;
-    r->arena = &c->work->arena;
+    struct http_request *r = &c->active->request;
+    r->head = &c->active->parser.head;
+    r->arena = &c->active->arena;
     r->peer = &c->peer;
     r->body_max = o->body_max;
     r->label = (struct span){NULL, 0};
-    r->mark = NULL;
+    r->handler_data = NULL;
     r->failure = (struct span){NULL, 0};
     r->failure_hidden = false;
     r->timing = (struct http_timing){0};
     r->status = 0;
     r->received = r->sent = 0;
     r->connection = c;
-    c->work->reply = REPLY_NONE;
-    c->work->body_done = c->work->body_failed = c->work->continued = false;
-    c->work->body_began = c->work->body_paused = 0;
+    c->active->reply = REPLY_NONE;
+    c->active->body_done = c->active->body_failed = c->active->continued = false;
+    c->active->body_began = c->active->body_paused = 0;
     c->silent = false;
     c->served++;
     c->close_after = !r->head->keep_alive || c->server->draining ||
@@ -196,7 +196,7 @@ static void refuse(struct http_connection *c, int status, const char *sentence)
                              : status < 500  ? HTTP_REFUSED_400
                                              : HTTP_REFUSED_OTHER],
         1);
-    struct http_request *r = &c->work->request;
+    struct http_request *r = &c->active->request;
     begin_request(c);
     r->head = &nothing;
     r->label = SPAN("(refused)");
@@ -212,30 +212,31 @@ static void refuse(struct http_connection *c, int status, const char *sentence)
 static bool answer(struct http_connection *c)
 {
     struct http_server *s = c->server;
-    struct http_request *r = &c->work->request;
+    struct http_request *r = &c->active->request;
     if (connection_keep(c) != 0) {
         refuse(c, 503, no_memory);
         return false;
     }
     s->options.handle(s->options.ctx, r);
     reply_unwatch(c);
-    if (c->work->reply == REPLY_NONE && !coro_cancelled(c->coro) && !c->broken &&
+    if (c->active->reply == REPLY_NONE && !coro_cancelled(c->coro) && !c->broken &&
         http_reply_status(r, 500, NULL, 0, "nothing answered this request") != 0)
         c->close_after = true;
-    bool lost = c->broken && c->work->reply == REPLY_NONE;
-    if (lost || (coro_cancelled(c->coro) && (c->work->reply != REPLY_DONE || c->broken))) {
+    bool lost = c->broken && c->active->reply == REPLY_NONE;
+    if (lost || (coro_cancelled(c->coro) && (c->active->reply != REPLY_DONE || c->broken))) {
         if (s->runner) /* else it is the server that did not wait, at the end of a drain */
             stat_add(&s->stats->client_gone, 1);
         c->broken = true;
         c->now = world_now(s->world); /* when it was given up, for `done` */
     }
-    if (c->work->reply == REPLY_BODY)
+    if (c->active->reply == REPLY_BODY)
         c->broken = true; /* cut off, so that nobody takes it for whole */
     if (s->options.done)
         s->options.done(s->options.ctx, r, c->now);
-    if (!c->broken && c->work->reply == REPLY_DONE && !c->work->body_done && !request_skip_body(c))
+    if (!c->broken && c->active->reply == REPLY_DONE && !c->active->body_done &&
+        !request_skip_body(c))
         c->close_after = true;
-    c->silent = !r->head->keep_alive && c->work->body_done;
+    c->silent = !r->head->keep_alive && c->active->body_done;
     return !c->broken && !c->close_after;
 }
 
@@ -244,19 +245,19 @@ static bool answer(struct http_connection *c)
 static int read_head(struct http_connection *c, const char **why)
 {
     const struct http_server_options *o = &c->server->options;
-    CORO_DEADLINE(deadline_after(c->work->request.began, o->headers_timeout));
+    CORO_DEADLINE(deadline_after(c->active->request.began, o->headers_timeout));
     for (;;) {
         struct span before = c->view;
         struct span unused;
-        enum http1_event event = http1_next(&c->work->parser, &c->view, &unused);
+        enum http1_event event = http1_next(&c->active->parser, &c->view, &unused);
         if (event == HTTP1_HEAD) {
             size_t taken = (size_t)(c->view.ptr - before.ptr);
             *why = no_memory;
             return own_head(c, (struct span){before.ptr, taken}) == 0 ? 0 : 503;
         }
         if (event == HTTP1_BAD) {
-            *why = c->work->parser.fault.why;
-            return c->work->parser.fault.status;
+            *why = c->active->parser.fault.why;
+            return c->active->parser.fault.status;
         }
         ssize_t got = connection_fill(c, true);
         if (got == -ETIMEDOUT && !c->broken) {
@@ -276,10 +277,10 @@ static int read_head(struct http_connection *c, const char **why)
 static ssize_t await_request(struct http_connection *c)
 {
     struct http_server *s = c->server;
-    if (c->work) {
-        int rc = c->work->out.len > 0 ? reply_flush(c) : 0;
-        server_give_work(s, c->work);
-        c->work = NULL;
+    if (c->active) {
+        int rc = c->active->out.len > 0 ? reply_flush(c) : 0;
+        server_return_request(s, c->active);
+        c->active = NULL;
         if (rc)
             return rc;
     }
@@ -292,21 +293,21 @@ static ssize_t await_request(struct http_connection *c)
     if (s->draining)
         until = deadline_sooner(
             until, deadline_after(s->drain_idle_until, c->served ? 0 : FRESH_GRACE));
-    int64_t rest_at = deadline_sooner(deadline_after(c->now, REST_AFTER), until);
+    int64_t trim_at = deadline_sooner(deadline_after(c->now, TRIM_AFTER), until);
     c->waiting = true;
     stat_add(&s->stats->idle, 1);
     ssize_t got;
     {
-        CORO_DEADLINE(rest_at);
+        CORO_DEADLINE(trim_at);
         got = connection_fill(c, true);
     }
-    if (got == -ETIMEDOUT && rest_at < until) {
+    if (got == -ETIMEDOUT && trim_at < until) {
         CORO_DEADLINE(until);
-        list_push_back(&s->resting, &c->resting);
+        list_push_back(&s->idle_connections, &c->idle_link);
         coro_trim();
         got = connection_fill(c, true);
     }
-    list_del(&c->resting);
+    list_del(&c->idle_link);
     c->waiting = false;
     stat_add(&s->stats->idle, -1);
     /* Closed to make room, or by a drain, at the moment at which a request came: it is not begun,
@@ -322,11 +323,11 @@ static void serve(struct http_connection *c)
         if (c->view.len == 0 && await_request(c) <= 0)
             return;
         c->now = world_now(c->server->world);
-        if (!c->work)
-            c->work = server_take_work(c->server);
-        if (!c->work)
+        if (!c->active)
+            c->active = server_take_request(c->server);
+        if (!c->active)
             return; /* there is no memory to say so, either */
-        c->work->request.began = c->now;
+        c->active->request.began = c->now;
         const char *why;
         int status = read_head(c, &why);
         if (status > 0)
@@ -338,8 +339,8 @@ static void serve(struct http_connection *c)
         stat_add(&c->server->stats->requests, 1);
         more = answer(c);
         request_free_body(c);
-        http1_reset(&c->work->parser);
-        arena_reset(&c->work->arena);
+        http1_reset(&c->active->parser);
+        arena_reset(&c->active->arena);
     }
 }
 
@@ -359,13 +360,13 @@ static void linger(struct http_connection *c)
 
 static void finish(struct http_connection *c)
 {
-    if (!c->broken && c->work && c->work->out.len > 0)
+    if (!c->broken && c->active && c->active->out.len > 0)
         c->broken = reply_flush(c) != 0;
     if (!c->broken && c->close_after && !(c->silent && c->view.len == 0))
         linger(c);
     stream_close(c->stream);
     bytes_release(&c->in);
-    server_give_work(c->server, c->work);
+    server_return_request(c->server, c->active);
     server_forget(c);
     mem_free(c);
 }
@@ -387,9 +388,9 @@ int connection_refuse(void *arg)
     c->coro = coro_self();
     stream_peer(c->stream, &c->peer);
     c->now = world_now(c->server->world);
-    c->work = server_take_work(c->server);
-    if (c->work) {
-        c->work->request.began = c->now;
+    c->active = server_take_request(c->server);
+    if (c->active) {
+        c->active->request.began = c->now;
         refuse(c, 503, "there are too many connections now; try again later");
     }
     finish(c);

@@ -7,14 +7,14 @@
  */
 #pragma once
 
-#include "http/pool.h"
+#include "http/connections.h"
 
 #include <sys/uio.h>
 
 struct http_exchange {
     struct http_client *client;
-    struct http_origin *origin; /* NULL once it has ended */
-    struct http_link *link;     /* NULL: lost */
+    struct http_origin *origin;           /* NULL once it has ended */
+    struct client_connection *connection; /* NULL: lost */
     struct arena *arena;
     /* The request. */
     struct span head; /* in the arena */
@@ -43,8 +43,9 @@ struct http_exchange {
 };
 
 /* Checks and writes the head, and finds a connection. After an error there is nothing to end. */
-int exchange_begin(struct http_exchange *x, struct http_client *c, const struct http_ask *ask,
-    struct arena *arena, struct error *e) __attribute__((warn_unused_result));
+int exchange_begin(struct http_exchange *x, struct http_client *c,
+    const struct http_client_request *request, struct arena *arena, struct error *e)
+    __attribute__((warn_unused_result));
 /* Writes the head and what goes at once of the body. */
 int exchange_send(struct http_exchange *x, struct error *e) __attribute__((warn_unused_result));
 /* The rest of a whole request, which did not go at once. */

@@ -16,7 +16,7 @@
 
 static const char *name_of(const struct http_exchange *x)
 {
-    return x->origin->place.text;
+    return x->origin->endpoint.text;
 }
 
 static int bad_reply(struct http_exchange *x, const char *why, struct error *e)
@@ -43,7 +43,7 @@ static int cut_off(struct http_exchange *x, const char *how, struct error *e)
 static int too_late(struct http_exchange *x, struct error *e)
 {
     char limit[HTTP_SPAN_TEXT_MAX];
-    count_up(&x->client->stats->timeouts, 1);
+    stat_add(&x->client->stats->timeouts, 1);
     return error_set(e, -ETIMEDOUT, "timeout", "%s did not begin to answer within %s", name_of(x),
         http_span_text(x->client->options.first_byte_timeout, limit));
 }
@@ -80,7 +80,7 @@ static int put_aside(struct http_exchange *x)
 /* Into the arena, where a body of known length belongs. */
 static ssize_t read_directly(struct http_exchange *x)
 {
-    ssize_t got = stream_read(x->link->stream, x->direct, x->direct_room);
+    ssize_t got = stream_read(x->connection->stream, x->direct, x->direct_room);
     if (got > 0)
         x->in = (struct span){.ptr = x->direct, .len = (size_t)got};
     return got;
@@ -95,7 +95,8 @@ static ssize_t read_behind(struct http_exchange *x)
         rc = bytes_reserve(stash, PIECE_ROOM);
     if (rc)
         return rc;
-    ssize_t got = stream_read(x->link->stream, stash->ptr + stash->len, stash->size - stash->len);
+    ssize_t got =
+        stream_read(x->connection->stream, stash->ptr + stash->len, stash->size - stash->len);
     if (got > 0)
         stash->len += (size_t)got;
     x->in = bytes_span(stash);
@@ -109,7 +110,7 @@ static ssize_t read_scratch(struct http_exchange *x)
     int rc = left_over ? put_aside(x) : 0;
     if (rc)
         return rc;
-    ssize_t got = stream_read(x->link->stream, x->client->scratch, HTTP_SCRATCH_SIZE);
+    ssize_t got = stream_read(x->connection->stream, x->client->scratch, HTTP_SCRATCH_SIZE);
     if (got <= 0)
         return got;
     x->in = (struct span){.ptr = x->client->scratch, .len = (size_t)got};
@@ -147,7 +148,7 @@ static ssize_t read_first(struct http_exchange *x)
 /* Reads once: 0, or HTTP1_END where the connection's end is the reply's too. */
 static int read_once(struct http_exchange *x, struct error *e)
 {
-    if (!x->link)
+    if (!x->connection)
         return error_set(e, -ECONNRESET, "reset", "the connection to %s is lost", name_of(x));
     ssize_t got = x->began ? read_more(x) : read_first(x);
     if (got == -ETIME)
@@ -254,11 +255,11 @@ int exchange_head(struct http_exchange *x, struct error *e)
 /* The end of a body in chunks. */
 static int finish_request(struct http_exchange *x, struct error *e)
 {
-    if (!x->chunked || x->whole_written || !x->link)
+    if (!x->chunked || x->whole_written || !x->connection)
         return 0;
     char last[] = {'0', '\r', '\n', '\r', '\n'};
     struct iovec part = {last, sizeof last};
-    int rc = stream_write(x->link->stream, &part, 1);
+    int rc = stream_write(x->connection->stream, &part, 1);
     x->whole_written = rc == 0;
     if (rc == -ECANCELED || rc == -ETIMEDOUT)
         return http_interrupted(x->origin, rc, "sending a request to", e);
@@ -316,12 +317,12 @@ void http_exchange_end(struct http_exchange *x)
 {
     if (!x->origin)
         return;
-    if (x->link && is_reusable(x))
-        pool_keep(x->link);
-    else if (x->link)
-        pool_drop(x->link);
-    pool_leave(x->origin);
+    if (x->connection && is_reusable(x))
+        connections_keep(x->connection);
+    else if (x->connection)
+        connections_close(x->connection);
+    connections_leave(x->origin);
     bytes_release(&x->stash);
-    x->link = NULL;
+    x->connection = NULL;
     x->origin = NULL;
 }

@@ -73,74 +73,79 @@ static bool is_idempotent(enum http_method method)
     }
 }
 
-static bool says_length(const struct http_ask *ask, enum http_method method)
+static bool says_length(const struct http_client_request *request, enum http_method method)
 {
-    if (ask->streamed < 0)
+    if (request->streamed < 0)
         return false;
     bool expects_one = method == HTTP_POST || method == HTTP_PUT || method == HTTP_PATCH;
-    return ask->streamed > 0 || ask->body.len > 0 || expects_one;
+    return request->streamed > 0 || request->body.len > 0 || expects_one;
 }
 
-static size_t head_room(const struct http_ask *ask)
+static size_t head_room(const struct http_client_request *request)
 {
-    size_t room = ask->method.len + ask->target.len + sizeof "  HTTP/1.1\r\n" +
-                  sizeof "Host: \r\n" + strlen(ask->origin->place.authority) +
+    size_t room = request->method.len + request->target.len + sizeof "  HTTP/1.1\r\n" +
+                  sizeof "Host: \r\n" + strlen(request->origin->endpoint.authority) +
                   sizeof "Content-Length: 18446744073709551615\r\n" +
                   sizeof "Transfer-Encoding: chunked\r\n" + sizeof "\r\n";
-    for (unsigned i = 0; i < ask->field_count; i++)
-        room += ask->fields[i].name.len + ask->fields[i].value.len + sizeof ": \r\n";
+    for (unsigned i = 0; i < request->field_count; i++)
+        room += request->fields[i].name.len + request->fields[i].value.len + sizeof ": \r\n";
     return room;
 }
 
 static int refuse(struct http_origin *o, struct error *e, const char *what, struct span which)
 {
     return error_set(e, -EINVAL, "request", "a request to %s cannot be sent: %s '%.*s'",
-        o->place.text, what, which.len < 80 ? (int)which.len : 80, which.ptr ? which.ptr : "");
+        o->endpoint.text, what, which.len < 80 ? (int)which.len : 80, which.ptr ? which.ptr : "");
 }
 
-static int write_fields(struct bytes *out, const struct http_ask *ask, struct error *e)
+static int write_fields(
+    struct bytes *out, const struct http_client_request *request, struct error *e)
 {
-    for (unsigned i = 0; i < ask->field_count; i++) {
-        const struct http_field *f = &ask->fields[i];
+    for (unsigned i = 0; i < request->field_count; i++) {
+        const struct http_field *f = &request->fields[i];
         if (is_own_field(f->name))
-            return refuse(ask->origin, e, "this field is the client's own:", f->name);
+            return refuse(request->origin, e, "this field is the client's own:", f->name);
         if (http1_write_field(out, f->name, f->value))
-            return refuse(ask->origin, e, "this field cannot be written as it stands:", f->name);
+            return refuse(
+                request->origin, e, "this field cannot be written as it stands:", f->name);
     }
     return 0;
 }
 
-static int write_request_line(struct bytes *out, const struct http_ask *ask, struct error *e)
+static int write_request_line(
+    struct bytes *out, const struct http_client_request *request, struct error *e)
 {
-    if (!http_token_valid(ask->method) || method_of(ask->method) == HTTP_CONNECT)
-        return refuse(ask->origin, e, "its method is", ask->method);
-    bool own_form = ask->target.len > 0 && (ask->target.ptr[0] == '/' || ask->target.ptr[0] == '*');
-    if (!own_form || http1_write_request_line(out, ask->method, ask->target))
-        return refuse(ask->origin, e, "its target is", ask->target);
+    if (!http_token_valid(request->method) || method_of(request->method) == HTTP_CONNECT)
+        return refuse(request->origin, e, "its method is", request->method);
+    bool own_form =
+        request->target.len > 0 && (request->target.ptr[0] == '/' || request->target.ptr[0] == '*');
+    if (!own_form || http1_write_request_line(out, request->method, request->target))
+        return refuse(request->origin, e, "its target is", request->target);
     return 0;
 }
 
-static int write_head(struct http_exchange *x, const struct http_ask *ask, struct error *e)
+static int write_head(
+    struct http_exchange *x, const struct http_client_request *request, struct error *e)
 {
-    size_t room = head_room(ask);
+    size_t room = head_room(request);
     /* It has all the room that it will need, so it never grows. */
     struct bytes out = {.ptr = arena_alloc(x->arena, room), .size = room, .max = room};
     if (!out.ptr)
         return error_set(
-            e, -ENOMEM, "memory", "out of memory for a request to %s", x->origin->place.text);
-    int rc = write_request_line(&out, ask, e);
+            e, -ENOMEM, "memory", "out of memory for a request to %s", x->origin->endpoint.text);
+    int rc = write_request_line(&out, request, e);
     if (rc)
         return rc;
-    rc = http1_write_field(&out, SPAN("Host"), span_of(x->origin->place.authority));
-    check(rc == 0, "the authority of %s cannot be written", x->origin->place.text);
-    rc = write_fields(&out, ask, e);
+    rc = http1_write_field(&out, SPAN("Host"), span_of(x->origin->endpoint.authority));
+    check(rc == 0, "the authority of %s cannot be written", x->origin->endpoint.text);
+    rc = write_fields(&out, request, e);
     if (rc)
         return rc;
     if (x->chunked)
         rc = http1_write_field(&out, SPAN("Transfer-Encoding"), SPAN("chunked"));
-    else if (says_length(ask, x->method))
-        rc = http1_write_length(
-            &out, ask->streamed > 0 ? (uint64_t)ask->streamed : (uint64_t)ask->body.len);
+    else if (says_length(request, x->method))
+        rc = http1_write_length(&out,
+            request->streamed > 0 ? (uint64_t)request->streamed : (uint64_t)request->body.len);
     if (rc == 0)
         rc = http1_write_head_end(&out);
     check(rc == 0, "a request's head did not fit into its %zu bytes", room);
@@ -157,42 +162,42 @@ static void await_reply(struct http_exchange *x)
     x->in = (struct span){.ptr = x->client->scratch, .len = 0};
 }
 
-static void prepare(
-    struct http_exchange *x, struct http_client *c, const struct http_ask *ask, struct arena *arena)
+static void prepare(struct http_exchange *x, struct http_client *c,
+    const struct http_client_request *request, struct arena *arena)
 {
     *x = (struct http_exchange){
         .client = c,
-        .origin = ask->origin,
+        .origin = request->origin,
         .arena = arena,
-        .method = method_of(ask->method),
-        .body = ask->streamed == 0 ? ask->body : (struct span){0},
-        .chunked = ask->streamed<0, .announced = ask->streamed> 0 ? ask->streamed : 0,
+        .method = method_of(request->method),
+        .body = request->streamed == 0 ? request->body : (struct span){0},
+        .chunked = request->streamed<0, .announced = request->streamed> 0 ? request->streamed : 0,
     };
     x->idempotent = is_idempotent(x->method);
     /* What is not understood yet of a head, and what one read may add. */
     bytes_init(&x->stash, c->options.limits.head_max + 2 * (size_t)HTTP_SCRATCH_SIZE);
 }
 
-int exchange_begin(struct http_exchange *x, struct http_client *c, const struct http_ask *ask,
-    struct arena *arena, struct error *e)
+int exchange_begin(struct http_exchange *x, struct http_client *c,
+    const struct http_client_request *request, struct arena *arena, struct error *e)
 {
-    check(ask->origin->client == c, "a call was given an origin of another client");
-    prepare(x, c, ask, arena);
-    count_up(&c->stats->calls, 1);
+    check(request->origin->client == c, "a call was given an origin of another client");
+    prepare(x, c, request, arena);
+    stat_add(&c->stats->calls, 1);
     int rc = coro_poll();
     if (rc)
         return http_interrupted(x->origin, rc, "about to call", e);
-    rc = write_head(x, ask, e);
+    rc = write_head(x, request, e);
     if (rc == 0)
-        rc = pool_enter(x->origin, e);
+        rc = connections_enter(x->origin, e);
     if (rc)
         return rc;
-    x->link = pool_take(x->origin);
-    x->reused = x->link;
-    if (!x->link)
-        rc = pool_open(x->origin, &x->link, e);
+    x->connection = connections_take(x->origin);
+    x->reused = x->connection;
+    if (!x->connection)
+        rc = connections_open(x->origin, &x->connection, e);
     if (rc)
-        pool_leave(x->origin);
+        connections_leave(x->origin);
     else
         await_reply(x);
     return rc;
@@ -212,14 +217,14 @@ int exchange_replace(struct http_exchange *x, int rc, struct error *e)
 {
     if (!may_send_again(x, rc))
         return rc;
-    count_up(&x->client->stats->stale_retries, 1);
-    pool_drop(x->link);
-    x->link = NULL;
+    stat_add(&x->client->stats->stale_retries, 1);
+    connections_close(x->connection);
+    x->connection = NULL;
     x->reused = x->ended = x->whole_written = false;
     x->written = 0;
     if (e)
         error_clear(e);
-    rc = pool_open(x->origin, &x->link, e);
+    rc = connections_open(x->origin, &x->connection, e);
     if (rc == 0)
         await_reply(x);
     return rc;
@@ -232,7 +237,7 @@ static int not_sent(struct http_exchange *x, int rc, struct error *e)
     if (rc == -ECANCELED || rc == -ETIMEDOUT)
         return http_interrupted(x->origin, rc, "sending a request to", e);
     return error_set(e, rc, "reset", "%s ended the connection while it was sent a request: %s",
-        x->origin->place.text, error_text(rc));
+        x->origin->endpoint.text, error_text(rc));
 }
 
 /* Who writes does not write to the parts, but takes them without const. */
@@ -260,7 +265,7 @@ static int send_some(struct http_exchange *x)
 {
     struct iovec parts[2];
     int count = parts_left(x, parts);
-    ssize_t wrote = stream_write_some(x->link->stream, parts, count);
+    ssize_t wrote = stream_write_some(x->connection->stream, parts, count);
     if (wrote < 0)
         return (int)wrote;
     x->written += (uint64_t)wrote;
@@ -293,13 +298,13 @@ static int send_all(struct http_exchange *x, struct error *e)
 
 /* ---- Streamed ---- */
 
-int http_exchange_begin(struct http_client *c, const struct http_ask *ask, struct arena *arena,
-    struct http_exchange **out, struct error *e)
+int http_exchange_begin(struct http_client *c, const struct http_client_request *request,
+    struct arena *arena, struct http_exchange **out, struct error *e)
 {
     struct http_exchange *x = arena_alloc(arena, sizeof *x);
     if (!x)
         return error_set(e, -ENOMEM, "memory", "out of memory for a request");
-    int rc = exchange_begin(x, c, ask, arena, e);
+    int rc = exchange_begin(x, c, request, arena, e);
     if (rc)
         return rc;
     x->own_stash = true;
@@ -329,7 +334,7 @@ static int write_piece(struct http_exchange *x, struct span piece, struct error 
         parts[2] = (struct iovec){end, sizeof end};
         count = 3;
     }
-    int rc = stream_write(x->link->stream, parts, count);
+    int rc = stream_write(x->connection->stream, parts, count);
     return rc ? not_sent(x, rc, e) : 0;
 }
 
@@ -344,14 +349,14 @@ static int write_first_piece(struct http_exchange *x, struct span piece, struct 
 
 int http_exchange_write(struct http_exchange *x, struct span piece, struct error *e)
 {
-    if (!x->link || x->whole_written)
-        return error_set(
-            e, -EPIPE, "request", "the body of the request to %s is over", x->origin->place.text);
+    if (!x->connection || x->whole_written)
+        return error_set(e, -EPIPE, "request", "the body of the request to %s is over",
+            x->origin->endpoint.text);
     if (piece.len == 0)
         return 0;
     if (!x->chunked && piece.len > (uint64_t)x->announced)
         return error_set(e, -EINVAL, "request",
-            "the body of a request to %s is longer than was announced", x->origin->place.text);
+            "the body of a request to %s is longer than was announced", x->origin->endpoint.text);
     int rc = x->streamed ? write_piece(x, piece, e) : write_first_piece(x, piece, e);
     x->streamed = true;
     if (rc)

@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "base/rand.h"
 #include "http/server.h"
+#include "http/stat.h"
 
 /* What is read at once where nothing has to be kept: one buffer a server, since it is used up
  * before its reader waits again. */
@@ -38,7 +39,7 @@ enum reply_stage { REPLY_NONE, REPLY_BODY, REPLY_DONE };
 /* What a request needs while it is under way, and an idle connection does not. Those not in use
  * lie on a stack: the one that was used last, and is still in the near caches, is the next one's.
  */
-struct serving {
+struct active_request {
     struct http_request request;
     struct http1 parser; /* between two messages, but while a request is under way */
     struct arena arena;
@@ -61,20 +62,20 @@ struct http_connection {
     struct http_server *server;
     struct stream *stream;
     struct coro *coro;
-    struct serving *work; /* NULL: no request is under way */
+    struct active_request *active; /* NULL: no request is under way */
     /* What has come and is not understood yet: in the server's scratch until the coroutine waits,
      * else in `in`. */
     struct span view;
     struct bytes in;
     int64_t now; /* the clock's last reading on this connection's way */
     unsigned served;
-    bool waiting;        /* for a request, and not told to end */
-    bool close_after;    /* no request after this one */
-    bool broken;         /* nothing can be written any more */
-    bool refused;        /* it is one too many, and told so */
-    bool silent;         /* the client asked for the end and has sent all it had to say */
-    struct list link;    /* in server->connections */
-    struct list resting; /* in server->resting, or before it begins, in its acceptor's late ones */
+    bool waiting;          /* for a request, and not told to end */
+    bool close_after;      /* no request after this one */
+    bool broken;           /* nothing can be written any more */
+    bool refused;          /* it is one too many, and told so */
+    bool silent;           /* the client asked for the end and has sent all it had to say */
+    struct list link;      /* in server->connections */
+    struct list idle_link; /* in server->idle_connections, or in acceptor.late before it begins */
     struct address peer;
 };
 
@@ -84,8 +85,8 @@ struct http_server {
     struct http_server_stats *stats; /* the caller's, or own_stats */
     struct http_server_stats own_stats;
     struct list connections;
-    struct list resting; /* connections that have been idle for a while, the longest first */
-    struct coro *runner; /* in http_server_run, parked */
+    struct list idle_connections; /* idle for a while, the longest first: .idle_link */
+    struct coro *runner;          /* in http_server_run, parked */
     struct acceptor *acceptors;
     unsigned acceptor_count;
     unsigned accepting; /* acceptors that may still bring a connection */
@@ -97,7 +98,7 @@ struct http_server {
     struct rand ids;
     char *scratch;
     struct http_field *table;
-    struct serving *spare[SPARE_MAX];
+    struct active_request *spare[SPARE_MAX];
     unsigned spare_count;
     /* "Server: weir\r\nDate: ...\r\n", until the clock has reached stamp_until. */
     char stamp[192];
@@ -113,13 +114,6 @@ static inline int64_t time_for(uint64_t count, uint64_t rate)
         return DEADLINE_NEVER;
     double rest = (double)(count % rate) / (double)rate;
     return (int64_t)seconds * NS_PER_S + (int64_t)(rest * (double)NS_PER_S);
-}
-
-/* Single-writer counters that others read. */
-static inline void stat_add(_Atomic uint64_t *stat, int64_t n)
-{
-    uint64_t now = atomic_load_explicit(stat, memory_order_relaxed);
-    atomic_store_explicit(stat, now + (uint64_t)n, memory_order_relaxed);
 }
 
 /* ---- connection.c ---- */
@@ -143,8 +137,8 @@ int connection_keep(struct http_connection *c) __attribute__((warn_unused_result
 /* Whether the client may be holding its body back until it is told to go on. */
 static inline bool request_awaits_word(const struct http_connection *c)
 {
-    return c->work->request.head->expect_continue && !c->work->continued && c->view.len == 0 &&
-           c->work->request.received == 0;
+    return c->active->request.head->expect_continue && !c->active->continued && c->view.len == 0 &&
+           c->active->request.received == 0;
 }
 /* Reads what is left of the body, if that is not much: whether it came to its end. */
 bool request_skip_body(struct http_connection *c);
@@ -158,16 +152,17 @@ int reply_flush(struct http_connection *c) __attribute__((warn_unused_result));
 /* The client's leaving does not matter, or not any more. */
 static inline void reply_unwatch(struct http_connection *c)
 {
-    if (c->work->watched)
+    if (c->active->watched)
         stream_cancel_on_end(c->stream, NULL);
-    c->work->watched = false;
+    c->active->watched = false;
 }
 
 /* ---- server.c ---- */
 
 /* What a request needs, or NULL if there is no memory. */
-struct serving *server_take_work(struct http_server *s) __attribute__((warn_unused_result));
+struct active_request *server_take_request(struct http_server *s)
+    __attribute__((warn_unused_result));
 /* NULL is nothing to give back. */
-void server_give_work(struct http_server *s, struct serving *work);
+void server_return_request(struct http_server *s, struct active_request *active);
 /* A connection has been closed and is about to be freed. */
 void server_forget(struct http_connection *c);

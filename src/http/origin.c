@@ -7,7 +7,7 @@
  * can be asked, the addresses of last time are tried.
  */
 #include "base/bug.h"
-#include "http/pool.h"
+#include "http/connections.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -30,24 +30,25 @@ const char *http_span_text(int64_t span_ns, char text[HTTP_SPAN_TEXT_MAX])
 int http_interrupted(struct http_origin *o, int code, const char *doing, struct error *e)
 {
     if (code == -ECANCELED)
-        return error_set(e, code, "canceled", "canceled while %s %s", doing, o->place.text);
-    count_up(&o->client->stats->timeouts, 1);
-    return error_set(e, code, "timeout", "the deadline passed while %s %s", doing, o->place.text);
+        return error_set(e, code, "canceled", "canceled while %s %s", doing, o->endpoint.text);
+    stat_add(&o->client->stats->timeouts, 1);
+    return error_set(
+        e, code, "timeout", "the deadline passed while %s %s", doing, o->endpoint.text);
 }
 
 static int cannot_connect(struct http_origin *o, int code, const char *why, struct error *e)
 {
-    count_up(&o->client->stats->connect_failures, 1);
-    return error_set(e, code, "connect", "cannot connect to %s: %s", o->place.text, why);
+    stat_add(&o->client->stats->connect_failures, 1);
+    return error_set(e, code, "connect", "cannot connect to %s: %s", o->endpoint.text, why);
 }
 
 static int too_slow(struct http_origin *o, struct error *e)
 {
     char limit[HTTP_SPAN_TEXT_MAX];
-    count_up(&o->client->stats->connect_failures, 1);
-    count_up(&o->client->stats->timeouts, 1);
+    stat_add(&o->client->stats->connect_failures, 1);
+    stat_add(&o->client->stats->timeouts, 1);
     return error_set(e, -ETIMEDOUT, "timeout", "%s did not accept a connection within %s",
-        o->place.text, http_span_text(o->client->options.connect_timeout, limit));
+        o->endpoint.text, http_span_text(o->client->options.connect_timeout, limit));
 }
 
 /* ---- Names ---- */
@@ -57,10 +58,10 @@ static int ask(struct http_origin *o)
 {
     struct world *w = o->client->world;
     struct address found[HTTP_ADDRESSES_MAX];
-    struct future answer;
-    future_init(&answer);
-    o->resolving = &answer;
-    int rc = world_resolve(w, o->place.host, o->place.port, found, HTTP_ADDRESSES_MAX);
+    struct future result;
+    future_init(&result);
+    o->resolving = &result;
+    int rc = world_resolve(w, o->endpoint.host, o->endpoint.port, found, HTTP_ADDRESSES_MAX);
     o->resolving = NULL;
     if (rc == -EAGAIN && o->address_count > 0)
         rc = o->address_count; /* better than nothing */
@@ -73,12 +74,12 @@ static int ask(struct http_origin *o)
         o->resolved_until = deadline_after(world_now(w), RESOLVED_NS);
         rc = 0;
     }
-    future_set(&answer, rc);
+    future_set(&result, rc);
     return rc;
 }
 
 /* Whether who asked was interrupted, which says nothing about the name. */
-static bool says_nothing(int rc)
+static bool was_interrupted(int rc)
 {
     return rc == -ECANCELED || rc == -ETIMEDOUT;
 }
@@ -89,7 +90,7 @@ static int resolve(struct http_origin *o)
         if (!o->resolving)
             return ask(o);
         int rc = future_wait(o->resolving);
-        if (rc && (!says_nothing(rc) || coro_poll()))
+        if (rc && (!was_interrupted(rc) || coro_poll()))
             return rc;
     }
     return 0;
@@ -136,7 +137,7 @@ static int resolve_and_try(
 {
     CORO_DEADLINE(until);
     int rc = 0;
-    if (o->place.host[0]) {
+    if (o->endpoint.host[0]) {
         rc = resolve(o);
         *why = rc == -ENOENT ? "there is no host of this name" : "its name cannot be resolved now";
         if (rc)
@@ -152,7 +153,7 @@ int origin_connect(struct http_origin *o, struct stream **out, struct error *e)
     struct http_client *c = o->client;
     struct http_limit limit = http_limit_from(world_now(c->world), c->options.connect_timeout);
     const char *why = "";
-    count_up(&c->stats->connects, 1);
+    stat_add(&c->stats->connects, 1);
     int rc = resolve_and_try(o, limit.until, &why, out);
     if (rc == 0)
         return 0;

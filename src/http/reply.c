@@ -38,7 +38,7 @@ static void add_part(struct iovec *parts, int *count, struct span s)
 /* Sends what is gathered, and behind it the body and the tail. c->now has just been read. */
 static int send_now(struct http_connection *c, struct span body, struct span tail)
 {
-    struct bytes *out = &c->work->out;
+    struct bytes *out = &c->active->out;
     struct iovec parts[3];
     int first = 0, last = 0;
     add_part(parts, &last, bytes_span(out));
@@ -76,9 +76,9 @@ int reply_flush(struct http_connection *c)
 int http_request_waits(struct http_request *r)
 {
     struct http_connection *c = r->connection;
-    int rc = c->work->out.len > 0 ? reply_flush(c) : 0;
-    if (rc == 0 && c->work->reply == REPLY_NONE) {
-        c->work->watched = true;
+    int rc = c->active->out.len > 0 ? reply_flush(c) : 0;
+    if (rc == 0 && c->active->reply == REPLY_NONE) {
+        c->active->watched = true;
         stream_cancel_on_end(c->stream, c->coro);
     }
     return rc;
@@ -88,7 +88,7 @@ int http_request_waits(struct http_request *r)
  * along. */
 static int send_soon(struct http_connection *c)
 {
-    if (c->view.len > 0 && c->work->reply == REPLY_DONE && c->work->out.len < GATHER_MAX)
+    if (c->view.len > 0 && c->active->reply == REPLY_DONE && c->active->out.len < GATHER_MAX)
         return 0;
     return send_now(c, SPAN(""), SPAN(""));
 }
@@ -123,7 +123,7 @@ static char *put(char *to, struct span text)
 /* The field, for every reply: no formatting, and most have nothing to say but the last. */
 static int write_timing(struct http_connection *c, struct bytes *out)
 {
-    const struct http_request *r = &c->work->request;
+    const struct http_request *r = &c->active->request;
     const struct http_timing *t = &r->timing;
     int rc = bytes_reserve(out, TIMING_MAX);
     if (rc)
@@ -204,7 +204,7 @@ static int write_fields(
 
 static int write_connection(struct http_connection *c, struct bytes *out)
 {
-    const struct http1_head *head = c->work->request.head;
+    const struct http1_head *head = c->active->request.head;
     if (c->close_after)
         return bytes_append_span(out, SPAN("Connection: close\r\n"));
     if (head->minor == 0)
@@ -214,20 +214,20 @@ static int write_connection(struct http_connection *c, struct bytes *out)
 
 static bool has_body(const struct http_connection *c, int status)
 {
-    return !is_empty(status) && c->work->request.head->method != HTTP_HEAD;
+    return !is_empty(status) && c->active->request.head->method != HTTP_HEAD;
 }
 
 /* Whether the connection can go on after this reply is known now: of a body that nobody has read,
  * only so much is read after. While a reply is streamed, its handler may read on. */
 static void settle_end(struct http_connection *c, bool whole)
 {
-    const struct http1_head *head = c->work->request.head;
-    if (c->server->draining || c->work->body_failed)
+    const struct http1_head *head = c->active->request.head;
+    if (c->server->draining || c->active->body_failed)
         c->close_after = true;
-    if (c->work->body_done || head->framing == HTTP1_NO_BODY)
+    if (c->active->body_done || head->framing == HTTP1_NO_BODY)
         return;
     if (whole && head->framing == HTTP1_LENGTH &&
-        head->length - c->work->request.received > SKIP_MAX)
+        head->length - c->active->request.received > SKIP_MAX)
         c->close_after = true;
     if (request_awaits_word(c))
         c->close_after = true;
@@ -238,7 +238,7 @@ static int write_head(struct http_connection *c, int status, const struct http_f
     unsigned count, int64_t length)
 {
     struct http_server *s = c->server;
-    struct bytes *out = &c->work->out;
+    struct bytes *out = &c->active->out;
     size_t before = out->len;
     reply_unwatch(c);
     /* For the Date and for the deadline of what is sent next: the handler may have waited long. */
@@ -251,13 +251,13 @@ static int write_head(struct http_connection *c, int status, const struct http_f
     if (rc == 0)
         rc = write_fields(out, status, fields, count);
     if (rc == 0)
-        rc = http1_write_field(out, SPAN("X-Request-Id"), span_of(c->work->request.id));
+        rc = http1_write_field(out, SPAN("X-Request-Id"), span_of(c->active->request.id));
     if (rc == 0 && s->options.timing)
         rc = write_timing(c, out);
     /* A 304's length would be its 200's, which an empty body does not tell. */
     if (rc == 0 && length >= 0 && status != 204 && (status != 304 || length > 0))
         rc = http1_write_length(out, (uint64_t)length);
-    if (rc == 0 && c->work->chunking)
+    if (rc == 0 && c->active->chunking)
         rc = bytes_append_span(out, SPAN("Transfer-Encoding: chunked\r\n"));
     if (rc == 0)
         rc = write_connection(c, out);
@@ -267,7 +267,7 @@ static int write_head(struct http_connection *c, int status, const struct http_f
         out->len = before;
         return rc;
     }
-    c->work->request.status = status;
+    c->active->request.status = status;
     return 0;
 }
 
@@ -277,7 +277,7 @@ int http_reply(struct http_request *r, int status, const struct http_field *fiel
     struct span body)
 {
     struct http_connection *c = r->connection;
-    check(c->work->reply == REPLY_NONE, "a request is answered twice");
+    check(c->active->reply == REPLY_NONE, "a request is answered twice");
     check(status >= 200 && status <= 599, "%d is no final status", status);
     if (c->broken)
         return -EPIPE;
@@ -287,11 +287,11 @@ int http_reply(struct http_request *r, int status, const struct http_field *fiel
     int rc = write_head(c, status, fields, count, (int64_t)body.len);
     if (rc)
         return rc;
-    c->work->reply = REPLY_DONE;
+    c->active->reply = REPLY_DONE;
     if (!has_body(c, status))
         return send_soon(c);
     r->sent = body.len;
-    if (body.len > GATHER_MAX || bytes_append_span(&c->work->out, body) != 0)
+    if (body.len > GATHER_MAX || bytes_append_span(&c->active->out, body) != 0)
         return send_now(c, body, SPAN(""));
     return send_soon(c);
 }
@@ -359,56 +359,56 @@ int http_reply_begin(struct http_request *r, int status, const struct http_field
     unsigned count, int64_t length)
 {
     struct http_connection *c = r->connection;
-    check(c->work->reply == REPLY_NONE, "a request is answered twice");
+    check(c->active->reply == REPLY_NONE, "a request is answered twice");
     check(status >= 200 && status <= 599, "%d is no final status", status);
     if (c->broken)
         return -EPIPE;
     bool endless = length < 0 && has_body(c, status);
-    c->work->chunking = endless && r->head->minor >= 1;
-    if (endless && !c->work->chunking)
+    c->active->chunking = endless && r->head->minor >= 1;
+    if (endless && !c->active->chunking)
         c->close_after = true;
     settle_end(c, false);
     if (status == 205)
         length = 0;
     int rc = write_head(c, status, fields, count, length);
     if (rc) {
-        c->work->chunking = false;
+        c->active->chunking = false;
         return rc;
     }
-    c->work->reply = REPLY_BODY;
-    c->work->reply_left = has_body(c, status) ? length : 0;
+    c->active->reply = REPLY_BODY;
+    c->active->reply_left = has_body(c, status) ? length : 0;
     return send_now(c, SPAN(""), SPAN(""));
 }
 
 int http_reply_write(struct http_request *r, struct span piece)
 {
     struct http_connection *c = r->connection;
-    check(c->work->reply == REPLY_BODY, "a reply goes on that was not begun, or has ended");
+    check(c->active->reply == REPLY_BODY, "a reply goes on that was not begun, or has ended");
     if (piece.len == 0 || !has_body(c, r->status))
         return 0;
     r->sent += piece.len;
-    if (c->work->reply_left >= 0) {
-        check((uint64_t)c->work->reply_left >= piece.len, "a reply is longer than its length");
-        c->work->reply_left -= (int64_t)piece.len;
+    if (c->active->reply_left >= 0) {
+        check((uint64_t)c->active->reply_left >= piece.len, "a reply is longer than its length");
+        c->active->reply_left -= (int64_t)piece.len;
     }
     c->now = world_now(c->server->world);
-    if (!c->work->chunking)
+    if (!c->active->chunking)
         return send_now(c, piece, SPAN(""));
     char head[HTTP1_CHUNK_HEAD_MAX];
-    int rc = bytes_append(&c->work->out, head, http1_chunk_head(head, piece.len));
+    int rc = bytes_append(&c->active->out, head, http1_chunk_head(head, piece.len));
     return rc ? rc : send_now(c, piece, SPAN("\r\n"));
 }
 
 int http_reply_end(struct http_request *r, const struct http_field *trailers, unsigned count)
 {
     struct http_connection *c = r->connection;
-    check(c->work->reply == REPLY_BODY, "a reply ends that was not begun, or has ended");
-    check(c->work->reply_left <= 0, "a reply is shorter than its length");
-    int rc = c->work->chunking ? http1_write_last_chunk(&c->work->out, trailers, count) : 0;
+    check(c->active->reply == REPLY_BODY, "a reply ends that was not begun, or has ended");
+    check(c->active->reply_left <= 0, "a reply is shorter than its length");
+    int rc = c->active->chunking ? http1_write_last_chunk(&c->active->out, trailers, count) : 0;
     if (rc)
         return rc;
-    c->work->reply = REPLY_DONE;
-    c->work->chunking = false;
+    c->active->reply = REPLY_DONE;
+    c->active->chunking = false;
     c->now = world_now(c->server->world);
     return send_soon(c);
 }

@@ -20,31 +20,31 @@ static int64_t body_deadline(struct http_connection *c)
 {
     const struct http_server_options *o = &c->server->options;
     c->now = world_now(c->server->world);
-    if (c->work->body_began == 0)
-        c->work->body_began = c->now;
-    if (c->work->body_paused != 0)
-        c->work->body_began += c->now - c->work->body_paused;
-    c->work->body_paused = 0;
+    if (c->active->body_began == 0)
+        c->active->body_began = c->now;
+    if (c->active->body_paused != 0)
+        c->active->body_began += c->now - c->active->body_paused;
+    c->active->body_paused = 0;
     int64_t pause = deadline_after(c->now, o->body_timeout);
     if (o->body_rate == 0)
         return pause;
-    int64_t earned = time_for(c->work->request.received, o->body_rate);
-    int64_t whole = deadline_after(deadline_after(c->work->body_began, o->body_timeout), earned);
+    int64_t earned = time_for(c->active->request.received, o->body_rate);
+    int64_t whole = deadline_after(deadline_after(c->active->body_began, o->body_timeout), earned);
     return deadline_sooner(pause, whole);
 }
 
 /* The client may wait for our word before it sends. */
 static int say_continue(struct http_connection *c)
 {
-    if (!request_awaits_word(c) || c->work->reply != REPLY_NONE)
+    if (!request_awaits_word(c) || c->active->reply != REPLY_NONE)
         return 0;
-    c->work->continued = true;
-    return bytes_append_span(&c->work->out, SPAN(CONTINUE));
+    c->active->continued = true;
+    return bytes_append_span(&c->active->out, SPAN(CONTINUE));
 }
 
 static ssize_t failed(struct http_connection *c, int rc)
 {
-    c->work->body_failed = true;
+    c->active->body_failed = true;
     c->close_after = true;
     return rc;
 }
@@ -53,8 +53,8 @@ static ssize_t failed(struct http_connection *c, int rc)
  * connection_fill does. */
 static ssize_t fill(struct http_connection *c, bool shared, bool direct)
 {
-    const struct http_request *r = &c->work->request;
-    struct bytes *body = &c->work->body;
+    const struct http_request *r = &c->active->request;
+    struct bytes *body = &c->active->body;
     if (!direct)
         return connection_fill(c, shared);
     uint64_t left = r->head->length - r->received;
@@ -74,7 +74,7 @@ static ssize_t more(struct http_connection *c, bool shared, bool direct)
         got = fill(c, shared, direct);
     }
     if (!shared) /* the handler has it, and its time is not the client's */
-        c->work->body_paused = world_now(c->server->world);
+        c->active->body_paused = world_now(c->server->world);
     if (got > 0 || got == -ETIMEDOUT || got == -ECANCELED || got == -ENOMEM || got == -ENOBUFS)
         return got;
     if (got == 0)
@@ -85,20 +85,20 @@ static ssize_t more(struct http_connection *c, bool shared, bool direct)
 
 static ssize_t read_piece(struct http_connection *c, struct span *piece, bool shared, bool direct)
 {
-    struct http_request *r = &c->work->request;
-    if (c->work->body_failed)
+    struct http_request *r = &c->active->request;
+    if (c->active->body_failed)
         return -EBADMSG;
-    if (c->work->body_done)
+    if (c->active->body_done)
         return 0;
     if (r->head->framing == HTTP1_LENGTH && r->head->length > r->body_max)
         return failed(c, -EMSGSIZE);
     for (;;) {
-        switch (http1_next(&c->work->parser, &c->view, piece)) {
+        switch (http1_next(&c->active->parser, &c->view, piece)) {
         case HTTP1_DATA:
             r->received += piece->len;
             return r->received > r->body_max ? failed(c, -EMSGSIZE) : (ssize_t)piece->len;
         case HTTP1_END:
-            c->work->body_done = true;
+            c->active->body_done = true;
             return 0;
         case HTTP1_MORE: {
             ssize_t got = more(c, shared, direct);
@@ -124,8 +124,8 @@ ssize_t http_request_read(struct http_request *r, struct span *piece)
  * bound for the buffer. */
 static int claim(struct http_connection *c, uint64_t needed)
 {
-    struct body_claim *mine = &c->work->claim;
-    const struct http_request *r = &c->work->request;
+    struct body_claim *mine = &c->active->claim;
+    const struct http_request *r = &c->active->request;
     uint64_t most = body_claim_max(mine) < r->body_max ? body_claim_max(mine) : r->body_max;
     uint64_t wanted = needed;
     if (needed <= mine->bytes)
@@ -147,11 +147,11 @@ static int claim(struct http_connection *c, uint64_t needed)
  * is large, no page is there before its bytes are. */
 static int begin_body(struct http_connection *c)
 {
-    const struct http_request *r = &c->work->request;
-    struct bytes *body = &c->work->body;
+    const struct http_request *r = &c->active->request;
+    struct bytes *body = &c->active->body;
     bool known = r->head->framing == HTTP1_LENGTH;
     uint64_t most = known ? r->head->length : r->body_max;
-    if (c->work->body_failed)
+    if (c->active->body_failed)
         return -EBADMSG;
     bytes_reset(body);
     body->max = most < SIZE_MAX / 2 ? (size_t)most : SIZE_MAX / 2;
@@ -162,7 +162,7 @@ static int begin_body(struct http_connection *c)
 /* Adds a piece, which may be there already. */
 static int add_piece(struct http_connection *c, struct span piece)
 {
-    struct bytes *body = &c->work->body;
+    struct bytes *body = &c->active->body;
     if (body->ptr && piece.ptr == body->ptr + body->len) {
         body->len += piece.len;
         return 0;
@@ -174,7 +174,7 @@ static int add_piece(struct http_connection *c, struct span piece)
 int http_request_body(struct http_request *r, struct span *whole)
 {
     struct http_connection *c = r->connection;
-    struct bytes *body = &c->work->body;
+    struct bytes *body = &c->active->body;
     int rc = begin_body(c);
     while (rc == 0) {
         struct span piece;
@@ -195,17 +195,17 @@ int http_request_body(struct http_request *r, struct span *whole)
 
 void request_free_body(struct http_connection *c)
 {
-    struct bytes *body = &c->work->body;
+    struct bytes *body = &c->active->body;
     if (body->size > SPARE_BYTES_MAX)
         bytes_release(body);
-    body_claim_release(&c->work->claim);
+    body_claim_release(&c->active->claim);
 }
 
 bool request_skip_body(struct http_connection *c)
 {
-    struct http_request *r = &c->work->request;
+    struct http_request *r = &c->active->request;
     /* A client that was not told to go on may never send it. */
-    if (c->work->body_failed || request_awaits_word(c))
+    if (c->active->body_failed || request_awaits_word(c))
         return false;
     uint64_t left = r->head->framing == HTTP1_LENGTH ? r->head->length - r->received : 0;
     if (left > SKIP_MAX)

@@ -30,43 +30,43 @@ struct acceptor {
 
 /* ---- Memory for requests ---- */
 
-static void free_work(struct serving *work)
+static void free_request(struct active_request *active)
 {
-    arena_release(&work->arena);
-    bytes_release(&work->out);
-    bytes_release(&work->body);
-    mem_free(work);
+    arena_release(&active->arena);
+    bytes_release(&active->out);
+    bytes_release(&active->body);
+    mem_free(active);
 }
 
-struct serving *server_take_work(struct http_server *s)
+struct active_request *server_take_request(struct http_server *s)
 {
     if (s->spare_count > 0)
         return s->spare[--s->spare_count];
-    struct serving *work = mem_zalloc(sizeof(*work));
-    if (!work)
+    struct active_request *active = mem_zalloc(sizeof(*active));
+    if (!active)
         return NULL;
-    http1_init(&work->parser, HTTP1_REQUEST, &s->options.limits, s->table);
-    arena_init(&work->arena, s->options.arena_max);
-    bytes_init(&work->out, REPLY_HEAD_MAX);
-    bytes_init(&work->body, 0);
-    work->claim.share = s->options.bodies;
-    list_init(&work->claim.link);
-    return work;
+    http1_init(&active->parser, HTTP1_REQUEST, &s->options.limits, s->table);
+    arena_init(&active->arena, s->options.arena_max);
+    bytes_init(&active->out, REPLY_HEAD_MAX);
+    bytes_init(&active->body, 0);
+    active->claim.share = s->options.bodies;
+    list_init(&active->claim.link);
+    return active;
 }
 
-void server_give_work(struct http_server *s, struct serving *work)
+void server_return_request(struct http_server *s, struct active_request *active)
 {
-    if (!work)
+    if (!active)
         return;
-    size_t bytes = work->arena.used + work->out.size + work->body.size;
+    size_t bytes = active->arena.used + active->out.size + active->body.size;
     if (s->spare_count == SPARE_MAX || bytes > SPARE_BYTES_MAX) {
-        free_work(work);
+        free_request(active);
         return;
     }
-    http1_reset(&work->parser); /* it may have been given up in the middle of a head */
-    arena_reset(&work->arena);
-    bytes_reset(&work->out);
-    s->spare[s->spare_count++] = work;
+    http1_reset(&active->parser); /* it may have been given up in the middle of a head */
+    arena_reset(&active->arena);
+    bytes_reset(&active->out);
+    s->spare[s->spare_count++] = active;
 }
 
 /* ---- Connections ---- */
@@ -88,17 +88,17 @@ static bool full(const struct http_server *s)
 
 static void end_idle(struct http_connection *c)
 {
-    list_del(&c->resting);
+    list_del(&c->idle_link);
     c->waiting = false;
     coro_cancel(c->coro);
 }
 
 /* Makes room by closing who has been idle longest: whether there was one. */
-static bool drop_a_resting_one(struct http_server *s)
+static bool drop_longest_idle(struct http_server *s)
 {
-    if (list_empty(&s->resting))
+    if (list_empty(&s->idle_connections))
         return false;
-    end_idle(list_first(&s->resting, struct http_connection, resting));
+    end_idle(list_first(&s->idle_connections, struct http_connection, idle_link));
     return true;
 }
 
@@ -114,7 +114,7 @@ static int refuse_and_count(void *arg)
 static struct http_connection *take_in(struct acceptor *a, struct stream *stream)
 {
     struct http_server *s = a->server;
-    bool refused = full(s) && !drop_a_resting_one(s);
+    bool refused = full(s) && !drop_longest_idle(s);
     struct http_connection *c =
         !refused || s->refusing < REFUSING_MAX ? mem_alloc(sizeof(*c)) : NULL;
     if (!c) {
@@ -123,7 +123,7 @@ static struct http_connection *take_in(struct acceptor *a, struct stream *stream
     }
     *c = (struct http_connection){.server = s, .stream = stream, .refused = refused};
     bytes_init(&c->in, IN_MAX(s->options.limits.head_max));
-    list_init(&c->resting);
+    list_init(&c->idle_link);
     list_push_back(&s->connections, &c->link);
     s->refusing += refused;
     stat_add(&s->stats->connections, 1);
@@ -174,7 +174,7 @@ static int accept_all(struct acceptor *a)
                 begin(a, c);
         } else if (rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM || rc == -ENOBUFS) {
             warn_of(a, rc);
-            drop_a_resting_one(s);
+            drop_longest_idle(s);
             rc = world_sleep(s->world, ACCEPT_RETRY);
             if (rc)
                 return rc;
@@ -195,7 +195,7 @@ static int accept_and_serve(void *arg)
     a->server->accepting--;
     close_listener(a);
     for (struct list *link; (link = list_pop_front(&a->late));)
-        begin(a, list_entry(link, struct http_connection, resting));
+        begin(a, list_entry(link, struct http_connection, idle_link));
     if (a->server->runner) /* who must hear of a failure, since nobody would be let in */
         coro_wake(a->server->runner, rc);
     return rc ? rc : group_wait(&connections);
@@ -226,7 +226,7 @@ static void take_in_the_queue(struct acceptor *a)
         struct http_connection *c = take_in(a, stream);
         if (!c)
             continue;
-        list_push_back(&a->late, &c->resting);
+        list_push_back(&a->late, &c->idle_link);
     }
 }
 
@@ -331,7 +331,7 @@ int http_server_new(
     s->options = *options;
     s->stats = options->stats ? options->stats : &s->own_stats;
     list_init(&s->connections);
-    list_init(&s->resting);
+    list_init(&s->idle_connections);
     uint64_t seed;
     world_random(w, &seed, sizeof(seed));
     rand_init(&s->ids, seed);
@@ -351,7 +351,7 @@ void http_server_free(struct http_server *s)
         return;
     check(list_empty(&s->connections), "a server is freed that has connections");
     while (s->spare_count > 0)
-        free_work(s->spare[--s->spare_count]);
+        free_request(s->spare[--s->spare_count]);
     mem_free(s->table);
     mem_free(s->scratch);
     mem_free(s);

@@ -43,9 +43,9 @@ struct http_request {
     const struct address *peer;
     int64_t began;                    /* world_now when its first byte was seen */
     char id[HTTP_REQUEST_ID_MAX + 1]; /* from X-Request-Id if that is sane, else made */
-    uint64_t body_max; /* the handler may lower or raise it before reading the body */
-    struct span label; /* for the access log and metrics: the handler sets it (the route's name) */
-    void *mark;        /* the handler's own, for `done` */
+    uint64_t body_max;  /* the handler may lower or raise it before reading the body */
+    struct span label;  /* for the access log and metrics: the handler sets it (the route's name) */
+    void *handler_data; /* for `done` */
     struct span failure; /* for the access log: why it was refused or failed, whole; in the arena */
     bool failure_hidden; /* the client was shown less */
     struct http_timing timing;

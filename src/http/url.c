@@ -1,5 +1,5 @@
 /*
- * url.c: URLs to origins and targets, and origins to places.
+ * url.c: URLs to origins and targets, and origins to endpoints.
  *
  * It takes what it can send as it stands and nothing else: a fragment, which is never sent, or
  * credentials, which would be dropped, are the writer's mistake, and are said to be.
@@ -96,8 +96,8 @@ int http_url_split(struct span url, struct span *origin, struct span *target, st
         *target = SPAN("/");
     if (target->ptr[0] != '/')
         return refuse(e, url, "has no path; write a '/' after the host");
-    struct http_place place;
-    return http_place_parse(&place, *origin, e);
+    struct http_endpoint endpoint;
+    return http_endpoint_parse(&endpoint, *origin, e);
 }
 
 /* ---- Places ---- */
@@ -128,7 +128,7 @@ static bool parse_port(struct span text, uint16_t *out)
 }
 
 /* Letters, digits and "-_." without empty labels; lower case. */
-static bool copy_name(struct http_place *p, struct span name)
+static bool copy_name(struct http_endpoint *p, struct span name)
 {
     if (name.len == 0 || name.len > HTTP_HOST_MAX || name.ptr[0] == '.')
         return false;
@@ -153,7 +153,8 @@ static bool looks_like_address(struct span host)
     return at < host.len && (at == 0 || host.ptr[at - 1] == '.');
 }
 
-static int parse_literal(struct http_place *p, struct span url, struct span host, struct error *e)
+static int parse_literal(
+    struct http_endpoint *p, struct span url, struct span host, struct error *e)
 {
     char text[ADDRESS_TEXT_MAX];
     snprintf(text, sizeof text, "%.*s:%u", host.len < 100 ? (int)host.len : 100, host.ptr, p->port);
@@ -169,7 +170,7 @@ static int parse_literal(struct http_place *p, struct span url, struct span host
     return 0;
 }
 
-static int parse_unix(struct http_place *p, struct span url, struct span rest, struct error *e)
+static int parse_unix(struct http_endpoint *p, struct span url, struct span rest, struct error *e)
 {
     char text[ADDRESS_TEXT_MAX];
     if (rest.len >= sizeof text)
@@ -183,9 +184,9 @@ static int parse_unix(struct http_place *p, struct span url, struct span rest, s
     return 0;
 }
 
-int http_place_parse(struct http_place *p, struct span text, struct error *e)
+int http_endpoint_parse(struct http_endpoint *p, struct span text, struct error *e)
 {
-    *p = (struct http_place){0};
+    *p = (struct http_endpoint){0};
     struct span rest = SPAN("");
     int rc = take_scheme(text, &rest, e);
     if (rc)

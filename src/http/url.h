@@ -17,7 +17,7 @@
 #define HTTP_AUTHORITY_MAX (HTTP_HOST_MAX + 8)
 #define HTTP_ORIGIN_MAX    (HTTP_AUTHORITY_MAX + 16)
 
-struct http_place {
+struct http_endpoint {
     char text[HTTP_ORIGIN_MAX];         /* in one way of writing only: what origins are known by */
     char authority[HTTP_AUTHORITY_MAX]; /* what Host says */
     char host[HTTP_HOST_MAX + 1];       /* a name that is to be resolved; "": `address` is it */
@@ -27,5 +27,5 @@ struct http_place {
 
 /* "http://127.0.0.1:9001", "http://name", "http://[::1]:80" or "http://unix:/run/x.sock": 0, or
  * -EINVAL with a sentence. */
-int http_place_parse(struct http_place *p, struct span text, struct error *e)
+int http_endpoint_parse(struct http_endpoint *p, struct span text, struct error *e)
     __attribute__((warn_unused_result));

@@ -198,14 +198,14 @@ static bool is_clear(int error)
 static int call_once(struct scene *s, struct arena *arena, bool idempotent)
 {
     char target[64];
-    struct http_answer got;
+    struct http_response got;
     struct error e = {0};
     snprintf(target, sizeof target, "/%llu", (unsigned long long)++s->next_id);
     int64_t began = world_now(s->w);
     int64_t began_true = sim_now(s->sim);
     CORO_DEADLINE(began + CALL_LIMIT_NS);
     int rc = http_call(s->client,
-        &(struct http_ask){.origin = s->origin,
+        &(struct http_client_request){.origin = s->origin,
             .method = idempotent ? SPAN("GET") : SPAN("POST"),
             .target = span_of(target),
             .body = idempotent ? (struct span){0} : span_of(target)},

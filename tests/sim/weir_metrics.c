@@ -54,8 +54,8 @@ static int read_once(struct weir_metrics *m, struct http_client *c, struct arena
 {
     char text[80];
     struct error e;
-    struct http_ask ask = {.method = SPAN("GET"), .target = SPAN("/metrics")};
-    struct http_answer answer;
+    struct http_client_request ask = {.method = SPAN("GET"), .target = SPAN("/metrics")};
+    struct http_response answer;
     snprintf(text, sizeof text, "http://%s:%d", m->host, WEIR_ADMIN_PORT);
     int rc = http_client_origin(c, span_of(text), &ask.origin, &e);
     if (rc == 0)

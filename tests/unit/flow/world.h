@@ -282,8 +282,8 @@ static inline int try_ask(struct world *w, const char *method, const char *targe
     struct http_client *client;
     struct arena arena;
     struct error e;
-    struct http_answer answer;
-    struct http_ask a = {.method = span_of(method),
+    struct http_response answer;
+    struct http_client_request a = {.method = span_of(method),
         .target = span_of(target),
         .fields = fields,
         .field_count = field_count,

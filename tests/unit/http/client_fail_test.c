@@ -222,16 +222,17 @@ static void ask_nonsense(struct scene *s)
         {SPAN("A"), SPAN("\0")},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        must(call_with(s, (struct http_ask){.fields = &wrong[i], .field_count = 1}) == -EINVAL);
+        must(call_with(s, (struct http_client_request){.fields = &wrong[i], .field_count = 1}) ==
+             -EINVAL);
         must(failed(s, -EINVAL, "request", "this field"));
     }
     static const char *const targets[] = {"", "x", "/ HTTP/1.1", "/\r\n", "/\x80", "http://y/"};
     for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
-        must(call_with(s, (struct http_ask){.target = span_of(targets[i])}) == -EINVAL);
+        must(call_with(s, (struct http_client_request){.target = span_of(targets[i])}) == -EINVAL);
         must(failed(s, -EINVAL, "request", "its target is"));
     }
-    must(call_with(s, (struct http_ask){.method = SPAN("CONNECT")}) == -EINVAL);
-    must(call_with(s, (struct http_ask){.method = SPAN("G T")}) == -EINVAL);
+    must(call_with(s, (struct http_client_request){.method = SPAN("CONNECT")}) == -EINVAL);
+    must(call_with(s, (struct http_client_request){.method = SPAN("G T")}) == -EINVAL);
     must(failed(s, -EINVAL, "request", "its method is 'G T'"));
     must(s->accepted == 0);
 }
@@ -249,7 +250,8 @@ static int post_large(struct scene *s)
 {
     char *body = mem_zalloc(LARGE);
     must(body);
-    int rc = call_with(s, (struct http_ask){.method = SPAN("POST"), .body = {body, LARGE}});
+    int rc =
+        call_with(s, (struct http_client_request){.method = SPAN("POST"), .body = {body, LARGE}});
     mem_free(body);
     return rc;
 }
@@ -296,12 +298,13 @@ static int call_fn(void *arg)
 {
     struct caller *c = arg;
     struct arena arena;
-    struct http_answer answer;
+    struct http_response answer;
     struct error e = {0};
     arena_init(&arena, 1024 * 1024);
     CORO_DEADLINE(c->deadline ? c->deadline : DEADLINE_NEVER);
     c->rc = http_call(c->s->client,
-        &(struct http_ask){.origin = c->s->origin, .method = SPAN("GET"), .target = SPAN("/")},
+        &(struct http_client_request){
+            .origin = c->s->origin, .method = SPAN("GET"), .target = SPAN("/")},
         &arena, &answer, &e);
     c->ended = world_now(c->s->w);
     c->order = served++;

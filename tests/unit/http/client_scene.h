@@ -47,7 +47,7 @@ struct scene {
     struct http_client *client;
     struct http_origin *origin;
     struct arena arena;
-    struct http_answer answer;
+    struct http_response answer;
     struct error e;
     int64_t began;
 };
@@ -207,7 +207,7 @@ static inline void play_scene(struct scene *s, struct sim_options options)
         play_scene(&scene_, (struct sim_options){0});             \
     } while (0)
 
-static inline int call_with(struct scene *s, struct http_ask ask)
+static inline int call_with(struct scene *s, struct http_client_request ask)
 {
     if (!ask.origin)
         ask.origin = s->origin;
@@ -226,12 +226,13 @@ static inline int call_with(struct scene *s, struct http_ask ask)
 
 static inline int get(struct scene *s)
 {
-    return call_with(s, (struct http_ask){0});
+    return call_with(s, (struct http_client_request){0});
 }
 
 static inline int post(struct scene *s, const char *body)
 {
-    return call_with(s, (struct http_ask){.method = SPAN("POST"), .body = span_of(body)});
+    return call_with(
+        s, (struct http_client_request){.method = SPAN("POST"), .body = span_of(body)});
 }
 
 static inline bool answered(const struct scene *s, int status, const char *body)

@@ -6,7 +6,7 @@
 static struct http_exchange *begin(struct scene *s, const char *method, int64_t streamed)
 {
     struct http_exchange *x;
-    struct http_ask ask = {
+    struct http_client_request ask = {
         .origin = s->origin, .method = span_of(method), .target = SPAN("/"), .streamed = streamed};
     must(http_exchange_begin(s->client, &ask, &s->arena, &x, &s->e) == 0);
     return x;

@@ -64,7 +64,7 @@ static void test_replies_byte_by_byte(void **state)
 
 static void ask_bodiless(struct scene *s)
 {
-    must(call_with(s, (struct http_ask){.method = SPAN("HEAD")}) == 0);
+    must(call_with(s, (struct http_client_request){.method = SPAN("HEAD")}) == 0);
     must(answered(s, 200, "") && s->answer.head->fields[0].value.len == 3);
     must(get(s) == 0 && answered(s, 204, ""));
     must(get(s) == 0 && answered(s, 304, ""));
@@ -83,7 +83,7 @@ static void test_replies_without_a_body(void **state)
 static void ask_with_bodies(struct scene *s)
 {
     static const struct http_field fields[] = {{SPAN("X-One"), SPAN("1")}, {SPAN("Two"), SPAN("")}};
-    must(call_with(s, (struct http_ask){.method = SPAN("PUT"),
+    must(call_with(s, (struct http_client_request){.method = SPAN("PUT"),
                           .target = SPAN("/a?b"),
                           .fields = fields,
                           .field_count = 2,
@@ -127,7 +127,7 @@ static void test_connections_that_are_not_kept(void **state)
 
 static void ask_no_body_but_bytes(struct scene *s)
 {
-    must(call_with(s, (struct http_ask){.method = SPAN("HEAD")}) == 0);
+    must(call_with(s, (struct http_client_request){.method = SPAN("HEAD")}) == 0);
     must(get(s) == 0 && answered(s, 200, "b"));
     must(s->accepted == 2);
 }

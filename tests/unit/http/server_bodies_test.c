@@ -342,8 +342,8 @@ static void exactly_once(struct scene *s, struct world *w)
     struct ear *e = upload(s, 500000, 499999);
     settle(s);
     const struct http_connection *c = only_one(s);
-    must(c->work->body.size == 500000 && c->work->body.len == 499999);
-    must(c->in.size <= 16 * 1024 && c->work->arena.used <= 4 * 1024);
+    must(c->active->body.size == 500000 && c->active->body.len == 499999);
+    must(c->in.size <= 16 * 1024 && c->active->arena.used <= 4 * 1024);
     send_rest(e, 500000);
     must(hear(e) == 200 && heard_pattern(e, 500000));
     /* Requests behind it are not read with it. */

@@ -39,11 +39,11 @@ static void holds_nothing(struct scene *s, struct world *w)
     must(FIGURE(s, idle) == MANY && FIGURE(s, open) == MANY);
     list_each (link, &s->server->connections) {
         struct http_connection *c = list_entry(link, struct http_connection, link);
-        must(c->in.size == 0 && !c->work);
+        must(c->in.size == 0 && !c->active);
     }
     must(s->server->spare_count <= 1); /* one after the other needed it */
     for (unsigned i = 0; i < s->server->spare_count; i++) {
-        const struct serving *spare = s->server->spare[i];
+        const struct active_request *spare = s->server->spare[i];
         must(spare->arena.used + spare->out.size <= SPARE_BYTES_MAX);
     }
     _Static_assert(sizeof(struct http_connection) <= 320, "a connection is small");
@@ -56,7 +56,7 @@ static void holds_nothing(struct scene *s, struct world *w)
     list_each (link, &s->server->connections) {
         struct http_connection *c = list_entry(link, struct http_connection, link);
         must(c->in.size == 0);
-        heavy += c->work->out.size > 0 || c->work->arena.used > (size_t)4 * 1024;
+        heavy += c->active->out.size > 0 || c->active->arena.used > (size_t)4 * 1024;
     }
     must(heavy <= 1);
     for (int i = 0; i < MANY; i++) {

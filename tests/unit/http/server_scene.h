@@ -266,7 +266,7 @@ static inline void scene_handle(void *ctx, struct http_request *r)
     struct scene *s = ctx;
     s->handled++;
     r->label = SPAN("scene");
-    r->mark = s;
+    r->handler_data = s;
     handle_path(s, r);
 }
 

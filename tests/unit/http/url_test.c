@@ -101,8 +101,8 @@ static void test_a_zero_byte_is_refused(void **state)
 
 static void assert_place(const char *url, const char *text, const char *authority, const char *host)
 {
-    struct http_place p;
-    assert_int_equal(http_place_parse(&p, span_of(url), NULL), 0);
+    struct http_endpoint p;
+    assert_int_equal(http_endpoint_parse(&p, span_of(url), NULL), 0);
     assert_string_equal(p.text, text);
     assert_string_equal(p.authority, authority);
     assert_string_equal(p.host, host);
@@ -126,17 +126,17 @@ static void test_long_hosts_meet_their_bound(void **state)
     char url[600] = "http://";
     memset(url + 7, 'a', HTTP_HOST_MAX);
     strncat(url, ":65535", 7);
-    struct http_place p;
-    assert_int_equal(http_place_parse(&p, span_of(url), NULL), 0);
+    struct http_endpoint p;
+    assert_int_equal(http_endpoint_parse(&p, span_of(url), NULL), 0);
     assert_int_equal(strlen(p.text), strlen(url));
     assert_int_equal(strlen(p.host), HTTP_HOST_MAX);
     memset(url + 7, 'a', HTTP_HOST_MAX + 1);
     url[7 + HTTP_HOST_MAX + 1] = '\0';
-    assert_int_equal(http_place_parse(&p, span_of(url), NULL), -EINVAL);
+    assert_int_equal(http_endpoint_parse(&p, span_of(url), NULL), -EINVAL);
     memset(url + 7, '1', 500);
-    assert_int_equal(http_place_parse(&p, span_of(url), NULL), -EINVAL);
+    assert_int_equal(http_endpoint_parse(&p, span_of(url), NULL), -EINVAL);
     memcpy(url + 7, "unix:/", 6);
-    assert_int_equal(http_place_parse(&p, span_of(url), NULL), -EINVAL);
+    assert_int_equal(http_endpoint_parse(&p, span_of(url), NULL), -EINVAL);
 }
 
 TEST_FILE(url)

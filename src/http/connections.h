@@ -1,10 +1,10 @@
 /*
- * pool.h: a client's connections: who has one, who waits for one, which are kept for the next. For
- * the client's own files.
+ * connections.h: a client's connections: in use, or kept for later calls. For the client's own
+ * files.
  *
- * A call first gets a *place*, of which an origin has in_use_max; those who come later wait in the
- * order they came, and a place that is given up goes to the first of them, never to a newcomer.
- * Whoever has a place takes a kept connection or opens one.
+ * A call first acquires a *slot*: an origin has in_use_max of them. When all are taken, calls wait
+ * first come, first served: a free slot goes to the first waiter, never to a new call. A call with
+ * a slot takes a kept connection or opens one.
  */
 #pragma once
 
@@ -12,6 +12,7 @@
 #include "base/map.h"
 #include "coro/sync.h"
 #include "http/client.h"
+#include "http/stat.h"
 #include "http/url.h"
 
 /* Addresses of one name that are tried. */
@@ -24,8 +25,8 @@ struct http_client {
     struct http_client_options options;
     struct http_client_stats *stats; /* the caller's, or own_stats */
     struct http_client_stats own_stats;
-    struct map origins;       /* by place.text; owns them */
-    struct list ages;         /* every kept connection, longest idle first: http_link.age */
+    struct map origins;       /* by endpoint.text; owns them */
+    struct list ages;         /* every kept connection, longest idle first: client_connection.age */
     struct http_field *table; /* where heads are parsed; used up before anybody waits again */
     char *scratch;            /* where replies are read; as well (see stream_read) */
 };
@@ -33,10 +34,10 @@ struct http_client {
 /* Owned by its client, and lives as long. */
 struct http_origin {
     struct http_client *client;
-    struct http_place place;
-    struct list kept; /* used last first: http_link.kept */
+    struct http_endpoint endpoint;
+    struct list kept; /* used last first: client_connection.kept */
     unsigned kept_count;
-    unsigned in_use; /* places taken */
+    unsigned in_use; /* slots taken */
     struct list waiters;
     struct address addresses[HTTP_ADDRESSES_MAX];
     int address_count;
@@ -46,7 +47,7 @@ struct http_origin {
 };
 
 /* A connection: owned by the exchange that uses it, or by the pool. */
-struct http_link {
+struct client_connection {
     struct stream *stream;
     struct http_origin *origin;
     struct list kept;
@@ -54,36 +55,24 @@ struct http_link {
     int64_t idle_since;
 };
 
-/* A place, perhaps after waiting. */
-int pool_enter(struct http_origin *o, struct error *e) __attribute__((warn_unused_result));
-void pool_leave(struct http_origin *o);
+/* Acquires a slot, perhaps after waiting: 0 or a negative errno with a sentence. */
+int connections_enter(struct http_origin *o, struct error *e) __attribute__((warn_unused_result));
+void connections_leave(struct http_origin *o);
 
 /* The connection that was kept last and still seems to be good, or NULL. */
-struct http_link *pool_take(struct http_origin *o);
+struct client_connection *connections_take(struct http_origin *o);
 /* A new one. */
-int pool_open(struct http_origin *o, struct http_link **out, struct error *e)
+int connections_open(struct http_origin *o, struct client_connection **out, struct error *e)
     __attribute__((warn_unused_result));
 /* Keeps it for the next call; it is the pool's then. */
-void pool_keep(struct http_link *link);
-void pool_drop(struct http_link *link);
+void connections_keep(struct client_connection *connection);
+void connections_close(struct client_connection *connection);
 /* Closes one that is kept. */
-void pool_forget(struct http_link *link);
+void connections_forget(struct client_connection *connection);
 
 /* origin.c: connects to one of its addresses. */
 int origin_connect(struct http_origin *o, struct stream **out, struct error *e)
     __attribute__((warn_unused_result));
-
-/* A relaxed addition to a figure that one thread writes. */
-static inline void count_up(_Atomic uint64_t *figure, uint64_t by)
-{
-    uint64_t now = atomic_load_explicit(figure, memory_order_relaxed);
-    atomic_store_explicit(figure, now + by, memory_order_relaxed);
-}
-
-static inline void count_down(_Atomic uint64_t *figure)
-{
-    count_up(figure, UINT64_MAX);
-}
 
 /* A wait's own limit beside the coroutine's deadline: which of them it was that has passed. */
 struct http_limit {
