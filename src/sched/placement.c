@@ -141,9 +141,9 @@ static const char *against_inline(const struct placement_view *v)
         return "it cannot run on this thread now";
     if (v->sum_ns == 0)
         return "a cost is not known yet";
-    if (v->dispatch_ns == 0)
+    if (v->dispatch_ns == 0 && v->idle > 0)
         return "the cost of handing over is not known yet";
-    if (!is_below(v, v->sum_ns, v->dispatch_ns * PLACEMENT_HANDOVERS))
+    if (!is_below(v, v->sum_ns, dispatch_ns(v) * PLACEMENT_HANDOVERS))
         return "handing over adds little to it";
     if (!is_below(v, larger(v->sum_ns, v->tail_ns), PLACEMENT_ALONE_NS))
         return "it would block the loop";

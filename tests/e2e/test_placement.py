@@ -133,7 +133,7 @@ def test_decisions_are_told_with_their_reasons_and_without_a_flood(start):
     seconds = time.monotonic() - began
     told = [m for m in told_at(weir, "debug") if m.startswith("placement: ")]
     pattern = (r"placement: POST /burn: step 'burn' in pool 'default': (inline|fanout)( instead of (inline|fanout)(, after \d+ changes)?)?: "
-               r"[a-z, -]+ \(cost (unknown|[0-9.]+ (us|ms)), hand-over (unknown|[0-9.]+ (us|ms)), \d+ idle, \d+ queued, \d+ under way\)$")
+               r"[a-z, -]+ \(cost (unknown|[0-9.]+ (us|ms)), dispatch (unknown|[0-9.]+ (us|ms)), \d+ idle, \d+ queued, \d+ under way\)$")
     assert told and all(re.match(pattern, m) for m in told), told
     assert "fanout: a cost is not known yet" in told[0]
     assert any("inline instead of fanout: handing over would make it slower" in m for m in told)

@@ -55,6 +55,9 @@ static void inline_or_not(void **state)
     decides(WITH(v->sum_ns = 0; v->idle = 0), PLACE_FUSED, "no two workers");
     decides(WITH(v->sum_ns = 0; v->idle = 9; v->count = 1), PLACE_FANOUT, "not known yet");
     decides(WITH(v->dispatch_ns = 0; v->count = 1), PLACE_FANOUT, "handing over is not known");
+    /* Only an idle worker can be measured. */
+    decides(
+        WITH(v->dispatch_ns = 0; v->idle = 0; v->queued = 9; v->sets = 11), PLACE_INLINE, slower);
     decides(WITH(v->batched = true), PLACE_FANOUT, "go in batches");
     decides(WITH(v->batched = true; v->idle = 0; v->queued = 9), PLACE_FANOUT, "go in batches");
     /* Ten dispatches. */
