@@ -181,16 +181,13 @@ def weirs(folder):
             weir.kill()
 
 
-class Load:
-    """Clients that ask all the time, a new connection each request, and count what happens to them."""
+class Clients:
+    """Threads that run `ask_all_the_time(nth)` as long as the block runs; it returns soon after `ended` is set."""
 
-    def __init__(self, port, clients=4):
-        self.port = port
+    def __init__(self, count):
         self.ended = threading.Event()
         self.lock = threading.Lock()
-        self.answered = self.refused = 0
-        self.failures = []
-        self.threads = [threading.Thread(target=self.ask_all_the_time) for _ in range(clients)]
+        self.threads = [threading.Thread(target=self.ask_all_the_time, args=(n,)) for n in range(count)]
 
     def __enter__(self):
         for thread in self.threads:
@@ -202,6 +199,19 @@ class Load:
         for thread in self.threads:
             thread.join()
 
+    def ask_all_the_time(self, nth):
+        raise NotImplementedError
+
+
+class Load(Clients):
+    """Clients that open a new connection for each request, and count what happens to them."""
+
+    def __init__(self, port, clients=4):
+        super().__init__(clients)
+        self.port = port
+        self.answered = self.refused = 0
+        self.failures = []
+
     def ask(self):
         with socket.create_connection(("127.0.0.1", self.port), timeout=30) as s:
             s.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
@@ -210,7 +220,7 @@ class Load:
                 data += part
         assert data.startswith(b"HTTP/1.1 200 ") and data.endswith(b"}\n"), data
 
-    def ask_all_the_time(self):
+    def ask_all_the_time(self, _):
         while not self.ended.is_set():
             try:
                 self.ask()

@@ -10,13 +10,12 @@ import os
 import random
 import signal
 import subprocess
-import threading
 import time
 
 import pytest
 
 from conftest import HANG_S, one_of_tries, until
-from weir_process import Weir, descendants
+from weir_process import Clients, Weir, descendants
 
 SECONDS = float(os.environ.get("WEIR_CHAOS_SECONDS", "5"))
 CLIENT = os.environ.get("WEIR_BENCH_CLIENT", "build/debug/bench/http/bench_http_client")
@@ -83,26 +82,14 @@ class Client:
         self.connection.close()
 
 
-class Askers:
-    """Clients that ask all the time, each a value that nobody else asks, and judge every answer."""
+class Askers(Clients):
+    """Clients that each send values that nobody else sends, and judge every answer."""
 
     def __init__(self, port, paths, clients=8, errors=("worker-died",)):
+        super().__init__(clients)
         self.port, self.paths, self.errors = port, paths, errors
-        self.ended = threading.Event()
         self.right = self.refused = 0
         self.wrong, self.spans = [], []
-        self.lock = threading.Lock()
-        self.threads = [threading.Thread(target=self.ask_all_the_time, args=(n,)) for n in range(clients)]
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.ended.set()
-        for thread in self.threads:
-            thread.join()
 
     def judge(self, status, said, kind, sent):
         if status == 200:

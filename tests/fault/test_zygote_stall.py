@@ -6,13 +6,12 @@ WEIR_STALL_SECONDS is how long it stands: in a minute, which the nightly tests t
 import http.client
 import os
 import signal
-import threading
 import time
 
 import pytest
 
 from conftest import until
-from weir_process import descendants, weirs
+from weir_process import Clients, descendants, weirs
 
 SECONDS = float(os.environ.get("WEIR_STALL_SECONDS", "3"))
 # 5 s are promised. The machine may be busy with other tests.
@@ -39,26 +38,15 @@ def ask(weir):
         return repr(e)
 
 
-class Load:
+class Load(Clients):
     def __init__(self, weir):
+        super().__init__(24)
         self.weir = weir
-        self.ended = threading.Event()
         self.statuses = set()
-        self.threads = [threading.Thread(target=self.run) for _ in range(24)]
 
-    def run(self):
+    def ask_all_the_time(self, _):
         while not self.ended.is_set():
             self.statuses.add(ask(self.weir))
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.ended.set()
-        for thread in self.threads:
-            thread.join()
 
 
 @pytest.mark.parametrize("number", [signal.SIGCONT, signal.SIGKILL], ids=["goes_on", "killed"])
