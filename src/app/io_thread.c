@@ -80,21 +80,30 @@ struct io_thread {
 
 /* ---- Metrics ---- */
 
-static const char *const outcome_names[OUTCOMES] = {"gone", "1xx", "2xx", "3xx", "4xx", "5xx"};
-
-static int register_route(struct meter_family *requests, struct meter_family *seconds,
-    struct span name, struct route_series *out)
-{
-    struct meter_label labels[2] = {{"route", name}, {"status", {NULL, 0}}};
-    for (int i = 0; i < OUTCOMES; i++) {
-        if (i == OUTCOME_1XX)
-            continue; /* no final status */
-        labels[1].value = span_of(outcome_names[i]);
-        int rc = meter_series(requests, labels, 2, &out->outcomes[i]);
-        if (rc)
-            return rc;
+#define OUTCOME(text, which)                                                                     \
+    {                                                                                            \
+        METER_COUNTER, "weir_http_requests_total",                                               \
+            "Requests by route and status class; 'gone': without a reply, since the client "     \
+            "disconnected or the drain ended.",                                                  \
+            {"status", {text, sizeof(text) - 1}}, offsetof(struct route_series, outcomes[which]) \
     }
-    return meter_series(seconds, labels, 1, &out->seconds);
+
+static const struct meter_def route_metrics[] = {
+    OUTCOME("gone", OUTCOME_GONE),
+    OUTCOME("2xx", OUTCOME_2XX),
+    OUTCOME("3xx", OUTCOME_3XX),
+    OUTCOME("4xx", OUTCOME_4XX),
+    OUTCOME("5xx", OUTCOME_5XX), /* 1xx is no final status */
+    {METER_HISTOGRAM, "weir_http_request_seconds",
+        "From a request's first byte to its reply's last, handed to the kernel.",
+        .at = offsetof(struct route_series, seconds)},
+};
+
+static int register_route(struct meter *meter, struct span name, struct route_series *out)
+{
+    struct meter_label route = {"route", name};
+    return meter_define(
+        meter, route_metrics, sizeof(route_metrics) / sizeof(*route_metrics), &route, 1, out);
 }
 
 int io_thread_metrics_register(struct meter *meter, const struct service *service,
@@ -103,24 +112,13 @@ int io_thread_metrics_register(struct meter *meter, const struct service *servic
     struct io_thread_metrics *m = mem_zalloc(sizeof(*m));
     if (!m)
         return -ENOMEM;
-    struct meter_family *requests, *seconds;
-    int rc = meter_family(meter, METER_COUNTER, "weir_http_requests_total",
-        "Requests by route and status class; 'gone': without a reply, since the client "
-        "disconnected "
-        "or the drain ended.",
-        &requests);
-    if (rc == 0)
-        rc = meter_family(meter, METER_HISTOGRAM, "weir_http_request_seconds",
-            "From a request's first byte to its reply's last, handed to the kernel.", &seconds);
     m->route_count = service->route_count;
     m->routes = mem_zalloc((m->route_count + 1) * sizeof(*m->routes));
-    if (!m->routes)
-        rc = -ENOMEM;
+    int rc = m->routes ? 0 : -ENOMEM;
     for (unsigned i = 0; i < m->route_count && rc == 0; i++)
-        rc = register_route(
-            requests, seconds, span_of(service->routes[i].conf->name), &m->routes[i]);
+        rc = register_route(meter, span_of(service->routes[i].conf->name), &m->routes[i]);
     if (rc == 0)
-        rc = register_route(requests, seconds, SPAN("(none)"), &m->routes[m->route_count]);
+        rc = register_route(meter, SPAN("(none)"), &m->routes[m->route_count]);
     if (rc == 0)
         rc = flow_figures_new(&m->flows, meter, service->flows, service->route_count, client);
     if (rc) {

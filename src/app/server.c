@@ -8,8 +8,8 @@
 
 #include "app/admin.h"
 #include "app/control.h"
-#include "app/figures.h"
 #include "app/io_thread.h"
+#include "app/metrics.h"
 #include "app/service.h"
 #include "base/bug.h"
 #include "base/mem.h"
@@ -56,7 +56,7 @@ struct server {
     struct listener *admin_served;
     struct listener *listeners[SPAWN_LISTENERS_MAX];
     unsigned listener_count;
-    struct figures *figures;
+    struct app_metrics app_metrics;
     struct io_slot *slots;
     struct io_thread **io_threads;
     unsigned io_thread_count;
@@ -267,8 +267,10 @@ static int make_shared(struct server *s, struct error *e)
     rc = body_budget_new(&s->bodies, s->config->limits.bodies, s->io_thread_count);
     if (rc == 0)
         rc = make_io_threads(s);
+    s->app_metrics = (struct app_metrics){
+        .io_threads = s->io_threads, .count = s->io_thread_count, .bodies = s->bodies};
     if (rc == 0)
-        rc = figures_register(&s->figures, s->meter, s->io_threads, s->io_thread_count, s->bodies);
+        rc = app_metrics_register(&s->app_metrics, s->meter);
     if (rc == 0)
         meter_seal(s->meter);
     s->admin = (struct admin){.conf = s->conf, .meter = s->meter, .pools = s->pools};
@@ -499,7 +501,6 @@ static void release(struct server *s)
     for (unsigned i = 0; s->io_threads && i < s->io_thread_count; i++)
         io_thread_free(s->io_threads[i]);
     meter_free(s->meter);
-    figures_free(s->figures);
     body_budget_free(s->bodies);
     pools_free(s->pools);
     io_thread_metrics_free(s->metrics);

@@ -28,26 +28,26 @@ static int append_listener(struct bytes *out, const struct socket_set *set)
 }
 
 /* What follows the configuration. */
-static int append_sockets(struct bytes *out, const struct plan *plan)
+static int append_sockets(struct bytes *out, const struct loaded_config *config)
 {
     int rc = 0;
-    for (unsigned i = 0; i < plan->set_count && rc == 0; i++)
-        rc = append_listener(out, plan->sets[i]);
-    return rc ? rc : bytes_printf(out, "admin %d\ngo\n", plan->admin != NULL);
+    for (unsigned i = 0; i < config->set_count && rc == 0; i++)
+        rc = append_listener(out, config->sets[i]);
+    return rc ? rc : bytes_printf(out, "admin %d\ngo\n", config->admin != NULL);
 }
 
 static int tell_beginning(const struct server_process *p)
 {
-    const struct plan *plan = p->plan;
+    const struct loaded_config *config = p->config;
     struct bytes head;
     struct bytes tail;
     bytes_init(&head, 64);
     bytes_init(&tail, 64 + SPAWN_LISTENERS_MAX * (ADDRESS_TEXT_MAX + 32));
-    int rc = bytes_printf(&head, "config %zu\n", plan->text.len);
+    int rc = bytes_printf(&head, "config %zu\n", config->text.len);
     if (rc == 0)
-        rc = append_sockets(&tail, plan);
+        rc = append_sockets(&tail, config);
     struct iovec parts[] = {
-        {head.ptr, head.len}, {plan->text.ptr, plan->text.len}, {tail.ptr, tail.len}};
+        {head.ptr, head.len}, {config->text.ptr, config->text.len}, {tail.ptr, tail.len}};
     if (rc == 0)
         rc = stream_write(p->control, parts, 3);
     bytes_release(&tail);
@@ -111,7 +111,7 @@ static void hear(struct server_process *p, const char *text, size_t len)
 static int talk(void *arg)
 {
     struct server_process *p = arg;
-    int rc = p->plan ? tell_beginning(p) : 0;
+    int rc = p->config ? tell_beginning(p) : 0;
     while (rc == 0) {
         char text[256];
         ssize_t got = stream_read(p->control, text, sizeof(text));
@@ -160,7 +160,7 @@ void server_process_why_not_ready(const struct server_process *p, char *text, si
         snprintf(text, size, "%s", p->failure);
     else if (p->killed)
         snprintf(text, size, "it was not ready within %lld s",
-            (long long)(plan_start_ns(p->plan) / NS_PER_S));
+            (long long)(loaded_config_start_ns(p->config) / NS_PER_S));
     else
         snprintf(text, size, "it %s before it was ready", server_process_end(p, end));
 }
@@ -181,19 +181,19 @@ static struct server_process *make(struct world *w, const struct server_start *s
     return p;
 }
 
-static unsigned collect(const struct plan *plan, struct listener **listeners)
+static unsigned collect(const struct loaded_config *config, struct listener **listeners)
 {
     unsigned count = 0;
-    for (unsigned i = 0; i < plan->set_count; i++)
-        for (unsigned j = 0; j < plan->sets[i]->count; j++)
-            listeners[count++] = plan->sets[i]->listeners[j];
-    if (plan->admin)
-        listeners[count++] = plan->admin->listeners[0];
+    for (unsigned i = 0; i < config->set_count; i++)
+        for (unsigned j = 0; j < config->sets[i]->count; j++)
+            listeners[count++] = config->sets[i]->listeners[j];
+    if (config->admin)
+        listeners[count++] = config->admin->listeners[0];
     return count;
 }
 
 static int spawn(
-    struct server_process *p, const struct plan *plan, const struct server_start *start)
+    struct server_process *p, const struct loaded_config *config, const struct server_start *start)
 {
     struct listener *listeners[SPAWN_LISTENERS_MAX];
     struct spawn_options options = {
@@ -201,7 +201,7 @@ static int spawn(
         .title = "weir: server",
         .env_add = start->env_add,
         .listeners = listeners,
-        .listener_count = collect(plan, listeners),
+        .listener_count = collect(config, listeners),
         .standard = {&p->control},
     };
     return world_spawn(p->world, &options, &p->child);
@@ -219,18 +219,18 @@ static int begin(struct server_process *p, struct group *group, struct server_pr
 }
 
 int server_process_start(struct server_process **out, struct world *w, struct group *group,
-    struct plan *plan, const struct server_start *start)
+    struct loaded_config *config, const struct server_start *start)
 {
     struct server_process *p = make(w, start);
     if (!p)
         return -ENOMEM;
-    int rc = spawn(p, plan, start);
+    int rc = spawn(p, config, start);
     if (rc) {
         mem_free(p);
         return rc;
     }
-    plan_use(plan);
-    p->plan = plan;
+    loaded_config_use(config);
+    p->config = config;
     rc = begin(p, group, out);
     if (rc)
         server_process_free(p);
@@ -256,7 +256,7 @@ void server_process_free(struct server_process *p)
     list_del(&p->link);
     child_close(p->child);
     stream_close(p->control);
-    if (p->plan)
-        plan_drop(p->plan);
+    if (p->config)
+        loaded_config_drop(p->config);
     mem_free(p);
 }

@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "app/plan.h"
+#include "app/loaded_config.h"
 #include "coro/group.h"
 
 enum server_state {
@@ -23,7 +23,8 @@ struct server_process {
     struct world *world;
     struct child *child;
     struct stream *control;
-    struct plan *plan; /* what it runs by; NULL: it was started by another process image */
+    struct loaded_config
+        *config; /* what it runs by; NULL: it was started by another process image */
     int pid;
     void (*wake)(void *ctx);
     void *ctx;
@@ -51,10 +52,11 @@ struct server_start {
     void *ctx;
 };
 
-/* Spawns one by this plan, of which it is a user until it is freed, and tells it what is in
+/* Spawns one by this config, of which it is a user until it is freed, and tells it what is in
  * server.h. Does not wait for it to be ready. 0 or a negative errno. */
 int server_process_start(struct server_process **out, struct world *w, struct group *group,
-    struct plan *plan, const struct server_start *start) __attribute__((warn_unused_result));
+    struct loaded_config *config, const struct server_start *start)
+    __attribute__((warn_unused_result));
 /* One that another process image started, and that serves or drains already; child and stream are
  * its own on success. */
 int server_process_adopt(struct server_process **out, struct world *w, struct group *group,

@@ -3,10 +3,10 @@
  * ask for.
  *
  * A *socket set* is what stands behind one configured address: one socket, or several that share a
- * port, so that as many threads accept without meeting. Sets are used by plans (plan.h), of which
- * an old and a new one may live at once; what both ask for is the same set, with its backlog. A set
- * that nobody uses any more is closed, but for those that were given by an init (socket
- * activation): those are its own to close.
+ * port, so that as many threads accept without meeting. Sets are used by configurations
+ * (loaded_config.h), of which an old and a new one may live at once; what both ask for is the same
+ * set, with its backlog. A set that nobody uses any more is closed, but for those that were given
+ * by an init (socket activation): those are its own to close.
  */
 #pragma once
 
@@ -41,7 +41,7 @@ struct sockets {
 };
 
 void sockets_init(struct sockets *all, struct world *w);
-/* Closes all sockets, and keeps the sets, which plans use: for the end. */
+/* Closes all sockets, and keeps the sets, which loaded configurations use: for the end. */
 void sockets_close(struct sockets *all);
 /* Closes them all. */
 void sockets_release(struct sockets *all);

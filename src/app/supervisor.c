@@ -48,7 +48,7 @@ struct supervisor {
     struct list servers; /* through server_process.link: all of them */
     struct server_process *next;
     struct server_process *serving;
-    struct plan *good; /* by which the last server became ready; NULL: none has yet */
+    struct loaded_config *good; /* by which the last server became ready; NULL: none has yet */
 
     unsigned crashes; /* in a row */
     int64_t restart_at;
@@ -143,11 +143,11 @@ static void back_off(struct supervisor *s, int64_t lived_ns, bool served)
         log_warn(s->log, "the next server starts in %lld ms", (long long)(delay / NS_PER_MS));
 }
 
-static int start_server(struct supervisor *s, struct plan *plan)
+static int start_server(struct supervisor *s, struct loaded_config *config)
 {
     struct server_start start = {
         .argv = s->options->server_argv, .env_add = s->options->server_env, .wake = wake, .ctx = s};
-    int rc = server_process_start(&s->next, s->world, s->group, plan, &start);
+    int rc = server_process_start(&s->next, s->world, s->group, config, &start);
     if (rc) {
         s->next = NULL;
         log_error(s->log, "cannot start a server: %s", error_text_task(rc));
@@ -155,8 +155,8 @@ static int start_server(struct supervisor *s, struct plan *plan)
     }
     struct server_process *p = s->next;
     list_push_back(&s->servers, &p->link);
-    p->until = deadline_after(p->began, plan_start_ns(plan));
-    p->drain_ns = plan_config(plan)->timeouts.drain;
+    p->until = deadline_after(p->began, loaded_config_start_ns(config));
+    p->drain_ns = loaded_config_values(config)->timeouts.drain;
     log_with(s->log, LOG_DEBUG, SERVER_FIELDS(p), "server %d starts", p->pid);
     return 0;
 }
@@ -164,15 +164,15 @@ static int start_server(struct supervisor *s, struct plan *plan)
 /* There is no server, and none on its way: the first, or the next after a death. */
 static void start_again(struct supervisor *s)
 {
-    struct plan *plan = s->good;
+    struct loaded_config *config = s->good;
     int rc = 0;
-    if (plan)
-        plan_use(plan);
+    if (config)
+        loaded_config_use(config);
     else
-        rc = plan_make(&plan, &s->options->source, s->options->sockets, s->log);
+        rc = loaded_config_load(&config, &s->options->source, s->options->sockets, s->log);
     if (rc == 0) {
-        rc = start_server(s, plan);
-        plan_drop(plan); /* the server's from here on */
+        rc = start_server(s, config);
+        loaded_config_drop(config); /* the server's from here on */
     }
     if (rc && !s->ready_once)
         end_with(s, rc == -EINVAL ? EXIT_STATUS_REFUSED : EXIT_STATUS_ENVIRONMENT);
@@ -202,18 +202,18 @@ static void refuse_reload(struct supervisor *s, const char *why)
 
 static void reload(struct supervisor *s)
 {
-    struct plan *plan;
+    struct loaded_config *config;
     s->reload_wanted = false;
     log_with(s->log, LOG_INFO, LOG_FIELDS(LOG_TEXT("file", s->options->source.path)),
         "reload: reading %s", s->options->source.path);
     notify_reloading(s);
-    int rc = plan_make(&plan, &s->options->source, s->options->sockets, s->log);
+    int rc = loaded_config_load(&config, &s->options->source, s->options->sockets, s->log);
     if (rc) {
         refuse_reload(s, "the new configuration cannot be used");
         return;
     }
-    rc = start_server(s, plan);
-    plan_drop(plan);
+    rc = start_server(s, config);
+    loaded_config_drop(config);
     if (rc)
         refuse_reload(s, "a new server cannot be started");
 }
@@ -227,36 +227,36 @@ static void drain(struct supervisor *s, struct server_process *p)
     p->until = deadline_after(world_now(s->world), deadline_after(p->drain_ns, DRAIN_EXTRA_NS));
     /* Sockets that only it used are closed now rather than at its end: it accepts no more, so
      * callers would wait in a queue that nobody serves. */
-    if (p->plan)
-        plan_drop(p->plan);
-    p->plan = NULL;
+    if (p->config)
+        loaded_config_drop(p->config);
+    p->config = NULL;
 }
 
-static void adopt_plan(struct supervisor *s, struct plan *plan)
+static void adopt_config(struct supervisor *s, struct loaded_config *config)
 {
-    if (s->good == plan)
+    if (s->good == config)
         return;
-    plan_use(plan);
+    loaded_config_use(config);
     if (s->good)
-        plan_drop(s->good);
-    s->good = plan;
+        loaded_config_drop(s->good);
+    s->good = config;
     if (s->options->configured)
-        s->options->configured(s->options->ctx, plan_config(plan));
+        s->options->configured(s->options->ctx, loaded_config_values(config));
 }
 
 static void become_ready(struct supervisor *s, struct server_process *p)
 {
     struct server_process *old = s->serving;
-    bool changed = s->good != p->plan;
+    bool changed = s->good != p->config;
     s->next = NULL;
     s->serving = p;
     p->state = SERVER_SERVING;
     p->until = DEADLINE_NEVER;
     if (old)
         drain(s, old);
-    adopt_plan(s, p->plan);
+    adopt_config(s, p->config);
     if (changed)
-        plan_log_addresses(p->plan, s->log);
+        loaded_config_log_addresses(p->config, s->log);
     log_with(s->log, LOG_INFO, SERVER_FIELDS(p), "server %d serves, ready after %lld ms", p->pid,
         (long long)((world_now(s->world) - p->began) / NS_PER_MS));
     if (!s->ready_once)
@@ -269,7 +269,7 @@ static void did_not_start(struct supervisor *s, struct server_process *p)
 {
     char why[SERVER_LINE_MAX];
     server_process_why_not_ready(p, why, sizeof(why));
-    bool is_reload = s->serving || (s->good && s->good != p->plan);
+    bool is_reload = s->serving || (s->good && s->good != p->config);
     s->next = NULL;
     if (is_reload) {
         log_with(s->log, LOG_ERROR, SERVER_FIELDS(p), "the new server %d did not start: %s", p->pid,
@@ -372,18 +372,19 @@ static int check_upgrade(void *arg)
 
 static void hand_over(struct supervisor *s)
 {
-    struct supervisor_handover handover = {.sockets = s->options->sockets};
+    struct upgrade_state upgrade_state = {.sockets = s->options->sockets};
     list_each (link, &s->servers) {
         struct server_process *p = list_entry(link, struct server_process, link);
-        handover.servers[handover.server_count++] = (struct supervisor_heir){.child = p->child,
-            .control = p->control,
-            .pid = p->pid,
-            .drain_ns = p->drain_ns,
-            .serves = p == s->serving};
+        upgrade_state.servers[upgrade_state.server_count++] =
+            (struct upgrade_server){.child = p->child,
+                .control = p->control,
+                .pid = p->pid,
+                .drain_ns = p->drain_ns,
+                .serves = p == s->serving};
     }
     log_info(s->log, "upgrade: %s takes over", s->options->check_argv[0]);
     notify_reloading(s);
-    int rc = s->options->exec(s->options->ctx, &handover);
+    int rc = s->options->exec(s->options->ctx, &upgrade_state);
     log_error(s->log, "the upgrade failed: cannot execute %s: %s; serving on as before",
         s->options->check_argv[0], error_text(rc));
     notify(s, "READY=1\nSTATUS=The last upgrade failed; serving as before.");
@@ -521,22 +522,22 @@ static int supervise(struct supervisor *s)
 /* Servers of an earlier image: the one that serves is replaced, as by a reload. */
 static void take_heritage(struct supervisor *s)
 {
-    const struct supervisor_handover *h = s->options->heritage;
+    const struct upgrade_state *h = s->options->inherited;
     struct server_start start = {.wake = wake, .ctx = s};
     for (unsigned i = 0; h && i < h->server_count; i++) {
-        const struct supervisor_heir *heir = &h->servers[i];
+        const struct upgrade_server *left = &h->servers[i];
         struct server_process *p;
-        int rc = server_process_adopt(&p, s->world, s->group, heir->child, heir->control, &start);
+        int rc = server_process_adopt(&p, s->world, s->group, left->child, left->control, &start);
         if (rc) {
-            log_with(s->log, LOG_ERROR, SERVER_FIELDS(heir), "cannot go on with server %d: %s",
-                heir->pid, error_text(rc));
-            child_close(heir->child);
-            stream_close(heir->control);
+            log_with(s->log, LOG_ERROR, SERVER_FIELDS(left), "cannot go on with server %d: %s",
+                left->pid, error_text(rc));
+            child_close(left->child);
+            stream_close(left->control);
             continue;
         }
-        p->state = heir->serves ? SERVER_SERVING : SERVER_ENDING;
-        p->drain_ns = heir->drain_ns;
-        if (!heir->serves)
+        p->state = left->serves ? SERVER_SERVING : SERVER_ENDING;
+        p->drain_ns = left->drain_ns;
+        if (!left->serves)
             p->until = deadline_after(p->began, p->drain_ns + DRAIN_EXTRA_NS);
         else
             s->serving = p;
@@ -576,8 +577,8 @@ int supervisor_run(struct world *w, const struct supervisor_options *options)
         .restart_at = world_now(w),
         .ping_at = world_now(w)};
     list_init(&s.servers);
-    bool is_heir = options->heritage && options->heritage->server_count > 0;
-    if (!is_heir && pid_file_try(w, options->pid_file) != 0)
+    bool is_upgrade = options->inherited && options->inherited->server_count > 0;
+    if (!is_upgrade && pid_file_try(w, options->pid_file) != 0)
         return EXIT_STATUS_ENVIRONMENT;
     int rc = catch_signals(&s);
     if (rc == 0) {
@@ -589,7 +590,7 @@ int supervisor_run(struct world *w, const struct supervisor_options *options)
     list_each_safe (link, &s.servers)
         server_process_free(list_entry(link, struct server_process, link));
     if (s.good)
-        plan_drop(s.good);
+        loaded_config_drop(s.good);
     if (s.ready_once)
         pid_file_remove(w, options->pid_file);
     if (rc)

@@ -11,7 +11,7 @@
  */
 #pragma once
 
-#include "app/plan.h"
+#include "app/loaded_config.h"
 #include "app/server_process.h"
 #include "app/sockets.h"
 
@@ -28,7 +28,7 @@ enum exit_status {
 #define SUPERVISOR_SERVERS_MAX 6
 
 /* What one process image leaves to the next: the table of sockets, and the servers. */
-struct supervisor_heir {
+struct upgrade_server {
     struct child *child;
     struct stream *control;
     int pid;
@@ -36,18 +36,18 @@ struct supervisor_heir {
     bool serves; /* otherwise it drains */
 };
 
-struct supervisor_handover {
+struct upgrade_state {
     struct sockets *sockets;
     unsigned server_count;
-    struct supervisor_heir servers[SUPERVISOR_SERVERS_MAX];
+    struct upgrade_server servers[SUPERVISOR_SERVERS_MAX];
 };
 
 struct supervisor_options {
-    struct plan_source source;
+    struct loaded_config_source source;
     /* The table of sockets, with those in it that came from elsewhere: the caller's to release. */
     struct sockets *sockets;
     /* Servers of an earlier process image, which become the supervisor's; or NULL. */
-    const struct supervisor_handover *heritage;
+    const struct upgrade_state *inherited;
 
     const char *const *server_argv; /* what a server is started with */
     const char *const *server_env;  /* added to its environment; or NULL */
@@ -65,7 +65,7 @@ struct supervisor_options {
     void (*catching)(void *ctx, bool on);
     /* Replaces the program by its newer self, which inherits everything: does not return, or a
      * negative errno and nothing has happened. */
-    int (*exec)(void *ctx, const struct supervisor_handover *handover);
+    int (*exec)(void *ctx, const struct upgrade_state *upgrade_state);
     void *ctx;
 };
 

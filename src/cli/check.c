@@ -127,12 +127,12 @@ static int check_file(struct world *w, void *arg)
     struct conf_source files = {
         .file = read_file, .env = read_variable, .folder = find_folder, .ctx = c};
     c->files = real_source(w);
-    struct plan_source source = {.path = c->path, .files = &files, .unsafe = c->unsafe};
+    struct loaded_config_source source = {.path = c->path, .files = &files, .unsafe = c->unsafe};
     struct conf_errors *errors = conf_errors_new();
     struct conf *conf = NULL;
     if (!errors)
         return complain(EXIT_STATUS_ENVIRONMENT, "%s", error_text(-ENOMEM));
-    int rc = plan_read(&conf, &source, errors);
+    int rc = loaded_config_read(&conf, &source, errors);
     if (conf) {
         int checked = app_check_plugins(conf, errors);
         rc = checked ? checked : rc;

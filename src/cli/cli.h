@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "app/plan.h"
+#include "app/loaded_config.h"
 #include "app/supervisor.h"
 
 #include <stdbool.h>

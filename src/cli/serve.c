@@ -4,7 +4,7 @@
 #include "cli/cli.h"
 
 #include "app/server.h"
-#include "cli/handover.h"
+#include "cli/upgrade.h"
 #include "conf/node.h"
 #include "coro/coro.h"
 #include "world/process_title.h"
@@ -137,10 +137,10 @@ static void catching(void *ctx, bool on)
     hold_signals(!on);
 }
 
-static int exec_newer(void *ctx, const struct supervisor_handover *handover)
+static int exec_newer(void *ctx, const struct upgrade_state *upgrade_state)
 {
     struct serve *s = ctx;
-    return handover_exec(handover, s->program, s->argv);
+    return upgrade_exec(upgrade_state, s->program, s->argv);
 }
 
 /* systemd wants to hear WATCHDOG=1 that often from this process. */
@@ -156,7 +156,7 @@ static int64_t watchdog_ns(void)
 
 /* ---- The supervisor ---- */
 
-static int supervise(struct world *w, struct serve *s, struct supervisor_handover *heritage)
+static int supervise(struct world *w, struct serve *s, struct upgrade_state *inherited)
 {
     const char *const server_argv[] = {
         THIS_IMAGE, "serve", "--server", s->unsafe ? "--unsafe-steps" : NULL, NULL};
@@ -173,8 +173,8 @@ static int supervise(struct world *w, struct serve *s, struct supervisor_handove
             .files = &files,
             .overrides = &overrides,
             .unsafe = s->unsafe},
-        .sockets = heritage->sockets,
-        .heritage = heritage,
+        .sockets = inherited->sockets,
+        .inherited = inherited,
         .server_argv = server_argv,
         .check_argv = s->unsafe ? check_unsafe : check_safe,
         .pid_file = s->pid_file,
@@ -193,14 +193,14 @@ static int serve_until_signal(struct world *w, void *arg)
 {
     struct serve *s = arg;
     struct sockets sockets;
-    struct supervisor_handover heritage = {.sockets = &sockets};
+    struct upgrade_state inherited = {.sockets = &sockets};
     struct error e;
     sockets_init(&sockets, w);
-    int rc = handover_take(w, &heritage, &e);
+    int rc = upgrade_state_take(w, &inherited, &e);
     if (rc == 0)
-        rc = handover_take_given(w, &sockets, &e);
+        rc = inherit_given_sockets(w, &sockets, &e);
     int status =
-        rc ? complain(EXIT_STATUS_ENVIRONMENT, "%s", e.sentence) : supervise(w, s, &heritage);
+        rc ? complain(EXIT_STATUS_ENVIRONMENT, "%s", e.sentence) : supervise(w, s, &inherited);
     sockets_release(&sockets);
     return status;
 }

@@ -36,7 +36,8 @@ struct slab {
 
 struct meter_series {
     const struct meter_family *family;
-    meter_read_fn *read; /* NULL: it has cells */
+    meter_read_fn *read;         /* NULL: it has cells, or a def */
+    const struct meter_def *def; /* whose read(arg, at) is the value; or NULL */
     void *arg;
     void *cells[]; /* a thread each */
 };
@@ -209,16 +210,24 @@ static void *cell_new(struct slab **slabs, size_t size)
     return cell;
 }
 
-static struct meter_series *series_new(struct meter_family *f, meter_read_fn *read, void *arg)
+/* Where a series' value comes from; all NULL: from its cells. */
+struct value_source {
+    meter_read_fn *read;
+    const struct meter_def *def;
+    void *arg;
+};
+
+static struct meter_series *series_new(struct meter_family *f, const struct value_source *source)
 {
     struct meter *m = f->meter;
-    unsigned cells = read ? 0 : m->threads;
+    unsigned cells = source->read || source->def ? 0 : m->threads;
     struct meter_series *s = arena_zalloc(&m->memory, sizeof *s + cells * sizeof *s->cells);
     if (!s)
         return NULL;
     s->family = f;
-    s->read = read;
-    s->arg = arg;
+    s->read = source->read;
+    s->def = source->def;
+    s->arg = source->arg;
     for (unsigned i = 0; i < cells; i++) {
         s->cells[i] = cell_new(&m->slabs[i], cell_size(f->kind));
         if (!s->cells[i])
@@ -228,29 +237,32 @@ static struct meter_series *series_new(struct meter_family *f, meter_read_fn *re
 }
 
 /* The series of the labels, if there is one (*out is not NULL), or a new one. */
-static int series_put(struct meter_family *f, struct span labels, meter_read_fn *read, void *arg,
+static int series_put(struct meter_family *f, struct span labels, const struct value_source *source,
     struct meter_series **out)
 {
     *out = map_get(&f->series, labels);
     if (*out) {
-        check(!read && !(*out)->read, "a series of %s was registered twice", f->name);
+        check(!source->read && !source->def && !(*out)->read && !(*out)->def,
+            "a series of %s was registered twice", f->name);
         return 0;
     }
     if (f->series.count == METER_SERIES_MAX)
         return -ENOBUFS;
-    *out = series_new(f, read, arg);
+    *out = series_new(f, source);
     return *out ? map_put(&f->series, labels, *out) : -ENOMEM;
 }
 
 static int series_register(struct meter_family *f, const struct meter_label *labels, unsigned count,
-    meter_read_fn *read, void *arg, struct meter_series **out)
+    const struct value_source *source, struct meter_series **out)
 {
     struct bytes text;
+    check(f->kind != METER_HISTOGRAM || (!source->read && !source->def),
+        "%s: a histogram cannot be read from elsewhere", f->name);
     check_labels(f, labels, count);
     bytes_init(&text, LABELS_TEXT_MAX);
     int rc = write_labels(&text, labels, count);
     if (rc == 0)
-        rc = series_put(f, bytes_span(&text), read, arg, out);
+        rc = series_put(f, bytes_span(&text), source, out);
     bytes_release(&text);
     return rc;
 }
@@ -258,21 +270,50 @@ static int series_register(struct meter_family *f, const struct meter_label *lab
 int meter_series(struct meter_family *f, const struct meter_label *labels, unsigned count,
     struct meter_series **out)
 {
-    return series_register(f, labels, count, NULL, NULL, out);
+    return series_register(f, labels, count, &(struct value_source){0}, out);
 }
 
 int meter_series_read(struct meter_family *f, const struct meter_label *labels, unsigned count,
     meter_read_fn *read, void *arg)
 {
     struct meter_series *ignored;
-    check(f->kind != METER_HISTOGRAM, "%s: a histogram cannot be read from elsewhere", f->name);
-    return series_register(f, labels, count, read, arg, &ignored);
+    struct value_source source = {.read = read, .arg = arg};
+    return series_register(f, labels, count, &source, &ignored);
+}
+
+static int define_series(struct meter_family *f, const struct meter_def *def,
+    const struct meter_label *labels, unsigned label_count, void *object)
+{
+    struct meter_label all[METER_LABELS_MAX];
+    struct meter_series *series;
+    check(label_count < METER_LABELS_MAX, "%s has %u labels", def->name, label_count);
+    for (unsigned i = 0; i < label_count; i++)
+        all[i] = labels[i];
+    all[label_count] = def->label;
+    struct value_source source = {.def = def->read ? def : NULL, .arg = object};
+    int rc = series_register(f, all, label_count + (def->label.name != NULL), &source, &series);
+    if (rc == 0 && !def->read)
+        *(struct meter_series **)((char *)object + def->at) = series;
+    return rc;
+}
+
+int meter_define(struct meter *m, const struct meter_def *defs, size_t n,
+    const struct meter_label *labels, unsigned label_count, void *object)
+{
+    int rc = 0;
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        struct meter_family *f;
+        rc = meter_family(m, defs[i].kind, defs[i].name, defs[i].help, &f);
+        if (rc == 0 && object)
+            rc = define_series(f, &defs[i], labels, label_count, object);
+    }
+    return rc;
 }
 
 static void *cell_of(const struct meter_series *s, enum meter_kind kind, unsigned thread)
 {
     const struct meter_family *f = s->family;
-    check(f->kind == kind && !s->read, "%s has no cells of that kind", f->name);
+    check(f->kind == kind && !s->read && !s->def, "%s has no cells of that kind", f->name);
     check(thread < f->meter->threads, "%s has no cell for thread %u", f->name, thread);
     return s->cells[thread];
 }
@@ -388,6 +429,8 @@ static int write_series(struct bytes *out, const struct meter_series *s, struct 
         return rc;
     if (s->read)
         return write_double(out, s->read(s->arg));
+    if (s->def)
+        return write_double(out, s->def->read(s->arg, s->def->at));
     if (s->family->kind == METER_COUNTER)
         return bytes_printf(out, "%" PRIu64 "\n", sum_of(s));
     return bytes_printf(out, "%" PRId64 "\n", (int64_t)sum_of(s));

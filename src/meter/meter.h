@@ -98,6 +98,23 @@ int meter_series(struct meter_family *f, const struct meter_label *labels, unsig
 typedef double meter_read_fn(void *arg);
 int meter_series_read(struct meter_family *f, const struct meter_label *labels, unsigned count,
     meter_read_fn *read, void *arg) __attribute__((warn_unused_result));
+/* A row of a folder's table of metrics, for meter_define. */
+struct meter_def {
+    enum meter_kind kind;
+    const char *name;
+    const char *help;
+    struct meter_label label; /* the row's own; .name NULL: none */
+    size_t at;                /* a member's offset in the object: a struct meter_series * to be set;
+                               * or, with `read`, what `read` gets */
+    /* The value of a counter or gauge without cells, at each meter_write; NULL: it has cells. */
+    double (*read)(const void *object, size_t at);
+};
+/* Registers n rows. `labels`, and then the row's own, are each series' labels. With `object` NULL
+ * only the families are registered, which fixes their order. Objects of rows with `read` must live
+ * as long as the meter is written. Errors as of meter_family and meter_series. */
+int meter_define(struct meter *m, const struct meter_def *defs, size_t n,
+    const struct meter_label *labels, unsigned label_count, void *object)
+    __attribute__((warn_unused_result));
 /* Nothing is registered after this. */
 void meter_seal(struct meter *m);
 

@@ -254,7 +254,7 @@ static inline void note_state(void *ctx, const char *state)
     strncat(r->notified, " ", 2);
 }
 
-static inline int refuse_exec(void *ctx, const struct supervisor_handover *h)
+static inline int refuse_exec(void *ctx, const struct upgrade_state *h)
 {
     struct rig *r = ctx;
     must(h->server_count >= 1 && h->servers[0].serves);
@@ -272,7 +272,7 @@ static inline int run_supervisor(struct world *w, void *arg)
     struct sockets sockets;
     sockets_init(&sockets, w);
     r->options.source =
-        (struct plan_source){.path = r->path ? r->path : "/weir.yaml", .files = &files};
+        (struct loaded_config_source){.path = r->path ? r->path : "/weir.yaml", .files = &files};
     r->options.sockets = &sockets;
     r->options.server_argv = server_argv;
     r->options.check_argv = check_argv;

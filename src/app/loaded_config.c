@@ -1,7 +1,7 @@
 /*
- * plan.c: from a file to what a supervisor does about it.
+ * loaded_config.c: see loaded_config.h.
  */
-#include "app/plan.h"
+#include "app/loaded_config.h"
 
 #include "app/check.h"
 #include "base/mem.h"
@@ -17,7 +17,8 @@
 
 /* ---- Reading ---- */
 
-int plan_read(struct conf **out, const struct plan_source *source, struct conf_errors *errors)
+int loaded_config_read(
+    struct conf **out, const struct loaded_config_source *source, struct conf_errors *errors)
 {
     const struct overrides *o = source->overrides;
     struct conf *conf;
@@ -58,7 +59,7 @@ static bool given_replace_all(const struct sockets *sockets, const struct config
     return any;
 }
 
-static void take_all_given(struct plan *p, const struct sockets *sockets)
+static void take_all_given(struct loaded_config *p, const struct sockets *sockets)
 {
     list_each (link, &sockets->sets) {
         struct socket_set *set = list_entry(link, struct socket_set, link);
@@ -90,8 +91,8 @@ static int find_addresses(
         text, name, error_text(count ? count : -ENOENT), port);
 }
 
-static int take_one(
-    struct plan *p, struct sockets *sockets, const struct socket_wish *wish, struct error *e)
+static int take_one(struct loaded_config *p, struct sockets *sockets,
+    const struct socket_wish *wish, struct error *e)
 {
     if (p->set_count == SPAWN_LISTENERS_MAX)
         return error_set(e, -E2BIG, "sockets", "more addresses than the %u that a server can have",
@@ -109,7 +110,7 @@ static int take_one(
 }
 
 /* A name may have addresses of a kind that this machine has not: one that can be had is enough. */
-static int take(struct plan *p, struct sockets *sockets, const struct conf_listen *listen,
+static int take(struct loaded_config *p, struct sockets *sockets, const struct conf_listen *listen,
     unsigned count_max, struct error *e)
 {
     struct address found[ADDRESSES_MAX];
@@ -134,7 +135,7 @@ static int take(struct plan *p, struct sockets *sockets, const struct conf_liste
 
 /* How many sockets a process inherits is limited. What is open already counts as it is; each
  * address that is to come gets at least one. */
-static unsigned sockets_left(const struct plan *p, unsigned addresses_left)
+static unsigned sockets_left(const struct loaded_config *p, unsigned addresses_left)
 {
     unsigned used = 1; /* the admin's */
     for (unsigned i = 0; i < p->set_count; i++)
@@ -143,9 +144,9 @@ static unsigned sockets_left(const struct plan *p, unsigned addresses_left)
     return used < SPAWN_LISTENERS_MAX ? SPAWN_LISTENERS_MAX - used : 0;
 }
 
-static int take_admin(struct plan *p, struct sockets *sockets, struct error *e)
+static int take_admin(struct loaded_config *p, struct sockets *sockets, struct error *e)
 {
-    const struct config *c = plan_config(p);
+    const struct config *c = loaded_config_values(p);
     struct socket_wish wish = {
         .role = SOCKET_ADMIN, .backlog = WORLD_BACKLOG_DEFAULT, .count_max = 1};
     if (!c->admin)
@@ -165,9 +166,9 @@ static int take_admin(struct plan *p, struct sockets *sockets, struct error *e)
     return rc;
 }
 
-static int take_sockets(struct plan *p, struct sockets *sockets, struct error *e)
+static int take_sockets(struct loaded_config *p, struct sockets *sockets, struct error *e)
 {
-    const struct config *c = plan_config(p);
+    const struct config *c = loaded_config_values(p);
     int rc = 0;
     if (sockets->each == 0)
         sockets->each = c->threads ? c->threads : world_cores(sockets->world);
@@ -189,14 +190,14 @@ static int take_sockets(struct plan *p, struct sockets *sockets, struct error *e
     return rc;
 }
 
-/* ---- Plans ---- */
+/* ---- Loading ---- */
 
-void plan_use(struct plan *p)
+void loaded_config_use(struct loaded_config *p)
 {
     p->users++;
 }
 
-void plan_drop(struct plan *p)
+void loaded_config_drop(struct loaded_config *p)
 {
     if (--p->users > 0)
         return;
@@ -232,11 +233,12 @@ static void log_errors(struct log *log, const struct conf_errors *errors)
     bytes_release(&text);
 }
 
-static int read_logged(struct conf **out, const struct plan_source *source, struct log *log)
+static int read_logged(
+    struct conf **out, const struct loaded_config_source *source, struct log *log)
 {
     struct conf_errors *errors = conf_errors_new();
     *out = NULL;
-    int rc = errors ? plan_read(out, source, errors) : -ENOMEM;
+    int rc = errors ? loaded_config_read(out, source, errors) : -ENOMEM;
     if (rc && errors && conf_errors_count(errors))
         log_errors(log, errors);
     else if (rc)
@@ -249,10 +251,10 @@ static int read_logged(struct conf **out, const struct plan_source *source, stru
     return rc;
 }
 
-int plan_make(
-    struct plan **out, const struct plan_source *source, struct sockets *sockets, struct log *log)
+int loaded_config_load(struct loaded_config **out, const struct loaded_config_source *source,
+    struct sockets *sockets, struct log *log)
 {
-    struct plan *p = mem_zalloc(sizeof(*p));
+    struct loaded_config *p = mem_zalloc(sizeof(*p));
     if (!p)
         return -ENOMEM;
     p->users = 1;
@@ -269,7 +271,7 @@ int plan_make(
         rc = take_sockets(p, sockets, &e);
     if (rc) {
         log_error(log, "%s", e.code ? e.sentence : error_text(rc));
-        plan_drop(p);
+        loaded_config_drop(p);
         return rc == -EINVAL ? -EIO : rc;
     }
     *out = p;
@@ -286,9 +288,9 @@ static int64_t pool_start(const struct config *c, const char *name)
     return 0;
 }
 
-int64_t plan_start_ns(const struct plan *p)
+int64_t loaded_config_start_ns(const struct loaded_config *p)
 {
-    const struct config *c = plan_config(p);
+    const struct config *c = loaded_config_values(p);
     int64_t longest = 0;
     for (unsigned i = 0; i < c->route_count; i++)
         for (unsigned j = 0; j < c->routes[i].node_count; j++) {
@@ -299,7 +301,7 @@ int64_t plan_start_ns(const struct plan *p)
     return START_NS + longest;
 }
 
-void plan_log_addresses(const struct plan *p, const struct log *log)
+void loaded_config_log_addresses(const struct loaded_config *p, const struct log *log)
 {
     struct address at;
     char text[ADDRESS_TEXT_MAX];

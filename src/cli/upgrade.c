@@ -1,11 +1,11 @@
 /*
- * handover.c: WEIR_UPGRADE, line by line:
+ * upgrade.c: WEIR_UPGRADE, line by line:
  *
  *     PID                                who it is for: an exec keeps it, a stranger has another
  *     socket ROLE COUNT FD... ADDRESS
  *     server PID FD DRAIN_NS SERVES      its control stream, and 1 or 0
  */
-#include "cli/handover.h"
+#include "cli/upgrade.h"
 
 #include "base/mem.h"
 #include "world/uv/uv_world.h"
@@ -28,7 +28,7 @@ static int keep_open(int fd, bool open)
     return fcntl(fd, F_SETFD, open ? 0 : FD_CLOEXEC) == 0 ? 0 : -errno;
 }
 
-static int keep_all_open(const struct supervisor_handover *h, bool open)
+static int keep_all_open(const struct upgrade_state *h, bool open)
 {
     int rc = 0;
     list_each (link, &h->sockets->sets) {
@@ -49,16 +49,16 @@ static int describe_set(struct bytes *out, const struct socket_set *set)
     return rc ? rc : bytes_printf(out, " %s\n", set->asked);
 }
 
-static int describe(struct bytes *out, const struct supervisor_handover *h)
+static int describe(struct bytes *out, const struct upgrade_state *h)
 {
     int rc = bytes_printf(out, "%d\n", (int)getpid());
     list_each (link, &h->sockets->sets)
         if (rc == 0)
             rc = describe_set(out, list_entry(link, struct socket_set, link));
     for (unsigned i = 0; i < h->server_count && rc == 0; i++) {
-        const struct supervisor_heir *heir = &h->servers[i];
-        rc = bytes_printf(out, "server %d %d %lld %d\n", heir->pid,
-            uv_world_stream_fd(heir->control), (long long)heir->drain_ns, heir->serves);
+        const struct upgrade_server *left = &h->servers[i];
+        rc = bytes_printf(out, "server %d %d %lld %d\n", left->pid,
+            uv_world_stream_fd(left->control), (long long)left->drain_ns, left->serves);
     }
     return rc ? rc : bytes_append_byte(out, '\0');
 }
@@ -78,13 +78,13 @@ void hold_signals(bool hold)
     sigprocmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
 }
 
-int handover_exec(const struct supervisor_handover *handover, const char *program, char **argv)
+int upgrade_exec(const struct upgrade_state *state, const char *program, char **argv)
 {
     struct bytes text;
     bytes_init(&text, TEXT_MAX);
-    int rc = describe(&text, handover);
+    int rc = describe(&text, state);
     if (rc == 0)
-        rc = keep_all_open(handover, true);
+        rc = keep_all_open(state, true);
     if (rc == 0 && setenv(VARIABLE, text.ptr, 1) != 0)
         rc = -errno;
     bytes_release(&text);
@@ -99,7 +99,7 @@ int handover_exec(const struct supervisor_handover *handover, const char *progra
         sigprocmask(SIG_SETMASK, &before, NULL);
     }
     unsetenv(VARIABLE);
-    int again = keep_all_open(handover, false);
+    int again = keep_all_open(state, false);
     return rc ? rc : again;
 }
 
@@ -117,7 +117,7 @@ static long long next_number(char **rest)
     return errno || *end || n < 0 ? -1 : n;
 }
 
-static int take_socket(struct world *w, struct supervisor_handover *h, char **rest)
+static int take_socket(struct world *w, struct upgrade_state *h, char **rest)
 {
     long long role = next_number(rest);
     long long count = next_number(rest);
@@ -142,7 +142,7 @@ static int take_socket(struct world *w, struct supervisor_handover *h, char **re
     return 0;
 }
 
-static int take_server(struct world *w, struct supervisor_handover *h, char **rest)
+static int take_server(struct world *w, struct upgrade_state *h, char **rest)
 {
     long long pid = next_number(rest);
     long long fd = next_number(rest);
@@ -151,23 +151,23 @@ static int take_server(struct world *w, struct supervisor_handover *h, char **re
     if (pid <= 0 || fd < 0 || drain_ns < 0 || serves < 0 ||
         h->server_count == SUPERVISOR_SERVERS_MAX)
         return -EINVAL;
-    struct supervisor_heir *heir = &h->servers[h->server_count];
-    *heir = (struct supervisor_heir){.pid = (int)pid, .drain_ns = drain_ns, .serves = serves != 0};
+    struct upgrade_server *left = &h->servers[h->server_count];
+    *left = (struct upgrade_server){.pid = (int)pid, .drain_ns = drain_ns, .serves = serves != 0};
     int rc = keep_open((int)fd, false);
     if (rc == 0)
-        rc = uv_world_adopt_stream(w, (int)fd, &heir->control);
+        rc = uv_world_adopt_stream(w, (int)fd, &left->control);
     if (rc)
         return rc;
-    rc = uv_world_adopt_child(w, (int)pid, &heir->child);
+    rc = uv_world_adopt_child(w, (int)pid, &left->child);
     if (rc) {
-        stream_close(heir->control);
+        stream_close(left->control);
         return rc == -ECHILD || rc == -ESRCH ? 0 : rc; /* it died meanwhile */
     }
     h->server_count++;
     return 0;
 }
 
-static int take_line(struct world *w, struct supervisor_handover *h, char *line)
+static int take_line(struct world *w, struct upgrade_state *h, char *line)
 {
     char *rest;
     const char *word = strtok_r(line, " ", &rest);
@@ -178,7 +178,7 @@ static int take_line(struct world *w, struct supervisor_handover *h, char *line)
     return -EINVAL;
 }
 
-static int take_text(struct world *w, struct supervisor_handover *h, char *text)
+static int take_text(struct world *w, struct upgrade_state *h, char *text)
 {
     char *rest;
     const char *pid = strtok_r(text, "\n", &rest);
@@ -192,14 +192,14 @@ static int take_text(struct world *w, struct supervisor_handover *h, char *text)
     return rc;
 }
 
-int handover_take(struct world *w, struct supervisor_handover *handover, struct error *e)
+int upgrade_state_take(struct world *w, struct upgrade_state *state, struct error *e)
 {
     const char *found = getenv(VARIABLE);
     if (!found)
         return 0;
     char *text = mem_strdup(found);
     unsetenv(VARIABLE);
-    int rc = text ? take_text(w, handover, text) : -ENOMEM;
+    int rc = text ? take_text(w, state, text) : -ENOMEM;
     mem_free(text);
     if (rc)
         return error_set(
@@ -222,7 +222,7 @@ static int take_given(struct world *w, struct sockets *sockets, unsigned index)
     return rc;
 }
 
-int handover_take_given(struct world *w, struct sockets *sockets, struct error *e)
+int inherit_given_sockets(struct world *w, struct sockets *sockets, struct error *e)
 {
     const char *pid = getenv("LISTEN_PID");
     const char *fds = getenv("LISTEN_FDS");

@@ -1,5 +1,5 @@
 /*
- * handover.h: what one process image leaves to the next: descriptors that stay open over an exec,
+ * upgrade.h: what one process image leaves to the next: descriptors that stay open over an exec,
  * and a variable of the environment that says which is which.
  *
  * And what an init that opens sockets leaves to us (sd_listen_fds(3)).
@@ -10,13 +10,13 @@
 
 /* Executes `program` with `argv` in place of this process. Does not return, or a negative errno and
  * all is as before. */
-int handover_exec(const struct supervisor_handover *handover, const char *program, char **argv);
+int upgrade_exec(const struct upgrade_state *state, const char *program, char **argv);
 
 /* Takes what was left, if anything was: 0; or a negative errno with a sentence. The variables are
  * gone from the environment after, so that no child believes them its own. */
-int handover_take(struct world *w, struct supervisor_handover *handover, struct error *e);
+int upgrade_state_take(struct world *w, struct upgrade_state *state, struct error *e);
 /* The sockets in $LISTEN_FDS, if they are for this process. */
-int handover_take_given(struct world *w, struct sockets *sockets, struct error *e);
+int inherit_given_sockets(struct world *w, struct sockets *sockets, struct error *e);
 
 /* While nobody catches signals, from an exec until the new image does, and at the very end, they
  * are held back rather than deadly. */
