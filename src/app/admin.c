@@ -15,10 +15,10 @@ static const struct {
     const char *path;
     const char *what;
 } pages[] = {
-    {"/livez", "whether the process answers at all"},
-    {"/readyz", "whether it takes requests"},
-    {"/metrics", "its figures, as Prometheus reads them"},
-    {"/config", "its configuration, without secrets"},
+    {"/livez", "the process is alive"},
+    {"/readyz", "the server accepts requests"},
+    {"/metrics", "metrics in Prometheus' text format"},
+    {"/config", "the configuration without secrets"},
 };
 
 static int reply_text(struct http_request *r, int status, const char *media_type, struct span text)
@@ -123,8 +123,8 @@ static int reply(struct http_request *r, const struct admin *a)
 {
     if (!is_ours(r, a))
         return http_reply_status(r, 421, NULL, 0,
-            "the admin pages are not asked for by this name; use an address, or a name "
-            "in `admin_hosts`");
+            "the admin pages do not answer to this host name; use an address, or add the name "
+            "to `admin_hosts`");
     struct span path = r->head->path;
     if (r->head->method != HTTP_GET && r->head->method != HTTP_HEAD)
         return http_reply_status(r, 405, &(struct http_field){SPAN("Allow"), SPAN("GET, HEAD")}, 1,

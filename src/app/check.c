@@ -75,7 +75,7 @@ static void check_admin(const struct config *c, struct conf_errors *errors)
             same_address(&admin, &other))
             conf_error(errors, &c->listen[i].mark,
                 "listens on %s, which is the admin's address; choose another for one of them, or "
-                "say 'admin: off'",
+                "set 'admin: off'",
                 c->listen[i].address);
     }
 }
@@ -151,12 +151,12 @@ static void check_builtin(const struct conf_step *s, bool unsafe, struct conf_er
     bool harms = false;
     if (!step_is_builtin(s->step, &harms))
         conf_error(errors, &s->mark,
-            "there is no built-in step '%s'; of a plugin, say which: "
+            "there is no built-in step '%s'; for a plugin's, write "
             "{plugin: FILE.so, step: %s}",
             s->step, s->step);
     else if (harms && !unsafe)
         conf_error(errors, &s->mark,
-            "the step '%s' is made to do harm, and runs only with --unsafe-steps", s->step);
+            "the step '%s' does harm on purpose, and runs only with --unsafe-steps", s->step);
 }
 
 static int check_plugin(const struct conf_step *s, struct conf_errors *errors)
@@ -197,8 +197,8 @@ int app_check(const struct conf *conf, bool unsafe, struct conf_errors *errors)
             check_builtin(&c->steps[i], unsafe, errors);
     if (c->route_count == 0 && !c->partial)
         conf_error(errors, &c->mark,
-            "no routes: nothing would be answered; 'weir init' makes a configuration to begin "
-            "with");
+            "no routes: every request would get a 404; 'weir init' makes a configuration to "
+            "begin with");
     int rc = check_routes(c, unsafe, errors);
     if (rc)
         return rc;

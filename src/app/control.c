@@ -114,9 +114,9 @@ int control_read_start(struct control *c, struct control_start *start, struct er
     int rc = read_start(c, start);
     if (rc == -EPROTO || rc == -EMSGSIZE)
         return error_set(
-            e, rc, "control", "the supervisor says what this server does not understand");
+            e, rc, "control", "the supervisor sent a line that this server does not understand");
     if (rc)
-        return error_set(e, rc, "control", "cannot hear the supervisor: %s", error_text(rc));
+        return error_set(e, rc, "control", "cannot read from the supervisor: %s", error_text(rc));
     return 0;
 }
 
@@ -137,7 +137,7 @@ int control_next(struct control *c, enum control_word *word)
     }
 }
 
-int control_say(struct control *c, const char *line)
+int control_send(struct control *c, const char *line)
 {
     struct bytes text;
     bytes_init(&text, CONTROL_LINE_MAX);

@@ -1,8 +1,8 @@
 /*
  * control.h: the server's side of the supervisor's control stream (server.h has the protocol).
  *
- * What comes is trusted no further than it must be: lengths are bounded, lines too, and what is
- * not understood ends the server with a sentence.
+ * The input is not trusted: lengths are bounded, and an unknown line at the start ends the server
+ * with a sentence.
  */
 #pragma once
 
@@ -14,10 +14,10 @@
 
 struct control {
     struct stream *stream;
-    struct bytes in; /* what has come and was not taken yet */
+    struct bytes in; /* received and not yet read */
 };
 
-/* What a server is told at its start. */
+/* What a server receives at its start. */
 struct control_start {
     struct bytes config;
     unsigned group_count;                 /* listeners that share an address */
@@ -30,12 +30,12 @@ enum control_word { CONTROL_DRAIN, CONTROL_STOP };
 void control_init(struct control *c, struct stream *stream);
 void control_release(struct control *c);
 
-/* Waits for all of it. `start->config` is initialized here, and the caller's to release in any
- * case. 0 or a negative errno with a sentence; -EPIPE if the supervisor is gone. */
+/* Waits until `go`. Initializes `start->config`, which the caller releases in any case. 0 or a
+ * negative errno with a sentence; -EPIPE if the supervisor has died. */
 int control_read_start(struct control *c, struct control_start *start, struct error *e)
     __attribute__((warn_unused_result));
-/* Waits for the next order: the end of the stream is CONTROL_STOP. Unknown words are skipped,
- * since a newer supervisor may know more. */
+/* Waits for the next command; the end of the stream is CONTROL_STOP. Skips unknown words, which a
+ * newer supervisor may send. */
 int control_next(struct control *c, enum control_word *word) __attribute__((warn_unused_result));
-/* A line, newline added. */
-int control_say(struct control *c, const char *line) __attribute__((warn_unused_result));
+/* Sends a line; adds the newline. */
+int control_send(struct control *c, const char *line) __attribute__((warn_unused_result));

@@ -319,7 +319,7 @@ static int leave_pools(struct io_thread *io, struct group *pool_client)
  * supervisor will kill the process; if the supervisor is gone, the process ends itself. */
 static void wait_for_the_end(struct io_thread *io)
 {
-    log_error(world_log(io->world), "a step does not end, and the server cannot without it");
+    log_error(world_log(io->world), "a step does not return, so the server cannot end");
     int64_t from = world_now(io->world);
     CORO_SHIELD(deadline_after(from > io->drain_until ? from : io->drain_until, SUPERVISOR_NS));
     int rc = 0;

@@ -86,7 +86,7 @@ static int find_addresses(
     if (count > 0)
         return count;
     return error_set(e, count ? count : -ENOENT, "resolve",
-        "cannot listen on %s: the name '%s' cannot be resolved: %s; say an address such as "
+        "cannot listen on %s: the name '%s' cannot be resolved: %s; use an address such as "
         "127.0.0.1:%u",
         text, name, error_text(count ? count : -ENOENT), port);
 }
@@ -158,7 +158,7 @@ static int take_admin(struct loaded_config *p, struct sockets *sockets, struct e
         rc = sockets_get(sockets, &wish, &p->admin, e);
     if (rc == -EADDRINUSE)
         rc = error_set(e, rc, "bind",
-            "admin: another process listens on %s; choose another address (--admin), or say "
+            "admin: another process listens on %s; choose another address (--admin), or set "
             "'admin: off'",
             c->admin);
     else if (rc)
@@ -184,8 +184,8 @@ static int take_sockets(struct loaded_config *p, struct sockets *sockets, struct
         all += p->sets[i]->count;
     if (rc == 0 && all > SPAWN_LISTENERS_MAX)
         rc = error_set(e, -E2BIG, "sockets",
-            "%u sockets, more than the %u that a server can be given; with fewer addresses, or "
-            "after a restart, they will do",
+            "%u sockets are more than the %u that a server can inherit; use fewer addresses, "
+            "or restart",
             all, SPAWN_LISTENERS_MAX);
     return rc;
 }
@@ -229,7 +229,7 @@ static void log_errors(struct log *log, const struct conf_errors *errors)
     if (conf_errors_write(errors, &text) == 0)
         log_lines(log, bytes_span(&text));
     else
-        log_error(log, "no memory to say what is wrong with the configuration");
+        log_error(log, "no memory to list the mistakes in the configuration");
     bytes_release(&text);
 }
 

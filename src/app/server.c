@@ -443,9 +443,9 @@ static void report_failure(struct server *s, struct error *e)
         *c = *c == '\n' ? ' ' : *c;
     log_error(s->log, "%s", e->sentence);
     error_clear(e); /* once */
-    int said = control_say(&s->control, line);
+    int said = control_send(&s->control, line);
     if (said)
-        log_error(s->log, "cannot tell the supervisor so: %s", error_text(said));
+        log_error(s->log, "cannot report this to the supervisor: %s", error_text(said));
 }
 
 static int serve(struct server *s, struct error *e)
@@ -462,7 +462,7 @@ static int serve(struct server *s, struct error *e)
     if (rc == 0) {
         close_listeners(s); /* each I/O thread has duplicates of its own */
         s->admin.ready = true;
-        rc = control_say(&s->control, "ready");
+        rc = control_send(&s->control, "ready");
     }
     if (rc == 0)
         rc = group_spawn(&helpers, "commands", handle_commands, s);

@@ -10,12 +10,12 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A dead server's last words are in the stream already. */
+/* How long the stream of a dead server is still read. */
 #define LAST_WORDS_NS (1 * NS_PER_S)
-/* The stream holds a line unless the server has not read for long. */
+/* The stream has room for a line unless the server has not read for long. */
 #define TELL_NS       (100 * NS_PER_MS)
 
-/* ---- What it is told ---- */
+/* ---- Writing ---- */
 
 static int append_listener(struct bytes *out, const struct socket_set *set)
 {
@@ -36,7 +36,7 @@ static int append_sockets(struct bytes *out, const struct loaded_config *config)
     return rc ? rc : bytes_printf(out, "admin %d\ngo\n", config->admin != NULL);
 }
 
-static int tell_beginning(const struct server_process *p)
+static int send_start(const struct server_process *p)
 {
     const struct loaded_config *config = p->config;
     struct bytes head;
@@ -64,10 +64,10 @@ void server_process_tell(struct server_process *p, const char *line)
     if (rc == 0)
         rc = stream_write(p->control, &(struct iovec){copy.ptr, copy.len}, 1);
     bytes_release(&copy);
-    /* A server that is dead will be seen to be; one that does not listen is killed in time. */
+    /* A dead server is noticed elsewhere; one that does not read is killed in time. */
     if (rc && rc != -EPIPE && rc != -ECONNRESET)
         log_with(world_log(p->world), LOG_WARN, LOG_FIELDS(LOG_NUMBER("pid", p->pid)),
-            "cannot tell server %d anything: %s", p->pid, error_text(rc));
+            "cannot write to server %d: %s", p->pid, error_text(rc));
 }
 
 void server_process_kill(struct server_process *p)
@@ -75,12 +75,12 @@ void server_process_kill(struct server_process *p)
     p->killed = true;
     p->until = DEADLINE_NEVER;
     int rc = child_signal(p->child, SIGKILL);
-    (void)rc; /* it has ended already */
+    (void)rc; /* fails only if it has ended already */
 }
 
-/* ---- What it says ---- */
+/* ---- Reading ---- */
 
-static void hear_line(struct server_process *p)
+static void handle_line(struct server_process *p)
 {
     static const char failed[] = "failed ";
     if (strcmp(p->line, "ready") == 0)
@@ -89,12 +89,12 @@ static void hear_line(struct server_process *p)
         snprintf(p->failure, sizeof(p->failure), "%s", p->line + sizeof(failed) - 1);
     else
         log_with(world_log(p->world), LOG_WARN, LOG_FIELDS(LOG_NUMBER("pid", p->pid)),
-            "server %d says what nobody understands: '%s'", p->pid, p->line);
+            "server %d sent an unknown line: '%s'", p->pid, p->line);
     p->wake(p->ctx);
 }
 
 /* A line that is too long is cut. */
-static void hear(struct server_process *p, const char *text, size_t len)
+static void handle_text(struct server_process *p, const char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
         if (text[i] != '\n') {
@@ -103,7 +103,7 @@ static void hear(struct server_process *p, const char *text, size_t len)
             continue;
         }
         p->line[p->line_len] = '\0';
-        hear_line(p);
+        handle_line(p);
         p->line_len = 0;
     }
 }
@@ -111,30 +111,30 @@ static void hear(struct server_process *p, const char *text, size_t len)
 static int talk(void *arg)
 {
     struct server_process *p = arg;
-    int rc = p->config ? tell_beginning(p) : 0;
+    int rc = p->config ? send_start(p) : 0;
     while (rc == 0) {
         char text[256];
         ssize_t got = stream_read(p->control, text, sizeof(text));
         if (got <= 0)
             return (int)got;
-        hear(p, text, (size_t)got);
+        handle_text(p, text, (size_t)got);
     }
     return rc;
 }
 
-/* Talks until the end of the process. */
-static int attend(void *arg)
+/* Reads and writes until the end of the process. */
+static int run(void *arg)
 {
     struct server_process *p = arg;
     GROUP(talking, GROUP_INDEPENDENT);
     int rc = group_spawn(&talking, "server-control", talk, p);
     if (rc)
-        server_process_kill(p); /* nobody would hear it */
+        server_process_kill(p); /* its lines could not be read */
     rc = child_wait(p->child, &p->exit);
     if (rc == 0) {
         CORO_DEADLINE(deadline_after(world_now(p->world), LAST_WORDS_NS));
         int late = group_wait(&talking);
-        (void)late; /* a stranger may hold the stream: never mind */
+        (void)late; /* another process may hold the stream open */
     }
     p->ended = true;
     p->wake(p->ctx);
@@ -207,11 +207,11 @@ static int spawn(
     return world_spawn(p->world, &options, &p->child);
 }
 
-/* Where nobody would attend it, it is not left running. */
+/* If this fails, server_process_free kills the process. */
 static int begin(struct server_process *p, struct group *group, struct server_process **out)
 {
     p->pid = child_pid(p->child);
-    int rc = group_spawn(group, "server", attend, p);
+    int rc = group_spawn(group, "server", run, p);
     if (rc)
         return rc;
     *out = p;

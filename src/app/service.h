@@ -1,6 +1,6 @@
 /*
- * service.h: what a configuration's routes become: a router and compiled flows, and how a request
- * finds its flow.
+ * service.h: a configuration's routes as a router and compiled flows, and how a request finds its
+ * flow.
  *
  * Made once, at the server's start; then all I/O threads read it.
  */
@@ -30,7 +30,7 @@ int service_new(struct service **out, const struct config *config, const struct 
 /* NULL is nothing to free. */
 void service_free(struct service *s);
 
-/* Answers the request. Its label becomes the route's name, and its handler_data the struct
- * service_route. / */
+/* Handles the request: runs its flow, or replies with a 404 or the like. Sets its label to the
+ * route's name, and its handler_data to the struct service_route. */
 void service_handle(
     const struct service *s, const struct flow_context *context, struct http_request *r);

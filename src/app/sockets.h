@@ -2,8 +2,8 @@
  * sockets.h: the listening sockets that a supervisor holds, by the addresses that configurations
  * ask for.
  *
- * A *socket set* is what stands behind one configured address: one socket, or several that share a
- * port, so that as many threads accept without meeting. Sets are used by configurations
+ * A *socket set* belongs to one configured address: one socket, or several that share a port, so
+ * that as many threads accept without contention. Sets are used by configurations
  * (loaded_config.h), of which an old and a new one may live at once; what both ask for is the same
  * set, with its backlog. A set that nobody uses any more is closed, but for those that were given
  * by an init (socket activation): those are its own to close.
@@ -24,10 +24,10 @@ struct socket_set {
     struct list link; /* in sockets.sets */
     struct sockets *owner;
     enum socket_role role;
-    /* What was asked for, as address_print says it: with port 0 where any free port is welcome. */
+    /* The configured address, as of address_print; port 0 stands for any free port. */
     char asked[ADDRESS_TEXT_MAX];
-    /* Whether the file of a Unix socket is removed with it by hand: who took over a listener does
-     * not do that by itself. */
+    /* Whether to unlink a Unix socket's file on close: an adopted listener does not do so itself.
+     * */
     bool remove_path;
     unsigned users;
     unsigned count;
@@ -37,17 +37,16 @@ struct socket_set {
 struct sockets {
     struct list sets; /* through socket_set.link */
     struct world *world;
-    unsigned each; /* how many sockets a new TCP address gets; 0: not decided yet */
+    unsigned each; /* how many sockets a new TCP address gets; 0: not yet decided */
 };
 
 void sockets_init(struct sockets *all, struct world *w);
-/* Closes all sockets, and keeps the sets, which loaded configurations use: for the end. */
+/* Closes all sockets, but keeps the sets, which loaded configurations use: for the end. */
 void sockets_close(struct sockets *all);
 /* Closes them all. */
 void sockets_release(struct sockets *all);
 
-/* Adds a socket that came from elsewhere, which is the table's on success: 0, -ENOMEM, or
- * -E2BIG. */
+/* Adds an inherited socket, which the table owns on success: 0, -ENOMEM, or -E2BIG. */
 int sockets_add(struct sockets *all, enum socket_role role, const char *asked,
     struct listener *listener) __attribute__((warn_unused_result));
 
@@ -58,13 +57,13 @@ struct socket_wish {
     unsigned count_max; /* sockets at most, if it must be opened */
 };
 
-/* The set for this address, opened now if there is none; the caller is one user of it more. A
- * negative errno, with a sentence. */
+/* The set of this address, which is opened if there is none; the caller becomes one of its users.
+ * Or a negative errno with a sentence. */
 int sockets_get(struct sockets *all, const struct socket_wish *wish, struct socket_set **out,
     struct error *e) __attribute__((warn_unused_result));
 /* The set of this role and address, or NULL. */
 struct socket_set *sockets_find(
     const struct sockets *all, enum socket_role role, const struct address *at);
 void socket_set_use(struct socket_set *set);
-/* One user less. */
+/* The last user closes it, unless an init gave it. */
 void socket_set_drop(struct socket_set *set);

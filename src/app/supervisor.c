@@ -1,19 +1,22 @@
 /*
- * supervisor.c: a state machine, level-triggered: each turn looks at what is, and does what is to
- * be done about it.
+ * supervisor.c: a level-triggered state machine: each tick compares the state with what is wanted,
+ * and acts.
  *
- * Coroutines only note what has happened (a signal came, a server is ready, a server has ended) and
- * wake the one that decides. So no two decisions run at once, and none is taken on stale news.
+ * Other coroutines only record events (a signal, a server that is ready or has ended) and wake the
+ * one that decides. So decisions never overlap, and each sees the current state.
  *
  *      start ──▶ next ── ready ──▶ serving ── a newer one is ready ──▶ drains ── ended
  *                 │                   │
- *        failed, late, died        died: next, at once or after a while
+ *        failed, late, died        died: next, at once or after a delay
  *
  * At most one server is `next`; at most one is `serving`; the others in the list drain.
  */
 #include "app/supervisor.h"
 
 #include "app/pid_file.h"
+#include "app/restart.h"
+#include "app/upgrade.h"
+#include "base/bug.h"
 #include "coro/group.h"
 
 #include <errno.h>
@@ -21,19 +24,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#define AT_ONCE_MAX      10 /* restarts in a row of servers that served */
-#define BACKOFF_FIRST_NS (100 * NS_PER_MS)
-#define BACKOFF_LAST_NS  (5 * NS_PER_S)
-#define LIVED_WELL_NS    (10 * NS_PER_S) /* who lived that long did not die in a loop */
-#define DRAIN_EXTRA_NS   (3 * NS_PER_S) /* after timeouts.drain; worker processes get two of them */
-#define FAILED_NS        (1 * NS_PER_S) /* for a server to end that has said why it cannot serve */
-#define CHECK_NS         (10 * NS_PER_S)
-/* Whoever stops us may signal the group besides the process: that is not asking twice. */
-#define SAME_STOP_NS     (500 * NS_PER_MS)
+#define DRAIN_EXTRA_NS (3 * NS_PER_S) /* after timeouts.drain; worker processes get two of them */
+#define FAILED_NS      (1 * NS_PER_S) /* for a server to exit that has reported a failure */
+/* A stop signal to the process and to its group at once is one request, not two. */
+#define SAME_STOP_NS   (500 * NS_PER_MS)
 
 #define SERVER_FIELDS(server) LOG_FIELDS(LOG_NUMBER("pid", (server)->pid))
-
-enum upgrade { UPGRADE_NONE, UPGRADE_WANTED, UPGRADE_CHECKING, UPGRADE_SANE, UPGRADE_REFUSED };
 
 struct supervisor {
     struct world *world;
@@ -42,23 +38,22 @@ struct supervisor {
     struct group *group; /* of all coroutines but the deciding one */
     struct coro *self;
     struct signals *signals;
-    bool waits;   /* the deciding coroutine is parked for news */
-    bool changed; /* there is news */
+    bool waits;   /* the deciding coroutine is parked */
+    bool changed; /* an event came since the last tick began */
 
     struct list servers; /* through server_process.link: all of them */
     struct server_process *next;
     struct server_process *serving;
-    struct loaded_config *good; /* by which the last server became ready; NULL: none has yet */
+    struct loaded_config *good; /* of the last server that became ready; NULL: none yet */
 
-    unsigned crashes; /* in a row */
-    int64_t restart_at;
+    struct restart restart;
     int64_t ping_at;
 
-    /* What signals ask for. */
+    /* What signals have requested. */
     unsigned stops;
     int64_t stop_at; /* of the first */
     bool reload_wanted;
-    enum upgrade upgrade;
+    struct upgrade upgrade;
 
     bool ready_once;
     bool stopping;
@@ -66,7 +61,7 @@ struct supervisor {
     enum exit_status status;
 };
 
-/* ---- News ---- */
+/* ---- Events ---- */
 
 static void wake(void *ctx)
 {
@@ -85,7 +80,7 @@ static void note_stop(struct supervisor *s)
         s->stops++;
 }
 
-static int listen_to_signals(void *arg)
+static int listen_signals(void *arg)
 {
     struct supervisor *s = arg;
     for (;;) {
@@ -96,8 +91,8 @@ static int listen_to_signals(void *arg)
             s->reload_wanted = true;
         else if (number != SIGUSR2)
             note_stop(s);
-        else if (s->upgrade == UPGRADE_NONE)
-            s->upgrade = UPGRADE_WANTED;
+        else
+            upgrade_request(&s->upgrade);
         wake(s);
     }
 }
@@ -124,21 +119,9 @@ static void end_with(struct supervisor *s, enum exit_status status)
     s->status = status;
 }
 
-/* When to try again after a server died or did not start. One that served is replaced at once,
- * several times in a row: each death was perhaps one bad request's. One that did not even start
- * will hardly do so the next time, either. */
-static void back_off(struct supervisor *s, int64_t lived_ns, bool served)
+static void back_off(struct supervisor *s, int64_t lived_ns, bool was_ready)
 {
-    if (lived_ns >= LIVED_WELL_NS)
-        s->crashes = 0;
-    unsigned at_once = served ? AT_ONCE_MAX : 1;
-    int64_t delay = 0;
-    if (s->crashes >= at_once) {
-        unsigned doublings = s->crashes - at_once < 6 ? s->crashes - at_once : 6;
-        delay = deadline_sooner(BACKOFF_FIRST_NS << doublings, BACKOFF_LAST_NS);
-    }
-    s->crashes++;
-    s->restart_at = deadline_after(world_now(s->world), delay);
+    int64_t delay = restart_after_failure(&s->restart, world_now(s->world), lived_ns, was_ready);
     if (delay)
         log_warn(s->log, "the next server starts in %lld ms", (long long)(delay / NS_PER_MS));
 }
@@ -161,7 +144,7 @@ static int start_server(struct supervisor *s, struct loaded_config *config)
     return 0;
 }
 
-/* There is no server, and none on its way: the first, or the next after a death. */
+/* Starts the first server, or the next after a death. */
 static void start_again(struct supervisor *s)
 {
     struct loaded_config *config = s->good;
@@ -172,7 +155,7 @@ static void start_again(struct supervisor *s)
         rc = loaded_config_load(&config, &s->options->source, s->options->sockets, s->log);
     if (rc == 0) {
         rc = start_server(s, config);
-        loaded_config_drop(config); /* the server's from here on */
+        loaded_config_drop(config); /* the server uses it, too */
     }
     if (rc && !s->ready_once)
         end_with(s, rc == -EINVAL ? EXIT_STATUS_REFUSED : EXIT_STATUS_ENVIRONMENT);
@@ -196,7 +179,7 @@ static bool can_start_another(const struct supervisor *s)
 static void refuse_reload(struct supervisor *s, const char *why)
 {
     log_error(s->log, "the reload is refused: %s; %s", why,
-        s->serving ? "the old server serves on" : "the old configuration holds");
+        s->serving ? "the old server serves on" : "the old configuration stays in use");
     notify(s, "READY=1\nSTATUS=The last reload was refused; serving as before.");
 }
 
@@ -218,15 +201,15 @@ static void reload(struct supervisor *s)
         refuse_reload(s, "a new server cannot be started");
 }
 
-/* ---- What servers do ---- */
+/* ---- Servers' events ---- */
 
 static void drain(struct supervisor *s, struct server_process *p)
 {
     server_process_tell(p, "drain\n");
     p->state = SERVER_ENDING;
     p->until = deadline_after(world_now(s->world), deadline_after(p->drain_ns, DRAIN_EXTRA_NS));
-    /* Sockets that only it used are closed now rather than at its end: it accepts no more, so
-     * callers would wait in a queue that nobody serves. */
+    /* Closes sockets that only it used now rather than at its end: it accepts no more connections,
+     * so that callers would wait in a queue that no server reads. */
     if (p->config)
         loaded_config_drop(p->config);
     p->config = NULL;
@@ -278,8 +261,7 @@ static void did_not_start(struct supervisor *s, struct server_process *p)
         return;
     }
     log_with(s->log, LOG_ERROR, SERVER_FIELDS(p), "server %d did not start: %s", p->pid, why);
-    /* It found out and said so: trying again would not help, and nobody has been promised
-     * anything. */
+    /* It reported an error: a retry would not help, and nothing has been promised to anyone. */
     if (!s->ready_once && p->failure[0])
         end_with(s, EXIT_STATUS_ENVIRONMENT);
     else
@@ -308,14 +290,14 @@ static void has_drained(struct supervisor *s, const struct server_process *p)
             server_process_end(p, end));
 }
 
-static void hear_servers(struct supervisor *s)
+static void handle_server_events(struct supervisor *s)
 {
     list_each_safe (link, &s->servers) {
         struct server_process *p = list_entry(link, struct server_process, link);
         if (!p->ended) {
             if (p == s->next && p->ready && !s->stopping)
                 become_ready(s, p);
-            else if (p->failure[0] && !p->killed) /* it may be held by what failed */
+            else if (p->failure[0] && !p->killed) /* a failed step may keep it from exiting */
                 p->until =
                     deadline_sooner(p->until, deadline_after(world_now(s->world), FAILED_NS));
             continue;
@@ -334,43 +316,9 @@ static void hear_servers(struct supervisor *s)
     }
 }
 
-/* ---- A new binary ---- */
+/* ---- Upgrade ---- */
 
-/* Whether the program that is to replace this one understands the configuration. */
-static int ask_new_binary(struct supervisor *s)
-{
-    struct spawn_options options = {.argv = s->options->check_argv};
-    struct child *child;
-    struct child_exit end;
-    CORO_DEADLINE(deadline_after(world_now(s->world), CHECK_NS));
-    int rc = world_spawn(s->world, &options, &child);
-    if (rc)
-        return rc;
-    rc = child_wait(child, &end);
-    child_close(child);
-    if (rc)
-        return rc;
-    return end.signal || end.status ? -EINVAL : 0;
-}
-
-static int check_upgrade(void *arg)
-{
-    struct supervisor *s = arg;
-    int rc = ask_new_binary(s);
-    if (rc == -ECANCELED)
-        return rc; /* there is a stop meanwhile */
-    if (rc == -EINVAL)
-        log_error(s->log, "the upgrade is refused: %s does not accept %s",
-            s->options->check_argv[0], s->options->source.path);
-    else if (rc)
-        log_error(s->log, "the upgrade is refused: cannot run %s: %s", s->options->check_argv[0],
-            error_text(rc));
-    s->upgrade = rc ? UPGRADE_REFUSED : UPGRADE_SANE;
-    wake(s);
-    return 0;
-}
-
-static void hand_over(struct supervisor *s)
+static void exec_upgrade(struct supervisor *s)
 {
     struct upgrade_state upgrade_state = {.sockets = s->options->sockets};
     list_each (link, &s->servers) {
@@ -392,32 +340,25 @@ static void hand_over(struct supervisor *s)
 
 static void upgrade(struct supervisor *s)
 {
-    switch (s->upgrade) {
-    case UPGRADE_WANTED:
-        s->upgrade = UPGRADE_NONE;
-        if (!s->options->exec || !s->options->check_argv)
-            log_error(s->log, "the upgrade is refused: this process cannot be replaced");
-        else if (group_spawn(s->group, "check-upgrade", check_upgrade, s) == 0)
-            s->upgrade = UPGRADE_CHECKING;
-        else
-            log_error(s->log, "the upgrade is refused: no memory");
-        break;
-    case UPGRADE_SANE:
-        if (!can_start_another(s))
-            break; /* the new image must be able to */
-        s->upgrade = UPGRADE_NONE;
-        hand_over(s);
-        break;
-    case UPGRADE_REFUSED:
-        s->upgrade = UPGRADE_NONE;
-        break;
-    case UPGRADE_NONE:
-    case UPGRADE_CHECKING:
-        break;
-    }
+    if (s->upgrade.phase == UPGRADE_REQUESTED)
+        upgrade_check(&s->upgrade, s->group);
+    if (s->upgrade.phase != UPGRADE_ACCEPTED || !can_start_another(s))
+        return; /* the new program must be able to start a server */
+    s->upgrade.phase = UPGRADE_NONE;
+    exec_upgrade(s);
 }
 
 /* ---- The end ---- */
+
+static void log_stopping(const struct supervisor *s)
+{
+    if (s->serving)
+        log_info(s->log,
+            "stopping: waiting up to %lld s for running requests (Ctrl-C again to stop at once)",
+            (long long)(s->serving->drain_ns / NS_PER_S));
+    else
+        log_info(s->log, "stopping");
+}
 
 static void stop(struct supervisor *s)
 {
@@ -425,12 +366,12 @@ static void stop(struct supervisor *s)
     bool first = !s->stopping;
     if (first) {
         s->stopping = true;
-        /* Before the servers are told, which take in who is in the queues, and close them last. */
+        /* Before the servers drain: they accept what is in the queues, and close last. */
         sockets_close(s->options->sockets);
-        log_info(s->log, "stopping: requests that are being answered have until they are done");
+        log_stopping(s);
         notify(s, "STOPPING=1");
     } else if (s->stops > 1) {
-        log_warn(s->log, "stopping at once, as was asked for twice");
+        log_warn(s->log, "stopping at once: a second signal came");
     }
     list_each (link, &s->servers) {
         struct server_process *p = list_entry(link, struct server_process, link);
@@ -442,7 +383,7 @@ static void stop(struct supervisor *s)
             p->until = deadline_after(now, deadline_after(p->drain_ns, DRAIN_EXTRA_NS));
         }
     }
-    s->stops = s->stops > 1 ? 1 : s->stops; /* once killed is enough */
+    s->stops = s->stops > 1 ? 1 : s->stops; /* not killed again in the next tick */
 }
 
 /* ---- Time ---- */
@@ -464,27 +405,27 @@ static void enforce_deadlines(struct supervisor *s)
     }
 }
 
-static int64_t next_moment(const struct supervisor *s)
+static int64_t next_deadline(const struct supervisor *s)
 {
     int64_t when = s->options->watchdog_ns > 0 ? s->ping_at : DEADLINE_NEVER;
     if (!s->stopping && !s->serving && !s->next)
-        when = deadline_sooner(when, s->restart_at);
+        when = deadline_sooner(when, s->restart.at);
     list_each (link, &s->servers)
         when = deadline_sooner(when, list_entry(link, struct server_process, link)->until);
     return when;
 }
 
-static int wait_for_news(struct supervisor *s)
+static int wait_for_event(struct supervisor *s)
 {
     if (s->changed)
         return coro_poll();
     s->waits = true;
-    int rc = coro_sleep("news", next_moment(s));
+    int rc = coro_sleep("an event", next_deadline(s));
     s->waits = false;
     return rc;
 }
 
-/* ---- The whole ---- */
+/* ---- The loop ---- */
 
 static void decide(struct supervisor *s)
 {
@@ -498,8 +439,8 @@ static void decide(struct supervisor *s)
     upgrade(s);
     if (s->reload_wanted && can_start_another(s))
         reload(s);
-    bool nobody = !s->serving && !s->next;
-    if (nobody && world_now(s->world) >= s->restart_at)
+    bool none = !s->serving && !s->next;
+    if (none && world_now(s->world) >= s->restart.at)
         start_again(s);
 }
 
@@ -507,20 +448,20 @@ static int supervise(struct supervisor *s)
 {
     while (!s->done) {
         s->changed = false;
-        hear_servers(s);
+        handle_server_events(s);
         if (s->done)
             break;
         decide(s);
         enforce_deadlines(s);
-        int rc = s->done ? 0 : wait_for_news(s);
+        int rc = s->done ? 0 : wait_for_event(s);
         if (rc)
             return rc;
     }
     return 0;
 }
 
-/* Servers of an earlier image: the one that serves is replaced, as by a reload. */
-static void take_heritage(struct supervisor *s)
+/* Adopts the servers of an earlier program image. A reload then replaces the one that serves. */
+static void adopt_servers(struct supervisor *s)
 {
     const struct upgrade_state *h = s->options->inherited;
     struct server_start start = {.wake = wake, .ctx = s};
@@ -529,7 +470,7 @@ static void take_heritage(struct supervisor *s)
         struct server_process *p;
         int rc = server_process_adopt(&p, s->world, s->group, left->child, left->control, &start);
         if (rc) {
-            log_with(s->log, LOG_ERROR, SERVER_FIELDS(left), "cannot go on with server %d: %s",
+            log_with(s->log, LOG_ERROR, SERVER_FIELDS(left), "cannot adopt server %d: %s",
                 left->pid, error_text(rc));
             child_close(left->child);
             stream_close(left->control);
@@ -561,10 +502,10 @@ static int run_in_group(struct supervisor *s)
 {
     GROUP(group, GROUP_INDEPENDENT);
     s->group = &group;
-    int rc = group_spawn(&group, "signals", listen_to_signals, s);
+    int rc = group_spawn(&group, "signals", listen_signals, s);
     if (rc)
         return rc;
-    take_heritage(s);
+    adopt_servers(s);
     return supervise(s);
 }
 
@@ -574,8 +515,14 @@ int supervisor_run(struct world *w, const struct supervisor_options *options)
         .log = world_log(w),
         .options = options,
         .self = coro_self(),
-        .restart_at = world_now(w),
-        .ping_at = world_now(w)};
+        .restart.at = world_now(w),
+        .ping_at = world_now(w),
+        .upgrade = {.world = w,
+            .log = world_log(w),
+            .check_argv = options->exec ? options->check_argv : NULL,
+            .config_path = options->source.path,
+            .wake = wake,
+            .ctx = &s}};
     list_init(&s.servers);
     bool is_upgrade = options->inherited && options->inherited->server_count > 0;
     if (!is_upgrade && pid_file_try(w, options->pid_file) != 0)
@@ -594,7 +541,7 @@ int supervisor_run(struct world *w, const struct supervisor_options *options)
     if (s.ready_once)
         pid_file_remove(w, options->pid_file);
     if (rc)
-        log_error(s.log, "the supervisor cannot go on: %s", error_text(rc));
+        log_error(s.log, "the supervisor failed: %s", error_text(rc));
     else if (s.status == EXIT_STATUS_OK)
         log_info(s.log, "stopped");
     return rc ? EXIT_STATUS_ENVIRONMENT : (int)s.status;

@@ -1,7 +1,7 @@
 /*
  * upgrade.c: WEIR_UPGRADE, line by line:
  *
- *     PID                                who it is for: an exec keeps it, a stranger has another
+ *     PID                                the process meant: an exec keeps the id
  *     socket ROLE COUNT FD... ADDRESS
  *     server PID FD DRAIN_NS SERVES      its control stream, and 1 or 0
  */
@@ -21,7 +21,7 @@
 #define VARIABLE "WEIR_UPGRADE"
 #define TEXT_MAX (64 * 1024)
 
-/* ---- To leave it ---- */
+/* ---- Passing the state ---- */
 
 static int keep_open(int fd, bool open)
 {
@@ -103,7 +103,7 @@ int upgrade_exec(const struct upgrade_state *state, const char *program, char **
     return rc ? rc : again;
 }
 
-/* ---- To take it ---- */
+/* ---- Taking it over ---- */
 
 /* The next number of the line, or -1. */
 static long long next_number(char **rest)
@@ -185,7 +185,7 @@ static int take_text(struct world *w, struct upgrade_state *h, char *text)
     char ours[16];
     snprintf(ours, sizeof(ours), "%d", (int)getpid());
     if (!pid || strcmp(pid, ours) != 0)
-        return 0; /* another's */
+        return 0; /* for another process */
     int rc = 0;
     for (char *line; rc == 0 && (line = strtok_r(NULL, "\n", &rest));)
         rc = take_line(w, h, line);
@@ -234,13 +234,13 @@ int inherit_given_sockets(struct world *w, struct sockets *sockets, struct error
     unsetenv("LISTEN_FDNAMES");
     if (count < 0 || count >= SPAWN_LISTENERS_MAX)
         return error_set(e, -EINVAL, "sockets",
-            "LISTEN_FDS says %ld sockets, but at most %d can be", count, SPAWN_LISTENERS_MAX - 1);
+            "LISTEN_FDS is %ld, but at most %d sockets can be inherited", count,
+            SPAWN_LISTENERS_MAX - 1);
     for (unsigned i = 0; i < (unsigned)count; i++) {
         int rc = take_given(w, sockets, i);
         if (rc)
             return error_set(e, rc, "sockets",
-                "descriptor %u, which LISTEN_FDS speaks of, is no listening socket: %s", 3 + i,
-                error_text(rc));
+                "descriptor %u of LISTEN_FDS is not a listening socket: %s", 3 + i, error_text(rc));
     }
     return 0;
 }

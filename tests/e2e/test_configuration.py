@@ -80,7 +80,7 @@ def test_serve_wants_a_file_that_it_can_read_again(tmp_path):
 def test_without_routes_nothing_is_served(tmp_path, verb, text):
     (tmp_path / "weir.yaml").write_text(text)
     r = run(verb, cwd=tmp_path)
-    assert r.returncode == 1 and "weir.yaml: no routes: nothing would be answered; 'weir init' makes" in r.stderr
+    assert r.returncode == 1 and "weir.yaml: no routes: every request would get a 404; 'weir init' makes" in r.stderr
 
 
 @pytest.mark.parametrize("text", [

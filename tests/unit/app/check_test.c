@@ -53,7 +53,7 @@ static void addresses_are_checked(void **state)
 
 static void a_configuration_without_routes_is_a_mistake(void **state)
 {
-    assert_says("{}", "configuration: no routes: nothing would be answered; 'weir init'");
+    assert_says("{}", "configuration: no routes: every request would get a 404; 'weir init'");
     assert_says("{routes: []}", "no routes");
     assert_says("{listen: 8080}", "no routes");
 }
