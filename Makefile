@@ -17,7 +17,7 @@
 #   make sim         run the simulations; SEED=7 make sim replays one, SEEDS=1000 make sim tries that many
 #   make fuzz        run every fuzz target; RUNS and SECONDS_EACH bound each
 #   make format      format the C files
-#   make tidy        check the rules of the house
+#   make tidy        check the rules of the tree
 #   make lint        let clang-tidy look for mistakes
 #   make nightly     what .ci/run does, in every build and for longer, some 90 minutes; RECORD=1 adds a line to doc/internals/nightly.md
 #   make clean       remove build/

@@ -13,7 +13,7 @@
 static inline void check_waiter(const struct world *w, const char *call)
 {
     struct coro *self = coro_self();
-    (void)self;
+    (void)self; /* unused where dcheck is empty */
     dcheck(self, "%s waits, so it must be called by a coroutine; this is not inside one", call);
     dcheck(coro_sched(self) == w->sched,
         "%s was called by coroutine '%s', which belongs to another world than the object", call,

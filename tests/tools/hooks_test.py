@@ -42,6 +42,13 @@ class Hooks(unittest.TestCase):
         done = subprocess.run(["git", "config", "core.hooksPath"], cwd=self.tree, env=ENV, stdout=subprocess.PIPE, text=True)
         return done.stdout.strip()
 
+    def test_long_subject(self):
+        self.run_it("git", "config", "core.hooksPath", "tools/hooks")
+        self.run_it("git", "add", "-A")
+        said = self.run_it("git", "commit", "-q", "-m", "x" * 73, status=1)
+        self.assertIn("73 columns", said)
+        self.run_it("git", "commit", "-q", "-m", "x" * 72 + "\n\n" + "y" * 80)
+
     def test_a_good_change_passes(self):
         self.assertIn("hooks: git will run", self.run_it("sh", "tools/use-hooks"))
         self.commit(a=GOOD)

@@ -56,13 +56,24 @@ class TidyTest(unittest.TestCase):
             "src/world/world.c": OPENING + '#include "base/heap.h"\n#include <stdio.h>\n',
         })
 
-    def test_floors(self):
+    def test_layers(self):
         files = {"src/base/heap.c": OPENING + '#include "world/world.h"\n', "src/world/world.h": HEADER}
         self.assert_found([("src/base/heap.c", 2, "include")], files)
 
-    def test_unknown_floor(self):
+    def test_unknown_layer(self):
         files = {"src/attic/a.c": OPENING + '#include "base/heap.h"\n', "src/base/heap.h": HEADER}
         self.assert_found([("src/attic/a.c", 2, "include")], files)
+
+    def test_markdown(self):
+        wide = "word " * 21
+        self.assert_found([("a.md", 1, "markdown"), ("a.md", 9, "markdown")], {
+            "a.md": f"{wide}end\n\n    {wide}code\n| {wide}|\n\n```\n{wide}code\n```\n{wide}end\n"
+                    f"[link](https://example.org/{'x' * 99})\n"})
+
+    def test_discarded_results(self):
+        code = OPENING + ("int f(int unused)\n{\n    (void)unused;\n    int rc = g();\n    (void)rc;\n    int late = g();\n"
+                          "    (void)late; /* the reason */\n    (void)g(rc);\n}\n")
+        self.assert_found([("src/base/a.c", 6, "discard"), ("src/base/a.c", 9, "discard")], {"src/base/a.c": code})
 
     def test_siblings(self):
         files = {"src/world/sim/a.c": OPENING + '#include "world/uv/b.h"\n',
@@ -120,7 +131,7 @@ class TidyTest(unittest.TestCase):
         for function, home in [("malloc", "src/base/mem.c"), ("calloc", "src/base/mem.c"),
                                ("realloc", "src/base/mem.c"), ("free", "src/base/mem.c"),
                                ("getenv", "src/base/mem.c"), ("getenv", "src/cli/a.c"),
-                               ("pthread_create", "src/pool/a.c"), ("fork", "src/pool/fork/a.c")]:
+                               ("pthread_create", "src/exec/a.c"), ("fork", "src/worker/a.c")]:
             with self.subTest(function):
                 self.assert_code(home, f"    x = {function}(y);")
                 self.assert_code("src/base/other.c", f"    x = {function}(y);", function)

@@ -113,7 +113,7 @@ static int run_batch(struct weir_task *const *tasks, size_t count)
     bool burned = burn(tasks, count, ns);
     for (size_t i = 0; i < count; i++)
         if (wanted_ms(weir_input(tasks[i]), b ? 0 : -1) >= 0)
-            (void)end(tasks[i], burned, ns);
+            (void)end(tasks[i], burned, ns); /* a failure is the task's result */
     return 0;
 }
 

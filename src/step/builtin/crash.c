@@ -184,7 +184,7 @@ static int run(struct weir_task *t)
 static int run_batch(struct weir_task *const *tasks, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        (void)run(tasks[i]);
+        (void)run(tasks[i]); /* a failure is the task's result */
     return 0;
 }
 

@@ -35,5 +35,5 @@ void thread_slice(pid_t thread, int64_t ns)
     if (a.policy != SCHED_OTHER && a.policy != SCHED_BATCH)
         return;
     a.runtime = (uint64_t)ns;
-    (void)syscall(SYS_sched_setattr, thread, &a, 0);
+    (void)syscall(SYS_sched_setattr, thread, &a, 0); /* slices are an optimization */
 }
