@@ -155,5 +155,7 @@ int client_hold(int argc, char **argv)
     char line[64];
     while (fgets(line, sizeof line, stdin))
         one_round(&crowd);
+    free(crowd.held);
+    close(crowd.loop);
     return 0;
 }

@@ -348,6 +348,7 @@ int client_plan(int argc, char **argv)
     int status = load_all(&l, argv[1], argv[2], argv[3]);
     if (status == 0)
         plan_write(&plan, argv[5]);
+    l.plan = NULL;
     plan_release(&plan);
     return status;
 }

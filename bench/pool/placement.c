@@ -155,6 +155,7 @@ static double run(struct slice *s, int64_t ns)
             die("a coroutine");
     if (group_wait(&callers) != 0)
         die("callers");
+    s->group = NULL;
     settle(s);
     return (double)(s->last - began) / 1e9;
 }
@@ -294,9 +295,10 @@ static void read_arguments(struct bench *b, int argc, char **argv)
 {
     char costs[] = "100,100,100";
     b->decide = argc == 3 && strcmp(argv[1], "decide") == 0;
-    if (!b->decide && (argc != 6 || (strcmp(argv[1], "threads") && strcmp(argv[1], "processes"))))
+    if (!b->decide &&
+        (argc != 6 || (strcmp(argv[1], "threads") != 0 && strcmp(argv[1], "processes") != 0)))
         die("threads|processes COSTS[/COSTS] CALLERS SLICE_MS ROUNDS");
-    b->kind = strcmp(argv[1], "processes") ? CONF_POOL_THREADS : CONF_POOL_PROCESSES;
+    b->kind = strcmp(argv[1], "processes") == 0 ? CONF_POOL_PROCESSES : CONF_POOL_THREADS;
     char *rest = read_load(&b->loads[0], b->decide ? costs : argv[2]);
     if (*rest == '/')
         read_load(&b->loads[1], rest + 1);

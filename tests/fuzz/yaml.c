@@ -75,8 +75,9 @@ static void check_loaded(struct span text, struct conf_errors *errors)
     bytes_init(&twice, OUT_MAX);
     check_handed_on(c, errors);
     check(conf_print(c, &once) == 0, "a configuration that was loaded cannot be printed");
+    check(once.ptr, "a configuration is printed as nothing");
     conf_free(c);
-    if (!once.ptr || !memmem(once.ptr, once.len, "***", 3)) {
+    if (!memmem(once.ptr, once.len, "***", 3)) {
         only.text = bytes_span(&once);
         if (conf_load(&c, "fuzz.yaml", &source, errors) != 0) {
             check(conf_errors_write(errors, &twice) == 0, "nor the errors");

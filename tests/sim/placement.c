@@ -13,6 +13,7 @@
 #include "runner.h"
 #include "workers.h"
 
+#include "base/bug.h"
 #include "base/mem.h"
 #include "base/rand.h"
 #include "coro/group.h"
@@ -96,6 +97,7 @@ static int64_t sum_of(const struct scene *s)
     int64_t sum = 0;
     for (unsigned i = 0; i < s->step_count; i++)
         sum += (s->loads[i].cost_ns + s->loads[i].jumped_ns) / 2;
+    check(sum > 0, "a request that costs nothing");
     return sum;
 }
 

@@ -297,7 +297,7 @@ static int serve(struct world *w, void *arg)
     }
     if (rc == 0)
         rc = run_client(s, w, 0);
-    for (unsigned i = 1; i < s->clients && rc == 0; i++) {
+    for (unsigned i = 1; i < started && rc == 0; i++) {
         int result = 0;
         rc = thread_wait(io[i].thread, &result);
         if (rc == 0) {

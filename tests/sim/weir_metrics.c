@@ -29,7 +29,7 @@ static void see_sample(struct weir_metrics *m, struct span line)
 {
     char text[32];
     struct span labels = {line.ptr, 0};
-    struct span name = line;
+    struct span name;
     if (line.len == 0 || line.ptr[0] == '#')
         return;
     const char *brace = memchr(line.ptr, '{', line.len);

@@ -130,13 +130,11 @@ static void tell(struct zygote *z, const struct worker_frame *f)
     void *item;
     struct bytes out;
     bytes_init(&out, 256);
-    int rc = worker_encode(&out, f);
-    if (rc == 0 && channel_send(&z->writing, z) == 0) {
+    if (worker_encode(&out, f) == 0 && channel_send(&z->writing, z) == 0) {
         if (!workers_self(z->workers)->closed)
-            rc = stream_write(sim_channel(z->world), &(struct iovec){out.ptr, out.len}, 1);
-        rc = channel_receive(&z->writing, &item);
+            (void)!stream_write(sim_channel(z->world), &(struct iovec){out.ptr, out.len}, 1);
+        (void)!channel_receive(&z->writing, &item);
     }
-    (void)rc;
     bytes_release(&out);
 }
 

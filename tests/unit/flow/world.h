@@ -195,7 +195,7 @@ static inline void handle_weir(void *ctx, struct http_request *r)
     int rc = router_find(
         weir->router, r->head->method, r->head->method_name, r->head->path, r->arena, &match, NULL);
     if (rc) {
-        rc = http_reply_status(r, 404, NULL, 0, "no such route");
+        (void)!http_reply_status(r, 404, NULL, 0, "no such route"); /* the client sees it */
         return;
     }
     for (unsigned i = 0; i < match.param_count; i++)

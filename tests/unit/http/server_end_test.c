@@ -263,7 +263,8 @@ static void queued(struct scene *s, struct world *w)
     }
     must(hear(blocks) == 200);
     for (int i = 0; i < QUEUED; i++) {
-        must(hear(e[i]) == 200 && hear(e[i]) == 0); /* some before it hears of its end */
+        must(hear(e[i]) == 200); /* some before it hears of its end */
+        must(hear(e[i]) == 0);
         hang_up(e[i]);
     }
     /* The request of the last is still on its way; but it is not waited for for long. */

@@ -83,7 +83,6 @@ static void slow_bodies(struct scene *s, struct world *w)
     hang_up(e);
     e = call_up(s); /* no pause, but too slow: 2 s and what the bytes that came have earned */
     say(e, POST("/echo", "100"));
-    began = world_now(w);
     for (int i = 0; i < 3; i++) {
         say(e, "a");
         must_sleep(w, NS_PER_S);

@@ -4,6 +4,7 @@
  */
 #include "fixture.h"
 
+#include "base/bug.h"
 #include "weir/step.h"
 
 #include <dlfcn.h>
@@ -141,8 +142,9 @@ static void a_bad_file_is_refused_with_a_reason(void **state)
 static void a_bare_name_is_a_file_here(void **state)
 {
     char before[1024];
-    assert_non_null(getcwd(before, sizeof before));
-    assert_int_equal(chdir(getenv("PLUGINS")), 0);
+    const char *plugins = getenv("PLUGINS");
+    check(plugins && getcwd(before, sizeof before), "the tests' runner sets PLUGINS");
+    assert_int_equal(chdir(plugins), 0);
     struct step_spec spec = {.name = "sum", .plugin = "good.so"};
     struct fixture f;
     int rc = fixture_try(&f, &spec, 1, false);

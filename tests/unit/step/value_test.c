@@ -82,12 +82,13 @@ static void arrays_and_objects_are_gone_through(void **state)
     static const size_t lengths[] = {1, 0, 3};
     v = read_value(&j, "{\"z\":0,\"\":[1,2],\"a\\u0000b\":2}");
     each = weir_each(v);
-    for (turns = 0; weir_next(&each); turns++) {
+    for (turns = 0; turns < 3 && weir_next(&each); turns++) {
         assert_int_equal(each.index, turns);
         assert_int_equal(each.name_length, lengths[turns]);
         assert_memory_equal(each.name, names[turns], lengths[turns] + 1);
     }
     assert_int_equal(turns, 3);
+    assert_false(weir_next(&each));
     json_free(j);
 
     v = read_value(&j, "\"text\"");

@@ -117,7 +117,7 @@ static inline struct stream *must_connect(struct world *w, struct sim_host *to, 
 
 static inline int send_bytes(struct stream *s, const void *data, size_t size)
 {
-    char *copy = malloc(size);
+    char *copy = malloc(size + 1);
     must(copy);
     memcpy(copy, data, size);
     int rc = stream_write(s, &(struct iovec){copy, size}, 1);
