@@ -34,6 +34,7 @@ struct body_budget {
     _Atomic uint64_t waiting;
     _Atomic uint64_t refused;
     pthread_mutex_t lock; /* of the queue and the shares; nothing that waits is called under it */
+    bool locked;          /* under the lock */
     struct list queue;
     unsigned share_count;
     struct body_share shares[];
@@ -43,11 +44,14 @@ static void lock(struct body_budget *b)
 {
     int rc = pthread_mutex_lock(&b->lock);
     check(rc == 0, "the lock of the body budget cannot be taken: %s", error_text(-rc));
+    b->locked = true;
 }
 
 static void unlock(struct body_budget *b)
 {
-    pthread_mutex_unlock(&b->lock);
+    b->locked = false;
+    int rc = pthread_mutex_unlock(&b->lock);
+    check(rc == 0, "the lock of the body budget cannot be released: %s", error_text(-rc));
 }
 
 static bool reserve(struct body_budget *b, uint64_t bytes)
@@ -65,6 +69,7 @@ static bool reserve(struct body_budget *b, uint64_t bytes)
 static void grant(struct body_budget *b, struct body_claim *c)
 {
     struct body_share *s = c->share;
+    check(b->locked && !c->granted, "a claim is granted twice, or without the lock");
     c->granted = true;
     list_del(&c->link);
     atomic_fetch_sub(&b->waiting, 1);
@@ -76,6 +81,7 @@ static void grant(struct body_budget *b, struct body_claim *c)
 
 static void grant_what_fits(struct body_budget *b)
 {
+    check(b->locked, "waiting claims are granted without the lock");
     while (!list_empty(&b->queue)) {
         struct body_claim *first = list_first(&b->queue, struct body_claim, link);
         if (!reserve(b, first->wanted))
@@ -187,6 +193,7 @@ int body_claim_take(struct body_claim *c, uint64_t bytes, int64_t until)
 
 int body_claim_grow(struct body_claim *c, uint64_t bytes)
 {
+    check(c->bytes > 0 || !c->share, "a claim grows that holds nothing");
     if (c->share && !reserve(c->share->budget, bytes))
         return refuse(c->share->budget);
     hold(c, bytes);
@@ -200,7 +207,9 @@ void body_claim_release(struct body_claim *c)
     if (!c->share || bytes == 0)
         return;
     struct body_budget *b = c->share->budget;
-    atomic_fetch_sub(&b->used, bytes);
+    uint64_t used = atomic_fetch_sub(&b->used, bytes);
+    check(
+        used >= bytes, "a body's claim of %llu bytes is released twice", (unsigned long long)bytes);
     if (atomic_load(&b->waiting) == 0)
         return;
     lock(b);

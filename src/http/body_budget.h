@@ -1,17 +1,16 @@
 /*
- * body_budget.h: one bound on the memory that all request bodies of a server take at once, over all
- * its I/O threads.
+ * body_budget.h: one limit on the memory of all request bodies of a server, over all its I/O
+ * threads.
  *
- * A body is claimed before it is read: one with a Content-Length whole, a chunked one as it grows.
- * While the claim does not fit, the connection waits, reads nothing from its socket, and so makes
- * its client wait; claims are granted in the order in which they came. A body that holds a claim
- * never waits for more: it is refused at once if it cannot grow. So bodies that are half read
- * cannot wait for each other, and each that was begun can be read to its end.
+ * A body is claimed before it is read: with a Content-Length the whole, else as it grows. While a
+ * claim does not fit, the connection waits and does not read from its socket, which is backpressure
+ * on the client; claims are granted first come, first served. A body that holds a claim never waits
+ * for more: it is refused immediately if it cannot grow. So bodies do not deadlock.
  *
- * While there is room, a claim costs one atomic addition and its release another. Only when claims
- * wait is there a lock, and a message to the thread whose claim is granted.
+ * While there is room, a claim costs one atomic addition and its release another. Only waiting
+ * claims take a lock, and a message to the thread whose claim is granted.
  *
- * The budget and its shares are made before the threads that use them, and freed after those ended.
+ * The budget and its shares are made before the threads that use them, and freed after they ended.
  */
 #pragma once
 
@@ -21,7 +20,7 @@
 #include <stdatomic.h>
 
 struct body_budget;
-struct body_share; /* a thread's way to the budget */
+struct body_share; /* a thread's part */
 
 int body_budget_new(struct body_budget **out, uint64_t max, unsigned threads)
     __attribute__((warn_unused_result));
@@ -39,14 +38,14 @@ struct body_budget_stats {
 };
 struct body_budget_stats body_budget_stats(const struct body_budget *b);
 
-/* On the share's thread: claims can be made in this world from now on, until `leave`; all have been
- * released by then. A coroutine leaves, since a message may be on its way to it. */
+/* On the share's thread: allows claims in this world until `leave`, by when all must have been
+ * released. Leaving may wait for a message that is on its way, so it needs a coroutine. */
 void body_share_join(struct body_share *s, struct world *w);
 void body_share_leave(struct body_share *s);
 
-/* What one request holds, or waits for. All zero: nothing. */
+/* The memory that one request holds or waits for. All zero: none. */
 struct body_claim {
-    struct body_share *share; /* NULL: no bound */
+    struct body_share *share; /* NULL: no limit */
     uint64_t bytes;
     /* While it waits, under the budget's lock: */
     struct list link; /* in the queue, then among the share's granted ones */
@@ -55,12 +54,12 @@ struct body_claim {
     bool granted;
 };
 
-/* The most that one claim can ever get. */
+/* The largest possible claim. */
 uint64_t body_claim_max(const struct body_claim *c);
-/* The first bytes of a body. Waits until `until` at most. 0; -ENOBUFS: there was no room in time,
- * or too many wait already; -ECANCELED. */
+/* Claims the first bytes of a body. Waits until `until` at most. 0; -ENOBUFS: no room in time, or
+ * too many claims wait; -ECANCELED. */
 int body_claim_take(struct body_claim *c, uint64_t bytes, int64_t until)
     __attribute__((warn_unused_result));
-/* More, for a claim that holds some; does not wait. 0 or -ENOBUFS. */
+/* Claims more; does not wait. 0 or -ENOBUFS. */
 int body_claim_grow(struct body_claim *c, uint64_t bytes) __attribute__((warn_unused_result));
 void body_claim_release(struct body_claim *c);

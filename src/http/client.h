@@ -1,13 +1,13 @@
 /*
- * client.h: the client's side of HTTP/1.1: a pool of kept connections per world and origin.
+ * client.h: the HTTP/1.1 client: kept connections per world and origin.
  *
  * A client belongs to one world and is used by its coroutines. A call takes an idle connection of
- * its origin (the one used last, which is the least likely to be stale), or opens one, or, at the
- * origin's bound, waits for one in turn. A kept connection that turns out to have ended before one
- * byte of the reply came is replaced by a *new* one, once, provided that nothing of a streamed body
- * is gone, and that the method is idempotent or not a byte of the request had been taken; all else
- * is the caller's to try again. Deadlines are the coroutine's, made sooner by connect_timeout
- * and first_byte_timeout. doc/internals/http-client.md says more.
+ * its origin (the most recently used, which is the least likely to be stale), or opens one, or, at
+ * the origin's limit, waits first come, first served. If a kept connection ends before the first
+ * byte of the response, the call is repeated once on a new one, provided that no part of a streamed
+ * body was sent, and that the method is idempotent or no byte of the request was sent; other
+ * retries are up to the caller. Deadlines are the coroutine's, shortened by connect_timeout and
+ * first_byte_timeout. doc/internals/http-client.md has the details.
  *
  * Whole calls:
  *
@@ -38,7 +38,7 @@ struct http_client_stats { /* relaxed atomics, written by the client's thread */
     _Atomic uint64_t idle, in_use;
 };
 
-/* Each means what it says: HTTP_CLIENT_DEFAULTS initializes them. */
+/* 0 is a value, not a default: HTTP_CLIENT_DEFAULTS initializes them. */
 struct http_client_options {
     unsigned idle_max;   /* kept connections per origin; 0: none is kept */
     unsigned in_use_max; /* per origin; beyond, calls wait. UINT_MAX: no limit */
@@ -47,7 +47,7 @@ struct http_client_options {
     int64_t first_byte_timeout;
     struct http1_limits
         limits;        /* of replies; body_max: HTTP1_BODY_UNLIMITED, since streams have none */
-    uint64_t body_max; /* of whole replies; streamed ones are counted by who reads them */
+    uint64_t body_max; /* of whole responses; streamed ones are not limited */
     struct http_client_stats *stats; /* all zero, the caller's to keep; NULL: the client's own */
 };
 #define HTTP_CLIENT_DEFAULTS                                                   \
@@ -59,12 +59,12 @@ struct http_client_options {
 
 int http_client_new(struct http_client **out, struct world *w,
     const struct http_client_options *options) __attribute__((warn_unused_result));
-/* Closes what is idle. Nothing may be in use. */
+/* Closes idle connections. No call may be under way. */
 void http_client_free(struct http_client *c);
 
-/* Scheme, host and port, e.g. "http://127.0.0.1:9001" or "http://unix:/run/x.sock"; made once and
- * found again: the same text gives the same origin. Lives as long as the client. -EINVAL with a
- * sentence; -ENOMEM; -ENOBUFS beyond 4,096 of them. */
+/* Finds or makes the origin of a scheme, host and port, e.g. "http://127.0.0.1:9001" or
+ * "http://unix:/run/x.sock"; the same text gives the same origin, which lives as long as the
+ * client. -EINVAL with a sentence; -ENOMEM; -ENOBUFS beyond 4,096 origins. */
 int http_client_origin(struct http_client *c, struct span text, struct http_origin **out,
     struct error *e) __attribute__((warn_unused_result));
 /* Splits "http://host:port/path?query", or "http://unix:/run/x.sock:/path?query", into origin text
@@ -76,9 +76,9 @@ struct http_client_request {
     struct http_origin *origin;
     struct span method; /* not CONNECT */
     struct span target; /* origin-form (or "*"), encoded already */
-    /* Those that speak of the connection are the client's own: Host, Content-Length, Connection,
+    /* Not the fields of the connection, which the client writes: Host, Content-Length, Connection,
      * Transfer-Encoding, Keep-Alive, Proxy-Connection, Upgrade, HTTP2-Settings, TE, Trailer,
-     * Expect. -EINVAL with a sentence for one of them, and for one that cannot be written. */
+     * Expect. -EINVAL with a sentence for one of them, and for an invalid one. */
     const struct http_field *fields;
     unsigned field_count;
     struct span body; /* of whole calls */
@@ -90,21 +90,21 @@ struct http_response {
     struct span body;              /* in the arena */
 };
 
-/* 0 whatever the status. Else a negative errno with a type and sentence that says which origin and
- * what happened: "connect" (-ECONNREFUSED, ...), "timeout" (-ETIMEDOUT), "canceled" (-ECANCELED),
- * "reply" (-EBADMSG: what is wrong with it; -EMSGSIZE), "reset" (-ECONNRESET, -EPIPE: it ended
- * before the reply did), "request" (-EINVAL: it cannot be sent), "memory" (-ENOMEM, also for an
- * arena that is full). */
+/* 0 for any status. Else a negative errno with a type and a sentence that names the origin:
+ * "connect" (-ECONNREFUSED, ...), "timeout" (-ETIMEDOUT), "canceled" (-ECANCELED), "reply" (an
+ * invalid response: -EBADMSG; -EMSGSIZE), "reset" (-ECONNRESET, -EPIPE: it ended before the
+ * response), "request" (-EINVAL), "memory" (-ENOMEM, also for a full arena). */
 int http_call(struct http_client *c, const struct http_client_request *request, struct arena *arena,
     struct http_response *response, struct error *e) __attribute__((warn_unused_result));
 
-/* The same errors. After one there is nothing to end; after 0 the exchange is ended once, whatever
- * the other calls say, before its arena is reset. A whole `body` is sent before this returns. */
+/* The same errors, after which there is nothing to end. After 0 the exchange must be ended once,
+ * whatever the other calls return, before its arena is reset. Sends a whole `body` before it
+ * returns. */
 int http_exchange_begin(struct http_client *c, const struct http_client_request *request,
     struct arena *arena, struct http_exchange **out, struct error *e)
     __attribute__((warn_unused_result));
-/* -EPIPE, -ECONNRESET: the other side reads no more; http_exchange_head tells whether it has
- * answered. */
+/* -EPIPE, -ECONNRESET: the peer reads no more; http_exchange_head returns its response, if it sent
+ * one. */
 int http_exchange_write(struct http_exchange *x, struct span piece, struct error *e)
     __attribute__((warn_unused_result));
 /* Ends a chunked body, and waits for the final reply's head (interim ones are skipped). */
@@ -115,9 +115,8 @@ ssize_t http_exchange_read(struct http_exchange *x, struct span *piece, struct e
     __attribute__((warn_unused_result));
 void http_exchange_end(struct http_exchange *x);
 
-/* Closes what was idle for too long and returns the moment at which there may be more to close,
- * or DEADLINE_NEVER. Every call does a share of it; this is for clients that may have none for
- * long. */
+/* Closes connections that were idle for too long. Returns when there may be more to close, or
+ * DEADLINE_NEVER. Calls do a part of this; use it for clients that may have none for long. */
 int64_t http_client_sweep(struct http_client *c);
 
 const struct http_client_stats *http_client_stats(const struct http_client *c);

@@ -11,6 +11,7 @@
  * the client is known to be silent, we say that no more will come, and read on until it closes,
  * too.
  */
+#include "base/bug.h"
 #include "base/mem.h"
 #include "http/internal.h"
 
@@ -85,7 +86,8 @@ ssize_t connection_fill_at(struct http_connection *c, char *at, size_t size)
     int rc = flush_first(c);
     if (rc)
         return rc;
-    bytes_release(&c->in); /* what came behind the head has been used */
+    check(c->view.len == 0, "a body is read in place while bytes are in view");
+    bytes_release(&c->in); /* its bytes have been parsed */
     ssize_t got = stream_read(c->stream, at, size);
     c->view = (struct span){.ptr = at, .len = got > 0 ? (size_t)got : 0};
     return got;

@@ -35,7 +35,9 @@ int connections_enter(struct http_origin *o, struct error *e)
         /* With 0, connections_leave has passed its slot on: in_use stays. */
         return rc ? http_interrupted(o, rc, "waiting in line for a connection to", e) : 0;
     }
+    dcheck(sched_here(world_sched(c->world)), "a client is used from another thread than its own");
     o->in_use++;
+    check(o->in_use <= c->options.in_use_max, "more slots of an origin are taken than it has");
     stat_add(&c->stats->in_use, 1);
     return 0;
 }
@@ -43,6 +45,7 @@ int connections_enter(struct http_origin *o, struct error *e)
 void connections_leave(struct http_origin *o)
 {
     struct list *link;
+    check(o->in_use > 0, "a slot of %s is given back that nobody holds", o->endpoint.text);
     while ((link = list_pop_front(&o->waiters)))
         if (coro_wake(list_entry(link, struct waiter, link)->coro, 0))
             return;
@@ -54,6 +57,7 @@ void connections_leave(struct http_origin *o)
 
 static void unkeep(struct client_connection *connection)
 {
+    check(connection->origin->kept_count > 0, "a connection is taken that was not kept");
     list_del(&connection->kept);
     list_del(&connection->age);
     connection->origin->kept_count--;
@@ -119,6 +123,7 @@ void connections_keep(struct client_connection *connection)
 {
     struct http_origin *o = connection->origin;
     struct http_client *c = o->client;
+    dcheck(list_empty(&connection->kept), "a connection is kept twice");
     if (c->options.idle_max == 0) {
         connections_close(connection);
         return;

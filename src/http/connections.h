@@ -15,20 +15,20 @@
 #include "http/stat.h"
 #include "http/url.h"
 
-/* Addresses of one name that are tried. */
+/* Addresses tried of one name. */
 #define HTTP_ADDRESSES_MAX 8
-/* What one read takes at most. */
+/* The size of one read. */
 #define HTTP_SCRATCH_SIZE  (64 * 1024)
 
 struct http_client {
     struct world *world;
     struct http_client_options options;
-    struct http_client_stats *stats; /* the caller's, or own_stats */
+    struct http_client_stats *stats; /* options.stats or own_stats */
     struct http_client_stats own_stats;
     struct map origins;       /* by endpoint.text; owns them */
     struct list ages;         /* every kept connection, longest idle first: client_connection.age */
-    struct http_field *table; /* where heads are parsed; used up before anybody waits again */
-    char *scratch;            /* where replies are read; as well (see stream_read) */
+    struct http_field *table; /* where heads are parsed; its content ends at the next wait */
+    char *scratch;            /* where replies are read; likewise (see stream_read) */
 };
 
 /* Owned by its client, and lives as long. */
@@ -42,11 +42,11 @@ struct http_origin {
     struct address addresses[HTTP_ADDRESSES_MAX];
     int address_count;
     int preferred;            /* the address that answered last */
-    int64_t resolved_until;   /* the addresses are believed until then */
-    struct future *resolving; /* on the stack of the coroutine that asks for all */
+    int64_t resolved_until;   /* the addresses are used until then */
+    struct future *resolving; /* while a coroutine resolves, on its stack */
 };
 
-/* A connection: owned by the exchange that uses it, or by the pool. */
+/* Owned by the exchange that uses it, or kept in its origin. */
 struct client_connection {
     struct stream *stream;
     struct http_origin *origin;
@@ -59,22 +59,23 @@ struct client_connection {
 int connections_enter(struct http_origin *o, struct error *e) __attribute__((warn_unused_result));
 void connections_leave(struct http_origin *o);
 
-/* The connection that was kept last and still seems to be good, or NULL. */
+/* The most recently kept connection that still seems open, or NULL. */
 struct client_connection *connections_take(struct http_origin *o);
-/* A new one. */
+/* Opens a connection. 0 or a negative errno with a sentence. */
 int connections_open(struct http_origin *o, struct client_connection **out, struct error *e)
     __attribute__((warn_unused_result));
-/* Keeps it for the next call; it is the pool's then. */
+/* Keeps the connection for later calls; the caller no longer owns it. */
 void connections_keep(struct client_connection *connection);
 void connections_close(struct client_connection *connection);
-/* Closes one that is kept. */
+/* Closes a kept connection. */
 void connections_forget(struct client_connection *connection);
 
 /* origin.c: connects to one of its addresses. */
 int origin_connect(struct http_origin *o, struct stream **out, struct error *e)
     __attribute__((warn_unused_result));
 
-/* A wait's own limit beside the coroutine's deadline: which of them it was that has passed. */
+/* A limit of one wait besides the coroutine's deadline, to know later which of the two has passed.
+ * */
 struct http_limit {
     int64_t until;
     bool own; /* the limit is the sooner of the two */
@@ -90,6 +91,6 @@ static inline struct http_limit http_limit_from(int64_t now, int64_t span_ns)
 #define HTTP_SPAN_TEXT_MAX 32
 const char *http_span_text(int64_t span_ns, char text[HTTP_SPAN_TEXT_MAX]);
 
-/* The sentence for a wait of a call that did not end well: -ECANCELED, or -ETIMEDOUT by the
- * coroutine's own deadline; `doing` is "waiting for a connection to". */
+/* Sets the error of an interrupted wait: -ECANCELED, or -ETIMEDOUT by the coroutine's own deadline;
+ * `doing` is like "waiting for a connection to". */
 int http_interrupted(struct http_origin *o, int code, const char *doing, struct error *e);

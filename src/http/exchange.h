@@ -1,9 +1,9 @@
 /*
- * exchange.h: one request and its reply on a connection of the pool. For the client's own files.
+ * exchange.h: one request and its response on a connection. For the client's own files.
  *
- * Bytes of a reply stand in one of three places: in the client's scratch, which any other coroutine
- * overwrites as soon as this one waits; in the exchange's stash, where what was not understood yet
- * is moved before it waits; or, when a body's length is known, in the arena, where they stay.
+ * A response's bytes are in one of three places: the client's scratch, which other coroutines
+ * overwrite as soon as this one waits; the exchange's stash, where unparsed bytes are moved before
+ * a wait; or, if the body's length is known, the arena, where they stay.
  */
 #pragma once
 
@@ -22,42 +22,41 @@ struct http_exchange {
     enum http_method method;
     bool idempotent;
     bool chunked;      /* the caller streams chunks */
-    int64_t announced; /* bytes that the caller has still to stream */
+    int64_t announced; /* bytes that the caller must still stream */
     uint64_t written;  /* bytes that the connection has taken, of head and body */
     int64_t written_at;
     bool whole_written;
-    bool streamed; /* something that only the caller had is gone */
+    bool streamed; /* a part of the streamed body was sent, and cannot be repeated */
     /* The reply. */
-    bool reused; /* the connection was a kept one */
-    bool began;  /* a byte came */
+    bool reused; /* the connection was kept */
+    bool began;  /* a byte was received */
     bool over;
-    bool ended;     /* so has the connection, from the other side */
-    bool own_stash; /* pieces are the caller's for a while, so they must not be in the scratch */
+    bool ended;     /* the peer has closed its side */
+    bool own_stash; /* pieces outlive a wait, so they must not be in the scratch */
     unsigned interim;
     const struct http1_head *reply;
-    struct span in; /* not understood yet: in the scratch, the stash or `direct` */
-    char *direct;   /* where the next bytes of a body of known length belong */
+    struct span in; /* not parsed yet: in the scratch, the stash or `direct` */
+    char *direct;   /* where the next bytes of a body of known length go */
     size_t direct_room;
     struct bytes stash;
     struct http1 parser;
 };
 
-/* Checks and writes the head, and finds a connection. After an error there is nothing to end. */
+/* Checks and writes the head, and gets a connection. After an error there is nothing to end. */
 int exchange_begin(struct http_exchange *x, struct http_client *c,
     const struct http_client_request *request, struct arena *arena, struct error *e)
     __attribute__((warn_unused_result));
-/* Writes the head and what goes at once of the body. */
+/* Sends the head, and as much of the body as goes at once. */
 int exchange_send(struct http_exchange *x, struct error *e) __attribute__((warn_unused_result));
-/* The rest of a whole request, which did not go at once. */
+/* Sends the rest of a whole request. */
 int exchange_send_rest(struct http_exchange *x) __attribute__((warn_unused_result));
-/* Whether the failure `rc` may be that of a kept connection that had ended before: then it has been
- * replaced by a new one, on which nothing was sent yet. 0, or `rc` where it may not, or why there
- * is no new one. */
+/* If the failure `rc` may come from a kept connection that had already ended, replaces it by a new
+ * one, on which nothing was sent yet: 0. Else `rc`, or why no new connection could be opened. */
 int exchange_replace(struct http_exchange *x, int rc, struct error *e)
     __attribute__((warn_unused_result));
 
-/* The next thing in the reply: HTTP1_HEAD, HTTP1_DATA or HTTP1_END, or a negative errno. */
+/* The next event of the response: HTTP1_HEAD, HTTP1_DATA or HTTP1_END, or a negative errno. */
 int exchange_pull(struct http_exchange *x, struct span *data, struct error *e)
     __attribute__((warn_unused_result));
-/* Up to the final head, which is copied into the arena. */
+/* Reads up to the final head, and copies it into the arena. */
 int exchange_head(struct http_exchange *x, struct error *e) __attribute__((warn_unused_result));

@@ -35,28 +35,6 @@ static bool is_own_field(struct span name)
     return false;
 }
 
-static enum http_method method_of(struct span name)
-{
-    static const struct {
-        struct span name;
-        enum http_method method;
-    } known[] = {
-        {{"GET", 3}, HTTP_GET},
-        {{"HEAD", 4}, HTTP_HEAD},
-        {{"POST", 4}, HTTP_POST},
-        {{"PUT", 3}, HTTP_PUT},
-        {{"DELETE", 6}, HTTP_DELETE},
-        {{"CONNECT", 7}, HTTP_CONNECT},
-        {{"OPTIONS", 7}, HTTP_OPTIONS},
-        {{"TRACE", 5}, HTTP_TRACE},
-        {{"PATCH", 5}, HTTP_PATCH},
-    };
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (span_equal(name, known[i].name))
-            return known[i].method;
-    return HTTP_OTHER;
-}
-
 /* RFC 9110, 9.2.2. */
 static bool is_idempotent(enum http_method method)
 {
@@ -112,10 +90,10 @@ static int write_fields(
     return 0;
 }
 
-static int write_request_line(
-    struct bytes *out, const struct http_client_request *request, struct error *e)
+static int write_request_line(struct bytes *out, enum http_method method,
+    const struct http_client_request *request, struct error *e)
 {
-    if (!http_token_valid(request->method) || method_of(request->method) == HTTP_CONNECT)
+    if (!http_token_valid(request->method) || method == HTTP_CONNECT)
         return refuse(request->origin, e, "its method is", request->method);
     bool own_form =
         request->target.len > 0 && (request->target.ptr[0] == '/' || request->target.ptr[0] == '*');
@@ -133,7 +111,7 @@ static int write_head(
     if (!out.ptr)
         return error_set(
             e, -ENOMEM, "memory", "out of memory for a request to %s", x->origin->endpoint.text);
-    int rc = write_request_line(&out, request, e);
+    int rc = write_request_line(&out, x->method, request, e);
     if (rc)
         return rc;
     rc = http1_write_field(&out, SPAN("Host"), span_of(x->origin->endpoint.authority));
@@ -169,10 +147,10 @@ static void prepare(struct http_exchange *x, struct http_client *c,
         .client = c,
         .origin = request->origin,
         .arena = arena,
-        .method = method_of(request->method),
         .body = request->streamed == 0 ? request->body : (struct span){0},
         .chunked = request->streamed<0, .announced = request->streamed> 0 ? request->streamed : 0,
     };
+    (void)http_method_find(request->method, &x->method); /* an unknown one is HTTP_OTHER */
     x->idempotent = is_idempotent(x->method);
     /* What is not understood yet of a head, and what one read may add. */
     bytes_init(&x->stash, c->options.limits.head_max + 2 * (size_t)HTTP_SCRATCH_SIZE);

@@ -1,10 +1,10 @@
 /*
- * internal.h: what the files of the server's side know of each other.
+ * internal.h: shared by the files of the HTTP server.
  *
  *   server.c      listeners, connections coming and going, drain
- *   connection.c  one connection: requests one after the other, and its end
- *   request.c     the body of a request, as its handler reads it
- *   reply.c       what is answered
+ *   connection.c  one connection: its requests in order, and its end
+ *   request.c     reading a request's body
+ *   reply.c       writing replies
  */
 #pragma once
 
@@ -14,31 +14,30 @@
 #include "http/server.h"
 #include "http/stat.h"
 
-/* What is read at once where nothing has to be kept: one buffer a server, since it is used up
- * before its reader waits again. */
+/* Read at once into a buffer that all connections share: its content is parsed before the reader
+ * waits again. */
 #define SCRATCH_SIZE    (64 * 1024)
-/* Bodies up to this long are copied behind their heads and leave with them; longer ones are
- * written from where they are. Pipelined replies are gathered up to it, too. */
+/* Reply bodies up to this size are copied behind their heads and sent with them; longer ones are
+ * written in place. Pipelined replies are gathered up to this size, too. */
 #define GATHER_MAX      (16 * 1024)
-/* What is read of a body that its handler did not want, so that the connection can go on. */
+/* So much of a body that its handler did not read is skipped to keep the connection. */
 #define SKIP_MAX        (64 * 1024)
-/* The most bytes of a reply's head. */
+/* Of a reply's head. */
 #define REPLY_HEAD_MAX  (1024 * 1024)
-/* Memory that requests need while they are under way, kept for the next ones. */
+/* Unused struct active_request that are kept for the next requests. */
 #define SPARE_MAX       64
-/* What a connection that came just before a drain, or was in a listener's queue, has for its first
- * request, which is most likely on its way. */
+/* In a drain, a connection that has just come, or was in a listener's queue, gets this long for its
+ * first request, which is most likely on its way. */
 #define FRESH_GRACE     (500 * NS_PER_MS)
-/* Fields that a problem may be given besides its type. */
+/* Fields of a problem besides Content-Type. */
 #define ROOM_FOR_FIELDS 8
-/* Requests' arenas and buffers that grew beyond this are not kept. */
+/* Larger arenas and buffers are not kept. */
 #define SPARE_BYTES_MAX (64 * 1024)
 
 enum reply_stage { REPLY_NONE, REPLY_BODY, REPLY_DONE };
 
-/* What a request needs while it is under way, and an idle connection does not. Those not in use
- * lie on a stack: the one that was used last, and is still in the near caches, is the next one's.
- */
+/* The state of a request under way; an idle connection has none. Unused ones are kept on a stack:
+ * the most recently used one is likely still in the cache. */
 struct active_request {
     struct http_request request;
     struct http1 parser; /* between two messages, but while a request is under way */
@@ -46,11 +45,11 @@ struct active_request {
     struct bytes out;  /* replies that have not been sent yet */
     struct bytes body; /* of the request, where its handler wants it whole */
     struct body_claim claim;
-    bool body_done;   /* the request has been read to its end */
-    bool body_failed; /* and never will be */
+    bool body_done;   /* the request was read to its end */
+    bool body_failed; /* it never will be */
     bool continued;   /* 100 Continue has been sent */
     bool chunking;    /* the streamed reply is chunked */
-    bool watched;     /* the client's leaving cancels the coroutine */
+    bool watched;     /* the client's disconnecting cancels the coroutine */
     enum reply_stage reply;
     int64_t reply_left;  /* of a streamed reply with a length */
     int64_t body_began;  /* when the body was first waited for, without the handler's time between
@@ -63,17 +62,17 @@ struct http_connection {
     struct stream *stream;
     struct coro *coro;
     struct active_request *active; /* NULL: no request is under way */
-    /* What has come and is not understood yet: in the server's scratch until the coroutine waits,
-     * else in `in`. */
+    /* Received and not yet parsed: in the server's scratch until the coroutine waits, else in `in`.
+     * */
     struct span view;
     struct bytes in;
-    int64_t now; /* the clock's last reading on this connection's way */
+    int64_t now; /* the last reading of the clock */
     unsigned served;
-    bool waiting;          /* for a request, and not told to end */
+    bool waiting;          /* for a request, and not cancelled */
     bool close_after;      /* no request after this one */
-    bool broken;           /* nothing can be written any more */
-    bool refused;          /* it is one too many, and told so */
-    bool silent;           /* the client asked for the end and has sent all it had to say */
+    bool broken;           /* no writing any more */
+    bool refused;          /* beyond connections_max: gets a 503 */
+    bool silent;           /* the client asked to close, and has sent its last request */
     struct list link;      /* in server->connections */
     struct list idle_link; /* in server->idle_connections, or in acceptor.late before it begins */
     struct address peer;
@@ -90,9 +89,9 @@ struct http_server {
     struct acceptor *acceptors;
     unsigned acceptor_count;
     unsigned accepting; /* acceptors that may still bring a connection */
-    unsigned refusing;  /* connections that are told 503 */
+    unsigned refusing;  /* connections that get a 503 */
     bool draining;
-    bool last; /* what is in the listeners' queues is the server's to answer */
+    bool last; /* accepts what is in the listeners' queues */
     int64_t drain_idle_until;
     int64_t drain_until;
     struct rand ids;
@@ -106,7 +105,7 @@ struct http_server {
     int64_t stamp_until;
 };
 
-/* How long `count` bytes may take at `rate` bytes a second. */
+/* The time for `count` bytes at `rate` bytes a second. */
 static inline int64_t time_for(uint64_t count, uint64_t rate)
 {
     uint64_t seconds = count / rate;
@@ -118,38 +117,38 @@ static inline int64_t time_for(uint64_t count, uint64_t rate)
 
 /* ---- connection.c ---- */
 
-/* The coroutine of a connection: `arg` is a struct http_connection, which it frees. */
+/* A connection's coroutine: `arg` is a struct http_connection, which it frees. */
 int connection_run(void *arg);
-/* The same for one too many: told so and closed. */
+/* The same for a connection beyond the limit: replies with a 503 and closes. */
 int connection_refuse(void *arg);
 
-/* More bytes behind those in view: how many, 0 at the end, or a negative errno. What is waiting
- * to be sent is sent first. `shared`: the caller uses up what is in view before it waits again. */
+/* Reads more bytes behind those in view: how many, 0 at the end, or a negative errno. Sends pending
+ * output first. `shared`: the caller parses all in view before it waits again. */
 ssize_t connection_fill(struct http_connection *c, bool shared) __attribute__((warn_unused_result));
-/* The same into `at`, which outlives the wait; nothing is in view. */
+/* The same into `at`, which outlives the wait; the view must be empty. */
 ssize_t connection_fill_at(struct http_connection *c, char *at, size_t size)
     __attribute__((warn_unused_result));
-/* What is in view must outlive a wait. */
+/* Moves what is in view to memory that outlives a wait. */
 int connection_keep(struct http_connection *c) __attribute__((warn_unused_result));
 
 /* ---- request.c ---- */
 
-/* Whether the client may be holding its body back until it is told to go on. */
+/* Returns true if the client may be waiting for 100 Continue before it sends its body. */
 static inline bool request_awaits_word(const struct http_connection *c)
 {
     return c->active->request.head->expect_continue && !c->active->continued && c->view.len == 0 &&
            c->active->request.received == 0;
 }
-/* Reads what is left of the body, if that is not much: whether it came to its end. */
+/* Reads the rest of the body, up to SKIP_MAX. Returns true if that was all. */
 bool request_skip_body(struct http_connection *c);
-/* The body's memory is not used any more. */
+/* Frees the body's memory. */
 void request_free_body(struct http_connection *c);
 
 /* ---- reply.c ---- */
 
-/* Sends what is gathered. */
+/* Sends pending output. */
 int reply_flush(struct http_connection *c) __attribute__((warn_unused_result));
-/* The client's leaving does not matter, or not any more. */
+/* From now on the client may disconnect without cancelling the coroutine. */
 static inline void reply_unwatch(struct http_connection *c)
 {
     if (c->active->watched)
@@ -159,10 +158,10 @@ static inline void reply_unwatch(struct http_connection *c)
 
 /* ---- server.c ---- */
 
-/* What a request needs, or NULL if there is no memory. */
+/* Returns a struct active_request, perhaps a kept one; NULL: no memory. */
 struct active_request *server_take_request(struct http_server *s)
     __attribute__((warn_unused_result));
-/* NULL is nothing to give back. */
+/* Keeps or frees it. Ignores NULL. */
 void server_return_request(struct http_server *s, struct active_request *active);
-/* A connection has been closed and is about to be freed. */
+/* Unlinks a connection that is closed and will be freed. */
 void server_forget(struct http_connection *c);

@@ -6,6 +6,7 @@
  * to keep up a least rate: after n bytes it may have taken body_timeout plus n / body_rate, and no
  * pause may be longer than body_timeout.
  */
+#include "base/bug.h"
 #include "http/internal.h"
 
 #include <errno.h>
@@ -114,6 +115,7 @@ static ssize_t read_piece(struct http_connection *c, struct span *piece, bool sh
 
 ssize_t http_request_read(struct http_request *r, struct span *piece)
 {
+    dcheck(coro_self() == r->connection->coro, "a body is read by another coroutine");
     return read_piece(r->connection, piece, false, false);
 }
 

@@ -103,20 +103,6 @@ void router_free(struct router *r)
 
 /* ---- Methods ---- */
 
-static enum http_method method_of(struct span name)
-{
-    static const struct {
-        const char *name;
-        enum http_method method;
-    } known[] = {{"GET", HTTP_GET}, {"HEAD", HTTP_HEAD}, {"POST", HTTP_POST}, {"PUT", HTTP_PUT},
-        {"DELETE", HTTP_DELETE}, {"CONNECT", HTTP_CONNECT}, {"OPTIONS", HTTP_OPTIONS},
-        {"TRACE", HTTP_TRACE}, {"PATCH", HTTP_PATCH}};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (span_equal(name, span_of(known[i].name)))
-            return known[i].method;
-    return HTTP_OTHER;
-}
-
 static struct route *route_of(
     const struct leaf *p, bool any, enum http_method method, struct span name)
 {
@@ -348,7 +334,7 @@ static struct route *route_new(struct router *r, struct shape *s,
         return NULL;
     route->title = title;
     route->params = names_of(r, s, written, pattern, title);
-    route->method = method_of(method);
+    (void)http_method_find(method, &route->method); /* an unknown one is HTTP_OTHER */
     route->any = span_equal(method, SPAN("*"));
     return route->params ? route : NULL;
 }

@@ -1,5 +1,5 @@
 /*
- * router.h: which route answers a method and a path.
+ * router.h: finds the route of a method and a path.
  *
  * A pattern is a path whose segments are literals, "{name}" (any one segment, not empty), or, at
  * the end only, "{name...}" (the rest of the path, at least one segment, be it empty, joined by
@@ -11,11 +11,11 @@
  * Routers are built once, at start, then only read: any thread may match. Conflicts (the same
  * method and pattern twice, whatever the parameters are called) are reported when added. GET
  * answers HEAD too, unless HEAD has a route of its own for the pattern. What a parameter holds is
- * a stranger's text: a decoded segment may hold slashes, and "..".
+ * untrusted: a decoded segment may contain slashes, and "..".
  *
  * Matching costs the same with 10 routes as with 10,000, and is bounded whatever the table and the
  * path: patterns are told apart by their *shape* (which of their segments are literal), a shape's
- * patterns stand in one hash table, and a path is looked up once in each shape that fits its
+ * patterns are in one hash table, and a path is looked up once in each shape that fits its
  * number of segments, of which there are at most ROUTER_SHAPES_MAX.
  */
 #pragma once
@@ -33,7 +33,7 @@ struct router;
 #define ROUTER_PATTERN_MAX  1024
 #define ROUTER_MEMORY_MAX   (256 * 1024 * 1024)
 
-/* `seed` keys its hashes: nobody outside can choose names that collide. */
+/* `seed` keys the hashes, so that clients cannot choose paths that collide. */
 int router_new(struct router **out, const uint64_t seed[2]) __attribute__((warn_unused_result));
 void router_free(struct router *r);
 
@@ -54,8 +54,8 @@ struct router_match {
     struct {
         struct span name;
         struct span value; /* decoded */
-        /* The rest's segments, if one has a slash in it, so that the value does not tell them; else
-         * NULL. */
+        /* The rest's segments, if one contains a slash, so that the value is ambiguous; else NULL.
+         * */
         const struct span *segments;
         unsigned segment_count;
     } params[ROUTER_PARAMS_MAX];

@@ -1,5 +1,5 @@
 /*
- * router_pattern.h: a route's pattern, read: what router.h says it may be, for the router only.
+ * router_pattern.h: a parsed pattern (router.h has the syntax). For the router only.
  */
 #pragma once
 
@@ -16,7 +16,7 @@ struct router_pattern {
     struct span segments[ROUTER_SEGMENTS_MAX];
     char text[ROUTER_PATTERN_MAX];
     size_t text_len;
-    char wrong[240]; /* a sentence that was made */
+    char wrong[240]; /* the text of a formatted error */
 };
 
 static inline uint64_t router_bit(unsigned i)
@@ -29,5 +29,5 @@ int router_pattern_read(struct router_pattern *p, struct span text, struct error
     __attribute__((warn_unused_result));
 /* -EINVAL with the sentence "route '...': what". */
 int router_pattern_refuse(struct error *e, struct span text, const char *what);
-/* What of a pattern is shown in a sentence. */
+/* The part of a pattern that error sentences show. */
 struct span router_pattern_shown(struct span text);

@@ -40,6 +40,7 @@ static void free_request(struct active_request *active)
 
 struct active_request *server_take_request(struct http_server *s)
 {
+    dcheck(sched_here(world_sched(s->world)), "a server is used from another thread than its own");
     if (s->spare_count > 0)
         return s->spare[--s->spare_count];
     struct active_request *active = mem_zalloc(sizeof(*active));
@@ -58,6 +59,7 @@ void server_return_request(struct http_server *s, struct active_request *active)
 {
     if (!active)
         return;
+    dcheck(s->spare_count <= SPARE_MAX, "more spare requests than are kept");
     size_t bytes = active->arena.used + active->out.size + active->body.size;
     if (s->spare_count == SPARE_MAX || bytes > SPARE_BYTES_MAX) {
         free_request(active);
@@ -74,6 +76,7 @@ void server_return_request(struct http_server *s, struct active_request *active)
 void server_forget(struct http_connection *c)
 {
     struct http_server *s = c->server;
+    check(!c->waiting, "a connection ends that waits for a request");
     list_del(&c->link);
     stat_add(&s->stats->open, -1);
     if (s->draining && list_empty(&s->connections) && s->runner)
@@ -205,6 +208,7 @@ static int accept_and_serve(void *arg)
 
 void http_server_drain(struct http_server *s, int64_t idle_grace, int64_t deadline, bool last)
 {
+    dcheck(sched_here(world_sched(s->world)), "a server is drained from another thread");
     int64_t idle_until = deadline_after(world_now(s->world), idle_grace);
     if (!s->draining || idle_until < s->drain_idle_until)
         s->drain_idle_until = idle_until;
@@ -291,7 +295,7 @@ static int run(struct http_server *s)
 
 int http_server_run(struct http_server *s, struct listener *const *listeners, unsigned count)
 {
-    check(!s->runner, "a server is run twice at once");
+    check(!s->runner, "a server runs twice at once");
     s->acceptors = mem_zalloc((count + 1) * sizeof(*s->acceptors));
     for (unsigned i = 0; i < count; i++) {
         if (!s->acceptors) {
@@ -324,6 +328,8 @@ int http_server_run(struct http_server *s, struct listener *const *listeners, un
 int http_server_new(
     struct http_server **out, struct world *w, const struct http_server_options *options)
 {
+    check(options->handle, "an HTTP server without a handler");
+    check(options->limits.fields_max > 0, "an HTTP server without room for fields");
     struct http_server *s = mem_zalloc(sizeof(*s));
     if (!s)
         return -ENOMEM;

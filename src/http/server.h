@@ -3,15 +3,15 @@
  *
  * A server lives on one world, that is, one thread. Each connection is a coroutine that reads a
  * request, calls the handler, and goes on to the next; a waiting connection costs its stack's
- * first page and little else. The handler answers by exactly one http_reply, or by
- * http_reply_begin, any number of http_reply_write, and http_reply_end; what it leaves unanswered
- * is answered with a 500 problem.
+ * first page and little else. The handler replies with exactly one http_reply, or with
+ * http_reply_begin, any number of http_reply_write, and http_reply_end. If it does not, the client
+ * gets a 500 problem.
  *
- * The request, its fields and its arena end when the handler returns. If the client goes away
- * while the handler waits for something else, which it has announced by http_request_waits, the
- * coroutine is cancelled: its waits are -ECANCELED, and the handler returns. (A client that shuts
- * down its sending side is then taken for gone, as by nginx and Go; a handler that does not wait
- * answers it.)
+ * The request, its fields and its arena end when the handler returns. If the client disconnects
+ * after http_request_waits, which a handler calls before it waits for anything but this request,
+ * the coroutine is cancelled: its waits return -ECANCELED, and the handler returns. (A client that
+ * shuts down its sending side counts as disconnected then, as in nginx and Go; without
+ * http_request_waits it gets a reply.)
  */
 #pragma once
 
@@ -28,8 +28,8 @@ struct http_connection;
 
 #define HTTP_REQUEST_ID_MAX 64
 
-/* What a request's time went to, in nanoseconds, for the Server-Timing field. The handler adds up
- * what it knows before it replies; times of what runs at once are added, too. */
+/* How a request's time was spent, in nanoseconds, for the Server-Timing field. The handler adds
+ * what it knows before it replies; the times of parallel nodes add up. */
 struct http_timing {
     int64_t queue; /* its tasks waited for a worker */
     int64_t cpu;   /* its steps computed */
@@ -41,16 +41,17 @@ struct http_request {
     const struct http1_head *head;
     struct arena *arena; /* of options.arena_max bytes; ends with the request */
     const struct address *peer;
-    int64_t began;                    /* world_now when its first byte was seen */
-    char id[HTTP_REQUEST_ID_MAX + 1]; /* from X-Request-Id if that is sane, else made */
+    int64_t began;                    /* world_now at its first byte */
+    char id[HTTP_REQUEST_ID_MAX + 1]; /* from X-Request-Id if that is valid, else generated */
     uint64_t body_max;  /* the handler may lower or raise it before reading the body */
     struct span label;  /* for the access log and metrics: the handler sets it (the route's name) */
     void *handler_data; /* for `done` */
-    struct span failure; /* for the access log: why it was refused or failed, whole; in the arena */
-    bool failure_hidden; /* the client was shown less */
+    struct span
+        failure; /* for the access log: why it was refused or failed, in full; in the arena */
+    bool failure_hidden; /* the reply has less */
     struct http_timing timing;
     /* Until the end, for `done`: */
-    int status;        /* that was answered; 0: none, the client is gone */
+    int status;        /* of the reply; 0: none, the client is gone */
     uint64_t received; /* body bytes */
     uint64_t sent;     /* body bytes */
     struct http_connection *connection;
@@ -71,32 +72,32 @@ enum http_refused {
 struct http_server_stats {
     _Atomic uint64_t connections;                 /* accepted so far */
     _Atomic uint64_t open, idle;                  /* now */
-    _Atomic uint64_t requests;                    /* heads understood */
+    _Atomic uint64_t requests;                    /* valid heads */
     _Atomic uint64_t refused[HTTP_REFUSED_COUNT]; /* before a handler saw them */
-    _Atomic uint64_t client_gone;                 /* requests whose client did not wait */
+    _Atomic uint64_t client_gone;                 /* requests whose client disconnected */
 };
 
-/* Each means what it says: HTTP_SERVER_DEFAULTS initializes all but the handler. */
+/* 0 is a value, not a default: HTTP_SERVER_DEFAULTS initializes all but the handler. */
 struct http_server_options {
     struct http1_limits limits; /* body_max: HTTP1_BODY_UNLIMITED, since each route has its own */
     uint64_t body_max;
     unsigned requests_per_connection; /* 0: no limit */
-    /* Open at once on this thread. Beyond, one that has been idle for a second or more is closed,
-     * the longest first; if there is none the new one gets a 503. 0: no limit. */
+    /* Open at once on this thread. At the limit, the connection that has been idle longest (for a
+     * second or more) is closed; if there is none, the new one gets a 503. 0: no limit. */
     unsigned connections_max;
     size_t arena_max; /* of a request */
-    /* The server's part of a bound on all bodies in memory, which it joins while it runs; NULL: no
-     * bound. */
+    /* The server's share of the limit on all bodies in memory, which it joins while it runs; NULL:
+     * no limit. */
     struct body_share *bodies;
     /* Nanoseconds. */
     int64_t headers_timeout, body_timeout, idle_timeout, write_timeout, linger_timeout;
-    uint64_t body_rate; /* bytes a second; 0: a body may be as slow as it likes */
+    uint64_t body_rate; /* bytes a second; 0: no least rate */
     bool date;          /* writes Date */
     const char *server; /* the Server field; NULL or "": none */
     bool timing;        /* writes Server-Timing */
 
     void (*handle)(void *ctx, struct http_request *r);                  /* required */
-    void (*done)(void *ctx, const struct http_request *r, int64_t now); /* NULL: nobody cares */
+    void (*done)(void *ctx, const struct http_request *r, int64_t now); /* or NULL */
     void *ctx;
     struct http_server_stats
         *stats; /* all zero, to be kept by the caller; NULL: the server's own */
@@ -111,16 +112,16 @@ struct http_server_options {
 
 int http_server_new(struct http_server **out, struct world *w,
     const struct http_server_options *options) __attribute__((warn_unused_result));
-/* Serves the listeners, which are its own from now on, until it is told to drain and has; or the
- * coroutine is cancelled, which drops all connections. They are closed when the drain begins. 0
- * or a negative errno. */
+/* Serves the listeners, and owns them. Returns after a drain: 0; or a negative errno, also if the
+ * coroutine is cancelled, which drops all connections. A drain closes the listeners when it begins.
+ * */
 int http_server_run(struct http_server *s, struct listener *const *listeners, unsigned count)
     __attribute__((warn_unused_result));
-/* From its thread: takes no more connections, answers what is under way with Connection: close,
- * closes idle ones after `idle_grace` more nanoseconds (a request that comes on one meanwhile is
- * answered), and ends what is left at `deadline`. `last`: no other server accepts from these
- * listeners, so connections that wait in their queues are taken in before they are closed. May be
- * called again, to be sooner. */
+/* On the server's thread. Accepts no more connections, replies with Connection: close, closes idle
+ * connections after `idle_grace` nanoseconds (and still serves a request that comes within that
+ * time), and drops what is left at `deadline`. `last`: no other server accepts from these
+ * listeners, so connections in their queues are accepted before they close. A further call can only
+ * shorten the times. */
 void http_server_drain(struct http_server *s, int64_t idle_grace, int64_t deadline, bool last);
 void http_server_free(struct http_server *s);
 const struct http_server_stats *http_server_stats(const struct http_server *s);
@@ -129,36 +130,36 @@ const struct http_server_stats *http_server_stats(const struct http_server *s);
 
 /* The next piece of the body, valid until the next call: its length, 0 at the end, or a negative
  * errno: -EMSGSIZE (longer than body_max), -EBADMSG, -ETIMEDOUT (too slow), -ENODATA (the client
- * said that no more comes, before its end), -ECONNRESET (the client is gone, and cannot be
- * answered). After the others a reply can still be given, and is the last on the connection. A
- * client that waits for 100 Continue gets it with the first call. */
+ * ended its sending side too early), -ECONNRESET (the client is gone: no reply is possible). After
+ * the others a reply is possible, and the connection's last. The first call sends 100 Continue to a
+ * client that waits for it. */
 ssize_t http_request_read(struct http_request *r, struct span *piece)
     __attribute__((warn_unused_result));
-/* All of it, in memory that ends with the request, and counts against options.bodies; the same
- * errors, and -ENOBUFS: there was no room in the time that a body has. */
+/* The whole body, in memory that ends with the request and counts against options.bodies. The same
+ * errors, and -ENOBUFS: no memory became free within the body's time. */
 int http_request_body(struct http_request *r, struct span *body)
     __attribute__((warn_unused_result));
 
-/* Before the handler waits for something else than this request: sends what earlier, pipelined
- * requests were answered with, and from now until the reply a client that goes away cancels the
- * coroutine. 0 or a negative errno: the connection is lost. */
+/* Call this before the handler waits for anything but this request: sends earlier pipelined
+ * replies, and until the reply the client's disconnecting cancels the coroutine. 0, or a negative
+ * errno: the connection is lost. */
 int http_request_waits(struct http_request *r) __attribute__((warn_unused_result));
 
-/* All: 0, or a negative errno after which the connection is lost. Content-Length, Connection,
- * Date and Server are written by the server; `fields` may not have them, nor Transfer-Encoding. A
- * HEAD gets the head alone. `fields` and `body` need not outlive the call. -EINVAL if a field
- * cannot be written: nothing was answered then. */
+/* All reply functions: 0, or a negative errno after which the connection is lost. The server writes
+ * Content-Length, Connection, Date and Server; `fields` must contain neither these nor
+ * Transfer-Encoding. HEAD gets only the head. `fields` and `body` need not outlive the call.
+ * -EINVAL if a field cannot be written: no reply was sent then. */
 int http_reply(struct http_request *r, int status, const struct http_field *fields, unsigned count,
     struct span body) __attribute__((warn_unused_result));
-/* A problem, with the request's id. `status`: instead of the one that goes with the error's code;
- * 0: that. `fields` as in http_reply (Retry-After). */
+/* A problem document with the request's id. `status` 0: the one of the error's code. `fields` as in
+ * http_reply (Retry-After). */
 int http_reply_problem(struct http_request *r, int status, const struct error *e,
     const struct http_field *fields, unsigned count) __attribute__((warn_unused_result));
-/* The same by status alone: "not-found" for 404. `fields` as in http_reply (Allow). */
+/* A problem document by status: "not-found" for 404. `fields` as in http_reply (Allow). */
 int http_reply_status(struct http_request *r, int status, const struct http_field *fields,
     unsigned count, const char *sentence) __attribute__((warn_unused_result));
 
-/* `length`: of the whole body, or -1: chunked (for 1.0: until close). */
+/* `length` of the whole body; -1: chunked (for HTTP/1.0: until close). */
 int http_reply_begin(struct http_request *r, int status, const struct http_field *fields,
     unsigned count, int64_t length) __attribute__((warn_unused_result));
 int http_reply_write(struct http_request *r, struct span piece) __attribute__((warn_unused_result));

@@ -1,6 +1,6 @@
 /*
- * url.h: where a client's requests go, taken apart. Pure. For the client's own files; what callers
- * need is in client.h.
+ * url.h: parses the endpoints of a client's requests. Pure. For the client's own files; client.h
+ * has what callers need.
  */
 #pragma once
 
@@ -18,9 +18,9 @@
 #define HTTP_ORIGIN_MAX    (HTTP_AUTHORITY_MAX + 16)
 
 struct http_endpoint {
-    char text[HTTP_ORIGIN_MAX];         /* in one way of writing only: what origins are known by */
-    char authority[HTTP_AUTHORITY_MAX]; /* what Host says */
-    char host[HTTP_HOST_MAX + 1];       /* a name that is to be resolved; "": `address` is it */
+    char text[HTTP_ORIGIN_MAX];         /* canonical: the key of an origin */
+    char authority[HTTP_AUTHORITY_MAX]; /* the value of Host */
+    char host[HTTP_HOST_MAX + 1];       /* a name to be resolved; "": use `address` */
     uint16_t port;
     struct address address;
 };

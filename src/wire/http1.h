@@ -29,7 +29,7 @@
 #include <stdint.h>
 
 enum http_method {
-    HTTP_OTHER, /* one that we know to exist (PROPFIND, ...): compare head.method_name */
+    HTTP_OTHER, /* a registered one (PROPFIND, ...): compare head.method_name */
     HTTP_GET,
     HTTP_HEAD,
     HTTP_POST,
@@ -40,6 +40,9 @@ enum http_method {
     HTTP_TRACE,
     HTTP_PATCH,
 };
+
+/* Finds a method by its name. Returns false if it is unknown; `*method` is HTTP_OTHER then, too. */
+bool http_method_find(struct span name, enum http_method *method);
 
 /* How a message's end is known. */
 enum http1_framing {

@@ -73,15 +73,23 @@ static bool read_version(struct http1 *p, const char *text)
     return true;
 }
 
-static bool read_method(struct http1 *p, struct span name)
+bool http_method_find(struct span name, enum http_method *method)
 {
-    p->head.method_name = name;
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
         if (methods[i].name.len == name.len && !memcmp(methods[i].name.ptr, name.ptr, name.len)) {
-            p->head.method = methods[i].method;
+            *method = methods[i].method;
             return true;
         }
     }
+    *method = HTTP_OTHER;
+    return false;
+}
+
+static bool read_method(struct http1 *p, struct span name)
+{
+    p->head.method_name = name;
+    if (http_method_find(name, &p->head.method))
+        return true;
     if (!http_token_valid(name))
         return http1_refuse(p, 400, "a method that is no word");
     return http1_refuse(p, 501, "a method that is not known");
