@@ -83,7 +83,7 @@ int pool_canaries_run(void *client)
 {
     struct pool_client *d = client;
     const struct pools *pools = d->pools;
-    for (;;) {
+    while (d->index < pools->count) {
         CORO_DEADLINE(deadline_after(world_now(d->world), RETRY_NS));
         int rc = future_wait(&d->left);
         if (rc != -ETIMEDOUT)
@@ -91,6 +91,7 @@ int pool_canaries_run(void *client)
         for (unsigned i = d->index; i < pools->count; i += pools->clients)
             retry_canary(&pools->all[i], d);
     }
+    return 0;
 }
 
 /* ---- Workers ---- */
