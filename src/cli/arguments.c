@@ -1,8 +1,7 @@
 /*
- * arguments.c: options and operands, in the order that people type them, and the help about them.
+ * arguments.c: parses options and operands, and prints help.
  *
- * Written out because getopt keeps its place in globals, and does not say what else could have been
- * meant.
+ * Not getopt, which has global state and no suggestions for misspelt options.
  */
 #include "cli/cli.h"
 
@@ -120,8 +119,8 @@ int parse_arguments(const struct verb *verb, void *into, int argc, char **argv,
             if (parse_option(&p, argument))
                 return -1;
         } else if (count == operands_max) {
-            complain(
-                EXIT_STATUS_USAGE, "'%s' is too much; see 'weir help %s'", argument, verb->name);
+            complain(EXIT_STATUS_USAGE, "unexpected argument '%s'; see 'weir help %s'", argument,
+                verb->name);
             return -1;
         } else {
             operands[count++] = argument;

@@ -1,5 +1,5 @@
 /*
- * check.c: weir check: everything that is wrong with a configuration, at once.
+ * check.c: weir check: reports all errors of a configuration.
  */
 #include "cli/cli.h"
 
@@ -17,7 +17,7 @@ struct check {
     const char *config;
     const char *path;
     bool schema;
-    struct conf_source files; /* all but what comes by a pipe */
+    struct conf_source files; /* for files that are no pipe */
     bool print;
     bool quiet;
     bool unsafe;
@@ -77,7 +77,7 @@ static int append_all(int fd, size_t max, struct bytes *out)
     }
 }
 
-/* A pipe is waited for, with nothing else to do meanwhile. */
+/* Reading a pipe blocks, which is fine: nothing else runs. */
 static int read_pipe(const char *path, size_t max, char **text, size_t *len)
 {
     struct bytes all;
@@ -97,7 +97,7 @@ static int read_pipe(const char *path, size_t max, char **text, size_t *len)
     return 0;
 }
 
-/* The configuration itself may come by a pipe, unlike what it includes. */
+/* The configuration may be a pipe; the files that it includes may not. */
 static int read_file(void *ctx, const char *path, size_t max, char **text, size_t *len)
 {
     const struct check *c = ctx;

@@ -1,7 +1,7 @@
 /*
- * cli.h: what the verbs of the command line share.
+ * cli.h: shared by the verbs of the command line.
  *
- * Here alone the environment is read, the real world is chosen, and something is printed.
+ * Only this folder reads the environment, chooses the real world, and prints.
  */
 #pragma once
 
@@ -22,19 +22,19 @@ struct option {
     enum value_kind kind;
     const char *value;          /* the value's name in the help */
     const char *const *choices; /* ends with NULL */
-    const char *help;           /* lines; the first makes sense alone; NULL: not for people */
+    const char *help;           /* lines, of which completion shows the first; NULL: hidden */
 };
 
 /* One file a verb. */
 struct verb {
     const char *name;
-    const char *summary; /* NULL: not for people */
+    const char *summary; /* NULL: hidden */
     const char *usage;   /* what may follow `weir NAME`; a line for each way */
     const char *about;   /* before the options; paragraphs, each ends with a newline */
     const char *notes;   /* after the options, likewise; or NULL */
     const struct option *options;
     size_t option_count;
-    enum value_kind operand; /* what its operands are: for completion */
+    enum value_kind operand; /* of its operands: for completion */
     const char *const *operand_choices;
     /* Gets the arguments after the verb's name. Returns an exit status. */
     int (*run)(int argc, char **argv);
@@ -50,7 +50,7 @@ extern const struct verb verb_version;
 extern const struct verb verb_help;
 extern const struct verb verb_worker_process;
 
-/* Every verb, in the order in which people are told of them; ends with NULL. */
+/* All verbs in the order of the help; ends with NULL. */
 extern const struct verb *const verbs[];
 const struct verb *find_verb(const char *name); /* or NULL */
 
@@ -58,28 +58,26 @@ const struct verb *find_verb(const char *name); /* or NULL */
 
 /* ---- Arguments ---- */
 
-/* Sorts the arguments into options, which are written into the verb's struct at `into`, and
- * operands ("--" ends the options). Returns how many operands there are, or -1 when the command
- * line is wrong, which has been reported on standard error. */
+/* Parses options into the verb's struct at `into`, and collects operands ("--" ends the options).
+ * Returns the number of operands, or -1 after an error message on standard error. */
 int parse_arguments(const struct verb *verb, void *into, int argc, char **argv,
     const char **operands, int operands_max);
 
 void print_help(const struct verb *verb);
 
-/* Says "weir: SENTENCE" on standard error, and returns the status. */
+/* Prints "weir: SENTENCE" on standard error, and returns the status. */
 int complain(enum exit_status status, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* The file that -c and an operand name, which may not both: NULL, and it has been told. */
+/* Returns the file given by -c or as an operand; NULL after an error message if both are given. */
 const char *config_path(
     const char *verb, const char *option, const char *const *operands, int operand_count);
 
 /* ---- The real world ---- */
 
-/* A configuration's files and variables, as they are on this machine; in a coroutine of the
- * world. */
+/* Reads a configuration's files and variables on this machine, in a coroutine of the world. */
 struct conf_source real_source(struct world *w);
 
-/* Opens a world and runs fn(w, arg) in it: its exit status. `log` may be NULL. */
+/* Opens a world, runs fn(w, arg) in it, and returns its exit status. `log` may be NULL. */
 struct in_world {
     struct world *world;
     int (*fn)(struct world *w, void *arg);

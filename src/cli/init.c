@@ -1,8 +1,8 @@
 /*
- * init.c: weir init: a small project that runs at once: a server, or a step in C.
+ * init.c: weir init: writes a small project: a server, or a step in C.
  *
- * Its files are in template/, where they can be read; the build makes them part of the program. In
- * those of a step, and in their names, NAME is what it will be called.
+ * The files are in template/; the build embeds them into the program. In those of a step, and in
+ * their names, NAME stands for the step's name.
  */
 #include "cli/cli.h"
 
@@ -32,7 +32,7 @@ struct part {
     }
 
 struct project {
-    const char *what; /* is to be done in its directory, and how: */
+    const char *what; /* to do in its directory, and how: */
     const char *then;
     struct part parts[PARTS_MAX];
 };
@@ -57,7 +57,7 @@ static const struct project step_project = {
 struct init {
     const struct project *project;
     const char *directory;
-    const char *name; /* of a step, or NULL */
+    const char *name; /* of the step; NULL: a server */
 };
 
 static int fail(const char *what, const char *path, int rc)
@@ -65,7 +65,7 @@ static int fail(const char *what, const char *path, int rc)
     return complain(EXIT_STATUS_ENVIRONMENT, "cannot %s %s: %s", what, path, error_text(rc));
 }
 
-/* Appends a text, or a name of a file, with the step's name in place of NAME. */
+/* Appends the text with the step's name in place of NAME. */
 static int write_named(struct bytes *out, struct span text, const char *name)
 {
     static const char placeholder[] = "NAME";
@@ -82,7 +82,7 @@ static int write_named(struct bytes *out, struct span text, const char *name)
     return rc;
 }
 
-/* Where a part is to be, ending with a zero byte. */
+/* Appends the path of a part, and a zero byte. */
 static int write_path(struct bytes *path, const struct init *init, const struct part *part)
 {
     int rc = 0;
@@ -134,7 +134,7 @@ static int refuse_if_it_exists(const struct init *init, const struct part *part)
     if (rc)
         status = fail("use", init->directory, rc);
     else if (access(path.ptr, F_OK) == 0)
-        status = complain(EXIT_STATUS_REFUSED, "%s exists, and is not overwritten; %s", path.ptr,
+        status = complain(EXIT_STATUS_REFUSED, "%s exists already; %s", path.ptr,
             init->name ? "choose another name" : "choose another directory: weir init DIR");
     bytes_release(&path);
     return status;
@@ -145,7 +145,7 @@ static int write_project(struct world *w, void *arg)
     const struct init *init = arg;
     const struct part *parts = init->project->parts;
     int status = EXIT_STATUS_OK;
-    /* Before anything is written, so that either all of it is new or nothing has happened. */
+    /* Checked before anything is written: all files are written, or none. */
     for (size_t i = 0; i < PARTS_MAX && parts[i].name && status == 0; i++)
         status = refuse_if_it_exists(init, &parts[i]);
     for (size_t i = 0; i < PARTS_MAX && parts[i].name && status == 0; i++)
@@ -166,8 +166,8 @@ static int write_into(const struct init *init)
     return status;
 }
 
-/* A letter, then letters, digits, '-' and '_': as configurations want it; the file and what a
- * compiler makes of it are called so, too. */
+/* A letter, then letters, digits, '-' and '_', as in configurations; also the file's name and part
+ * of a C identifier. */
 static bool is_name(const char *name)
 {
     size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
@@ -183,12 +183,12 @@ static int init_step(const char *name)
             "weir init ./step");
     if (!is_name(name))
         return complain(EXIT_STATUS_USAGE,
-            "'%s' is no name for a step: it has a letter, then at most %d letters, digits, '-' and "
+            "'%s' cannot be a step's name: use a letter, then at most %d letters, digits, '-' and "
             "'_'",
             name, STEP_NAME_MAX - 1);
     if (step_is_builtin(name, NULL))
         return complain(
-            EXIT_STATUS_USAGE, "there is a built-in step '%s' already; choose another name", name);
+            EXIT_STATUS_USAGE, "a built-in step has the name '%s'; choose another name", name);
     struct init init = {.project = &step_project, .directory = name, .name = name};
     return write_into(&init);
 }
@@ -202,7 +202,8 @@ static int run(int argc, char **argv)
     if (count > 0 && strcmp(operands[0], "step") == 0)
         return init_step(operands[1]);
     if (count > 1)
-        return complain(EXIT_STATUS_USAGE, "'%s' is too much; see 'weir help init'", operands[1]);
+        return complain(
+            EXIT_STATUS_USAGE, "unexpected argument '%s'; see 'weir help init'", operands[1]);
     struct init init = {.project = &server_project, .directory = count > 0 ? operands[0] : "."};
     return write_into(&init);
 }

@@ -106,7 +106,7 @@ static int dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    /* A reader that has gone is an error to report, like a full disk. */
+    /* A closed pipe is an error to report, like a full disk. */
     sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     int status = dispatch(argc - 1, argv + 1);
     if (fflush(stdout) != 0 || ferror(stdout))

@@ -13,12 +13,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Reading YAML descends with its nesting, and there are few coroutines here. */
+/* Parsing YAML recurses; there are few coroutines here. */
 #define STACK_SIZE (256 * 1024)
 
 /* ---- Where configurations come from ---- */
 
-/* To the end, and not further than `max`: files like /proc's say no size. */
+/* Reads to the end, or beyond `max`: files as in /proc have no size. */
 static int read_all(struct file *f, struct bytes *out)
 {
     for (;;) {
@@ -38,7 +38,7 @@ static int read_file(void *ctx, const char *path, size_t max, char **text, size_
     struct file *f;
     struct bytes all;
     struct stat st;
-    /* To open a pipe waits for who writes to it. */
+    /* Opening a pipe would wait for its writer. */
     if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
         return S_ISDIR(st.st_mode) ? -EISDIR : -ESPIPE;
     int rc = world_open(w, path, O_RDONLY, 0, &f);
@@ -97,7 +97,7 @@ int run_in_world(struct log *log, int (*fn)(struct world *w, void *arg), void *a
     struct uv_world_options options = {.name = "main", .log = log, .stack_size = STACK_SIZE};
     int rc = uv_world_open(&in.world, &options);
     if (rc)
-        return complain(EXIT_STATUS_ENVIRONMENT, "cannot start a loop: %s", error_text(rc));
+        return complain(EXIT_STATUS_ENVIRONMENT, "cannot start an event loop: %s", error_text(rc));
     rc = uv_world_run(in.world, "main", start, &in);
     uv_world_close(in.world);
     if (rc < 0)

@@ -17,8 +17,8 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-/* The image that runs, even when its file has been replaced meanwhile: a server is never of another
- * version than its supervisor. */
+/* The running image, even if its file has been replaced: a server always has the version of its
+ * supervisor. */
 #define THIS_IMAGE "/proc/self/exe"
 
 struct serve {
@@ -32,7 +32,7 @@ struct serve {
     bool unsafe;
     struct log log;
     const char *notify_socket;
-    char program[4096]; /* where a newer one would be */
+    char program[4096]; /* path of the program, which an upgrade executes */
     char **argv;        /* of the whole process, "serve" being argv[1] */
     char listen_full[ADDRESS_TEXT_MAX];
     char admin_full[ADDRESS_TEXT_MAX];
@@ -45,7 +45,7 @@ static const char *const levels[] = {
 static const char *const formats[] = {
     [CONF_LOG_AUTO] = "auto", [CONF_LOG_TEXT] = "text", [CONF_LOG_JSON] = "json", NULL};
 
-/* The index of the word, or -1, and it has been told. */
+/* Returns the index of the word, or -1 after an error message. */
 static int find_word(const char *option, const char *word, const char *const *words, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -80,8 +80,7 @@ static bool open_log(struct serve *s)
 
 /* ---- The server ---- */
 
-/* Libraries that compute with threads of their own read these when they are loaded. What whoever
- * starts us has said holds. */
+/* Libraries with threads of their own read these when they are loaded. Existing values are kept. */
 static void set_step_threads(void *ctx, unsigned threads)
 {
     static const char *const names[] = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
@@ -99,7 +98,7 @@ static int serve_requests(struct world *w, void *arg)
     struct stream *control;
     int rc = world_inherited_stream(w, STDIN_FILENO, &control);
     if (rc)
-        return complain(EXIT_STATUS_USAGE, "--server is for the supervisor, not for people");
+        return complain(EXIT_STATUS_USAGE, "--server is only for the supervisor");
     const char *const worker_argv[] = {
         THIS_IMAGE, "worker-process", s->unsafe ? "--unsafe-steps" : NULL, NULL};
     rc = server_run(w, &(struct server_options){
@@ -143,7 +142,7 @@ static int exec_newer(void *ctx, const struct upgrade_state *upgrade_state)
     return upgrade_exec(upgrade_state, s->program, s->argv);
 }
 
-/* systemd wants to hear WATCHDOG=1 that often from this process. */
+/* The interval in which systemd expects WATCHDOG=1 of this process; 0: none. */
 static int64_t watchdog_ns(void)
 {
     const char *usec = getenv("WATCHDOG_USEC");
@@ -207,7 +206,7 @@ static int serve_until_signal(struct world *w, void *arg)
 
 /* ---- The command line ---- */
 
-/* A bare port is one of this machine, as in the configuration. */
+/* As in the configuration, a bare port is on 127.0.0.1. */
 static bool complete_address(const char *option, const char **text, char full[ADDRESS_TEXT_MAX])
 {
     struct address at;
@@ -254,9 +253,9 @@ static const struct option options[] = {
         .at = offsetof(struct serve, listen),
         .kind = VALUE_WORD,
         .value = "ADDR",
-        .help = "listen on ADDR, and not where the configuration says\n"
+        .help = "listen on ADDR instead of the configured addresses\n"
                 "(8080, which is on 127.0.0.1, localhost:80, *:80, [::1]:80,\n"
-                "unix:/run/weir.sock; with port 0 the log names a free one)"},
+                "unix:/run/weir.sock; port 0: any free one, which the log shows)"},
     {.name = "admin",
         .at = offsetof(struct serve, admin),
         .kind = VALUE_WORD,
@@ -278,7 +277,7 @@ static const struct option options[] = {
         .at = offsetof(struct serve, pid_file),
         .kind = VALUE_FILE,
         .value = "FILE",
-        .help = "write the process id to FILE once it is ready"},
+        .help = "write the process id to FILE once the server is ready"},
     {.name = "unsafe-steps",
         .at = offsetof(struct serve, unsafe),
         .help = "allow built-in steps that do harm on purpose (crash), for tests"},
@@ -287,7 +286,7 @@ static const struct option options[] = {
 
 static int run(int argc, char **argv)
 {
-    /* The verb's arguments are the last of the process's. */
+    /* argv of the process has two words before the verb's arguments. */
     struct serve s = {.argv = argv - 2, .notify_socket = getenv("NOTIFY_SOCKET")};
     const char *operands[1];
     int count = parse_arguments(&verb_serve, &s, argc, argv, operands, 1);
@@ -299,7 +298,7 @@ static int run(int argc, char **argv)
     if (strcmp(s.config, "-") == 0)
         return complain(EXIT_STATUS_USAGE,
             "'serve' reads its configuration again at each reload, so it must be a file; "
-            "'weir check -' checks one that comes by a pipe");
+            "'weir check -' checks one from a pipe");
     int rc = coro_catch_overflow();
     if (rc)
         return complain(
@@ -315,15 +314,15 @@ static int run(int argc, char **argv)
 
 const struct verb verb_serve = {
     .name = "serve",
-    .summary = "answer requests as a configuration says",
+    .summary = "serve the routes of a configuration",
     .usage = "[OPTION]... [FILE]\n",
-    .about =
-        "Answers requests as the configuration FILE (weir.yaml) says, in the foreground, until a\n"
-        "signal stops it.\n",
+    .about = "Serves the routes of the configuration FILE (weir.yaml), in the foreground, until a "
+             "signal\n"
+             "stops it.\n",
     .notes =
         "Signals: SIGHUP reloads the configuration, SIGUSR2 upgrades to the program that is now\n"
         "installed; neither loses a request. SIGTERM and SIGINT stop it once the running\n"
-        "requests are answered; a second one, half a second later or more, stops it at once.\n"
+        "requests have ended; a second one, half a second later or more, stops it at once.\n"
         "\n"
         "Exit status: 0 stopped by a signal; 1 the configuration is wrong; 2 the command line is\n"
         "wrong; 3 the system refused (an address in use, ...).\n",

@@ -110,7 +110,7 @@ def test_an_init_that_fails_is_why_it_does_not_start(project, tmp_path):
 @pytest.mark.parametrize("name", ["", "9lives", "a b", "../x", "x/y", "-", "_x", "caf\u00e9", "x" * 64, "a.b"])
 def test_a_bad_name_is_refused(name, tmp_path):
     r = run("init", "step", "--", name, cwd=tmp_path)
-    assert r.returncode == 2 and "is no name for a step" in r.stderr
+    assert r.returncode == 2 and "cannot be a step's name" in r.stderr
     assert os.listdir(tmp_path) == []
 
 
@@ -118,9 +118,9 @@ def test_init_step_says_what_is_missing_or_there_already(tmp_path):
     r = run("init", "step", cwd=tmp_path)
     assert r.returncode == 2 and "weir init step NAME" in r.stderr
     r = run("init", "step", "echo", cwd=tmp_path)
-    assert r.returncode == 2 and "there is a built-in step 'echo'" in r.stderr
+    assert r.returncode == 2 and "a built-in step has the name 'echo'" in r.stderr
     r = run("init", "one", "two", cwd=tmp_path)
-    assert r.returncode == 2 and "'two' is too much" in r.stderr
+    assert r.returncode == 2 and "unexpected argument 'two'" in r.stderr
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "Makefile").write_text("mine")
     r = run("init", "step", "mine", cwd=tmp_path)
