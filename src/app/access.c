@@ -17,13 +17,13 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* How long lines wait for others, and the most that wait: what a thread answers in that time. */
+/* How long lines wait for others, and the most that wait: the output of one thread in that time. */
 #define GATHER_NS         (25 * NS_PER_MS)
 #define GATHER_BYTES      ((size_t)1024 * 1024)
-/* What strangers chose is cut: a target can be as long as a head. */
+/* Clients' texts are cut: a target can be as long as a head. */
 #define TARGET_SHOWN      512
 #define HTTP_METHOD_SHOWN 32
-/* Buffers that grew beyond this are given back once they are written. */
+/* Larger buffers are freed once they are written. */
 #define KEPT_BYTES        (64 * 1024)
 /* What each line begins with, behind `{"time":"` if it is JSON. */
 #define MOMENT_LEN        (CALENDAR_TEXT_MAX - 1)
@@ -33,15 +33,15 @@ struct access_writer {
     struct world *home;
     struct thread *thread;
     struct log *log;
-    struct log_front front; /* lines of others come through it */
-    struct list logs;       /* through access_log.link; changed by who holds `output` */
+    struct log_front front; /* lines of other levels come through it */
+    struct list logs;       /* through access_log.link; changed only under `output` */
     struct message wake;
     struct message stop;
     atomic_bool woken; /* `wake` is to be posted, on its way, or was received for what is there */
     bool received;     /* it was: only then can it be posted again */
     struct coro *main; /* of its thread, while that is parked */
     bool stopped;
-    pthread_mutex_t output; /* held by who writes; what follows is theirs */
+    pthread_mutex_t output; /* while writing; guards what follows */
     char last[MOMENT_LEN];  /* of the latest line */
     struct bytes merged;
 };
@@ -49,10 +49,10 @@ struct access_writer {
 struct access_log {
     struct list link;
     struct world *world;          /* its thread's, once it is open */
-    struct access_writer *writer; /* NULL once that has stopped */
+    struct access_writer *writer; /* NULL after it has stopped */
     pthread_mutex_t lock; /* of `filling`, for as long as it takes to add a line or to swap */
     struct bytes filling;
-    struct bytes writing; /* who writes has it */
+    struct bytes writing; /* guarded by the writer's `output` */
     size_t written;       /* of it */
     uint64_t dropped;
     /* The wall clock is asked when the first line is gathered: a line's time is that plus what the
@@ -189,7 +189,7 @@ static int writer_main(struct world *w, void *arg)
         writer->main = NULL;
         if (!writer->stopped && rc == 0)
             rc = world_sleep(w, GATHER_NS);
-        if (writer->received) { /* lines from here on wake it again */
+        if (writer->received) { /* later lines wake it again */
             writer->received = false;
             atomic_store(&writer->woken, false);
         }
@@ -230,13 +230,13 @@ void access_writer_stop(struct access_writer *writer)
 {
     if (!writer)
         return;
-    /* A thread has to be waited for, also by who is being cancelled. */
+    /* A thread must be joined, also during a cancellation. */
     CORO_SHIELD(DEADLINE_NEVER);
     world_post(thread_world(writer->thread), &writer->stop);
     int result = 0;
     int rc = thread_wait(writer->thread, &result);
     atomic_store(&writer->log->front, NULL);
-    while (atomic_load(&writer->log->in_front) > 0) /* somebody writes through it yet */
+    while (atomic_load(&writer->log->in_front) > 0) /* a thread still writes through it */
         if (world_sleep(writer->home, NS_PER_MS) != 0)
             break;
     write_all(writer, (struct span){NULL, 0}); /* of those who closed after the thread had ended */
@@ -276,7 +276,7 @@ static int write_text(
     if (target.len > 0)
         memcpy(asked + len, target.ptr, target.len);
     int rc = bytes_printf(out, "%s access %d %.*s ", when, r->status, SPAN_ARG(r->label));
-    if (rc == 0) /* quotes, and escapes what must be */
+    if (rc == 0) /* quotes and escapes */
         rc = json_write_string(out, (struct span){asked, len + target.len});
     if (rc == 0)
         rc = bytes_printf(

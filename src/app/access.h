@@ -1,11 +1,11 @@
 /*
- * access.h: the access log: one line a request, written where it stops nobody. A request that was
- * refused or failed has the whole reason at its end, of which the client may know less.
+ * access.h: the access log: one line a request, written by a thread of its own. The line of a
+ * request that was refused or failed ends with the full reason; the client may have got less.
  *
- * Each I/O thread gathers lines in a buffer of its own. One writer thread writes them some 25 ms
- * after the first, by time, and alone may be held up by a slow terminal or pipe. If it falls
- * behind, lines are dropped and counted, and the next line says how many: requests never wait for
- * the log. Lines of other levels are written at once, and what was gathered before them.
+ * Each I/O thread buffers lines. The writer thread writes them within some 25 ms, ordered by time;
+ * only this thread waits for a slow terminal or pipe. If it falls behind, lines are dropped, and
+ * the next line has their number: requests never wait for the log. Lines of other levels are
+ * written immediately, after the buffered ones.
  *
  *     2026-11-21T03:41:02.123456Z access 200 GET /hello/{name} "GET /hello/bob" 0.131 ms 23 bytes
  *         127.0.0.1:51532 f3f53adb02d4e3eb                                        (on one line)
@@ -20,13 +20,14 @@ struct access_log;
 
 /* ---- The writer: one a process ---- */
 
-/* Starts its thread. Lines go to the log's sink; it is the log's front until it stops. */
+/* Starts the writer's thread. Lines go to the log's sink; the writer is the log's front until it
+ * stops. */
 int access_writer_start(struct access_writer **out, struct world *w, struct log *log)
     __attribute__((warn_unused_result));
-/* After the last request: what was gathered is written first. NULL is nobody to stop. */
+/* After the last request. Writes what is buffered. Ignores NULL. */
 void access_writer_stop(struct access_writer *writer);
 
-/* ---- A log: one an I/O thread, whose coroutines call ---- */
+/* ---- A log: one an I/O thread, for its coroutines ---- */
 
 /* Before its thread runs. */
 int access_log_new(struct access_log **out, struct access_writer *writer)
@@ -34,5 +35,5 @@ int access_log_new(struct access_log **out, struct access_writer *writer)
 /* On its thread, before the first request. */
 void access_log_open(struct access_log *log, struct world *w);
 void access_log_request(struct access_log *log, const struct http_request *r, int64_t now);
-/* With its lines, unless the writer has stopped before. NULL is nothing to free. */
+/* Drops its lines, unless the writer has stopped before. Ignores NULL. */
 void access_log_free(struct access_log *log);

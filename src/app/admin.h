@@ -1,9 +1,9 @@
 /*
- * admin.h: what those who run a server may ask it, on a listener of its own.
+ * admin.h: the pages for a server's operators, on a listener of their own.
  *
- *     /livez     200 while the process answers at all
- *     /readyz    200 while it takes requests and every pool has done a task; 503 otherwise, and
- *                once it drains
+ *     /livez     200 while the process runs
+ *     /readyz    200 while it accepts requests and every pool has done a task; else, and in a
+ *                drain, 503
  *     /metrics   Prometheus text
  *     /config    the configuration in use, as JSON, without secrets
  */

@@ -1,20 +1,19 @@
 /*
- * check.h: what is wrong with a configuration beyond its own text: addresses, conflicting routes,
- * steps that there are not, flows that cannot be compiled.
+ * check.h: finds mistakes of a configuration that need more than its text: addresses, conflicting
+ * routes, unknown steps, flows that do not compile.
  *
- * The same for `weir check`, the supervisor, which refuses a bad configuration before any server is
- * started, and the server. Pure: nothing is bound, asked or opened.
+ * Used by `weir check`, by the supervisor, which refuses a bad configuration before it starts a
+ * server, and by the server. Pure: binds and opens nothing.
  */
 #pragma once
 
 #include "conf/config.h"
 
-/* Also of a configuration with mistakes: what was understood of it is checked. 0; -EINVAL, and
- * `errors` has gained what is wrong, all of it; or -ENOMEM. `unsafe`: steps that are meant to do
- * harm may be used. */
+/* Also checks the valid parts of a configuration with mistakes. 0; -EINVAL, and `errors` has all
+ * that were found; or -ENOMEM. `unsafe`: allows steps that do harm on purpose. */
 int app_check(const struct conf *conf, bool unsafe, struct conf_errors *errors)
     __attribute__((warn_unused_result));
-/* The same of what is in plugins, which are loaded into this process, and with them their authors'
- * mistakes: never by a supervisor. */
+/* The same for steps of plugins, which are loaded into this process, with all the risks of their
+ * code: never in a supervisor. */
 int app_check_plugins(const struct conf *conf, struct conf_errors *errors)
     __attribute__((warn_unused_result));

@@ -3,6 +3,7 @@
  */
 #include "app/io_thread.h"
 
+#include "base/bug.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/rand.h"
@@ -162,6 +163,7 @@ static void done(void *ctx, const struct http_request *r, int64_t now)
     struct io_thread *io = ctx;
     const struct service_route *route = r->handler_data;
     struct route_cells *cells = &io->cells[route ? route->index : io->route_count];
+    check(!route || route->index < io->route_count, "a request has a route that is not counted");
     int outcome = r->status / 100;
     counter_add(
         cells->outcomes[outcome >= OUTCOME_2XX && outcome < OUTCOMES ? outcome : OUTCOME_GONE], 1);

@@ -4,6 +4,7 @@
 #include "app/loaded_config.h"
 
 #include "app/check.h"
+#include "base/bug.h"
 #include "base/mem.h"
 #include "coro/coro.h"
 
@@ -27,7 +28,7 @@ int loaded_config_read(
         int checked = app_check(conf, source->unsafe, errors);
         rc = checked == -ENOMEM ? checked : rc ? rc : checked;
     }
-    /* Checked before: places are those in the file. */
+    /* Checked before the overrides: errors have the file's lines. */
     if (rc == 0 && o && (o->listen || o->log_level || o->log_format)) {
         rc = override_conf(&conf, o, errors);
         if (rc == 0)
@@ -43,8 +44,8 @@ int loaded_config_read(
 
 /* ---- Sockets ---- */
 
-/* Those that an init gave stand for the addresses that are theirs; and for all of `listen` if they
- * are at none of them. */
+/* Sockets of an init replace the addresses that they have; or all of `listen`, if they have none of
+ * these. */
 static bool given_replace_all(const struct sockets *sockets, const struct config *c)
 {
     bool any = false;
@@ -70,8 +71,8 @@ static void take_all_given(struct loaded_config *p, const struct sockets *socket
     }
 }
 
-/* What an address of the configuration stands for: itself, or all that a name has now. How many, or
- * a negative errno. */
+/* Finds the addresses: the one given, or all of a name. Returns their number, or a negative errno.
+ * */
 static int find_addresses(
     struct world *w, const char *text, struct address out[ADDRESSES_MAX], struct error *e)
 {
@@ -109,7 +110,7 @@ static int take_one(struct loaded_config *p, struct sockets *sockets,
     return rc;
 }
 
-/* A name may have addresses of a kind that this machine has not: one that can be had is enough. */
+/* A name may have addresses of a kind that this machine lacks: one that works is enough. */
 static int take(struct loaded_config *p, struct sockets *sockets, const struct conf_listen *listen,
     unsigned count_max, struct error *e)
 {
@@ -133,8 +134,8 @@ static int take(struct loaded_config *p, struct sockets *sockets, const struct c
     return p->set_count > before ? 0 : lacking;
 }
 
-/* How many sockets a process inherits is limited. What is open already counts as it is; each
- * address that is to come gets at least one. */
+/* The number of sockets that a process inherits is limited. Open ones count as they are; each
+ * further address gets at least one. */
 static unsigned sockets_left(const struct loaded_config *p, unsigned addresses_left)
 {
     unsigned used = 1; /* the admin's */
@@ -194,11 +195,13 @@ static int take_sockets(struct loaded_config *p, struct sockets *sockets, struct
 
 void loaded_config_use(struct loaded_config *p)
 {
+    check(p->users > 0, "a configuration is used that was freed");
     p->users++;
 }
 
 void loaded_config_drop(struct loaded_config *p)
 {
+    check(p->users > 0, "a configuration is dropped that has no users");
     if (--p->users > 0)
         return;
     for (unsigned i = 0; i < p->set_count; i++)
@@ -278,7 +281,7 @@ int loaded_config_load(struct loaded_config **out, const struct loaded_config_so
     return 0;
 }
 
-/* ---- What servers do with them ---- */
+/* ---- Values for the supervisor ---- */
 
 static int64_t pool_start(const struct config *c, const char *name)
 {

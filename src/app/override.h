@@ -1,11 +1,11 @@
 /*
- * override.h: what the command line says instead of the configuration file.
+ * override.h: options of the command line that override the configuration file.
  */
 #pragma once
 
 #include "conf/config.h"
 
-/* NULL: nothing. */
+/* NULL: not given. */
 struct overrides {
     const char *listen;
     const char *admin;
@@ -13,7 +13,7 @@ struct overrides {
     const char *log_format;
 };
 
-/* Replaces the configuration by one that says so: 0; -EINVAL and `errors` says why, or -ENOMEM, and
- * the configuration is the one it was. */
+/* Replaces the configuration by one with the overrides: 0; -EINVAL with `errors`, or -ENOMEM, and
+ * the configuration is unchanged. */
 int override_conf(struct conf **conf, const struct overrides *o, struct conf_errors *errors)
     __attribute__((warn_unused_result));

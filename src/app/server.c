@@ -201,6 +201,7 @@ static void on_started(struct message *m)
 {
     struct io_slot *slot = container_of(m, struct io_slot, started);
     struct server *s = slot->server;
+    check(s->started < s->io_thread_count, "an I/O thread reports its start twice");
     s->started++;
     if (slot->started_rc)
         fail(s, slot->started_rc);

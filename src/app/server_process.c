@@ -3,6 +3,7 @@
  */
 #include "app/server_process.h"
 
+#include "base/bug.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -102,6 +103,7 @@ static void handle_text(struct server_process *p, const char *text, size_t len)
                 p->line[p->line_len++] = text[i];
             continue;
         }
+        check(p->line_len < sizeof(p->line), "a server's line is longer than its buffer");
         p->line[p->line_len] = '\0';
         handle_line(p);
         p->line_len = 0;

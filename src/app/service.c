@@ -60,15 +60,15 @@ void service_free(struct service *s)
 
 /* ---- Requests ---- */
 
-/* A reply that cannot be given has told the connection so. */
-static void say(struct http_request *r, int status, const struct http_field *fields, unsigned count,
-    const char *sentence)
+/* After a failed reply the connection is lost, which it knows itself. */
+static void reply_status(struct http_request *r, int status, const struct http_field *fields,
+    unsigned count, const char *sentence)
 {
     if (http_reply_status(r, status, fields, count, sentence) != 0)
         r->label = SPAN("(lost)");
 }
 
-static void answer_without_route(struct http_request *r, int rc, struct span allow)
+static void reply_without_route(struct http_request *r, int rc, struct span allow)
 {
     const struct http1_head *head = r->head;
     struct http_field allowed = {SPAN("Allow"), allow};
@@ -79,13 +79,13 @@ static void answer_without_route(struct http_request *r, int rc, struct span all
         return;
     }
     if (rc == -EPERM)
-        say(r, 405, &allowed, 1, "the route does not have this method");
+        reply_status(r, 405, &allowed, 1, "the route does not have this method");
     else if (rc == -ENOENT)
-        say(r, 404, NULL, 0, "no route has this path");
+        reply_status(r, 404, NULL, 0, "no route has this path");
     else if (rc == -ENOMEM)
-        say(r, 503, NULL, 0, "there is no memory for this request now");
+        reply_status(r, 503, NULL, 0, "there is no memory for this request now");
     else
-        say(r, 400, NULL, 0, "the path is malformed");
+        reply_status(r, 400, NULL, 0, "the path is malformed");
 }
 
 void service_handle(
@@ -97,7 +97,7 @@ void service_handle(
     int rc = router_find(
         s->router, head->method, head->method_name, head->path, r->arena, &match, &allow);
     if (rc) {
-        answer_without_route(r, rc, allow);
+        reply_without_route(r, rc, allow);
         return;
     }
     const struct service_route *route = match.value;

@@ -3,6 +3,7 @@
  */
 #include "app/sockets.h"
 
+#include "base/bug.h"
 #include "base/mem.h"
 #include "coro/coro.h"
 
@@ -28,8 +29,8 @@ static struct socket_set *set_new(struct sockets *all, enum socket_role role, co
     return set;
 }
 
-/* A Unix socket's file is removed by the listener that made it, and by hand if that was in another
- * process image. */
+/* A Unix socket's file is removed by the listener that made it; if that was in another program
+ * image, here. */
 static void remove_path(const struct socket_set *set)
 {
     struct address at;
@@ -103,6 +104,7 @@ int sockets_add(
 
 static int open_one(struct socket_set *set, const struct address *at, int backlog, bool shared)
 {
+    check(set->count < SPAWN_LISTENERS_MAX, "more sockets of an address than a server can inherit");
     struct listen_options options = {.backlog = backlog, .shared_port = shared};
     int rc = world_listen(set->owner->world, at, &options, &set->listeners[set->count]);
     if (rc == 0)
@@ -110,9 +112,9 @@ static int open_one(struct socket_set *set, const struct address *at, int backlo
     return rc;
 }
 
-/* Sockets that share a port may share it with strangers, too: a second weir that is started by
- * mistake would take half of the connections. So the first is opened alone, which fails if anybody
- * listens there, and then once more in company. */
+/* Sockets that share a port also share it with other processes: a second weir that was started by
+ * mistake would get half of the connections. So the first is opened unshared, which fails if
+ * anything listens there, and then again, shared. */
 static int open_all(struct socket_set *set, struct address at, int backlog, unsigned count)
 {
     int rc = open_one(set, &at, backlog, false);
@@ -170,11 +172,13 @@ int sockets_get(
 
 void socket_set_use(struct socket_set *set)
 {
+    check(set->users > 0 || set->role == SOCKET_GIVEN, "a set of sockets is used that was freed");
     set->users++;
 }
 
 void socket_set_drop(struct socket_set *set)
 {
+    check(set->users > 0, "a set of sockets is dropped that has no users");
     if (--set->users == 0 && set->role != SOCKET_GIVEN)
         set_free(set);
 }

@@ -128,6 +128,7 @@ static void back_off(struct supervisor *s, int64_t lived_ns, bool was_ready)
 
 static int start_server(struct supervisor *s, struct loaded_config *config)
 {
+    check(!s->next, "two servers start at once");
     struct server_start start = {
         .argv = s->options->server_argv, .env_add = s->options->server_env, .wake = wake, .ctx = s};
     int rc = server_process_start(&s->next, s->world, s->group, config, &start);
@@ -230,6 +231,7 @@ static void adopt_config(struct supervisor *s, struct loaded_config *config)
 static void become_ready(struct supervisor *s, struct server_process *p)
 {
     struct server_process *old = s->serving;
+    check(p == s->next && p->config, "a server is ready that was not the next one");
     bool changed = s->good != p->config;
     s->next = NULL;
     s->serving = p;

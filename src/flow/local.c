@@ -1,11 +1,12 @@
 /*
- * local.c: makes what threads keep of flows, and registers what is told of it.
+ * local.c: makes each thread's state of flows, and registers their metrics.
  */
 #include "flow/internal.h"
 
 #include "base/mem.h"
 
 #include <errno.h>
+#include <stddef.h>
 
 #define CALLS_MOST 1000000 /* where client.in_use is no limit */
 
@@ -21,11 +22,6 @@ struct line_series {
 struct flow_figures {
     struct line_series *routes; /* by route */
     struct line_series *calls;  /* by http node, in order */
-};
-
-struct families {
-    struct meter_family *route_inside, *route_waiting, *route_refused;
-    struct meter_family *calls_inside, *calls_waiting, *calls_refused, *calls_limit;
 };
 
 static bool is_http(const struct flow *f, unsigned node)
@@ -44,69 +40,58 @@ static void count_all(
     }
 }
 
-static int register_families(struct families *f, struct meter *m)
+#define AT(member) .at = offsetof(struct line_series, member)
+static const struct meter_def route_metrics[] = {
+    {METER_GAUGE, "weir_route_in_flight", "Requests of a route with max_in_flight whose nodes run.",
+        AT(inside)},
+    {METER_GAUGE, "weir_route_waiting",
+        "Requests of a route with max_in_flight that wait for their turn.", AT(waiting)},
+    {METER_COUNTER, "weir_route_refused_total",
+        "Requests refused since they would have waited for too long, or too many did.",
+        AT(refused)},
+};
+static const struct meter_def call_metrics[] = {
+    {METER_GAUGE, "weir_upstream_calls", "Calls of an http node that are under way.", AT(inside)},
+    {METER_GAUGE, "weir_upstream_waiting", "Calls of an http node that wait for the limit.",
+        AT(waiting)},
+    {METER_COUNTER, "weir_upstream_refused_total", "Calls of an http node refused at the limit.",
+        AT(refused)},
+    {METER_GAUGE, "weir_upstream_limit",
+        "How many calls of an http node may be under way: the sum over I/O threads.", AT(limit)},
+};
+#undef AT
+
+static int register_route(struct meter *m, const struct flow *flow, struct line_series *s)
 {
-    const struct {
-        struct meter_family **out;
-        enum meter_kind kind;
-        const char *name;
-        const char *help;
-    } all[] = {
-        {&f->route_inside, METER_GAUGE, "weir_route_in_flight",
-            "Requests of a route with max_in_flight whose nodes run."},
-        {&f->route_waiting, METER_GAUGE, "weir_route_waiting",
-            "Requests of a route with max_in_flight that wait for their turn."},
-        {&f->route_refused, METER_COUNTER, "weir_route_refused_total",
-            "Requests refused since they would have waited for too long, or too many did."},
-        {&f->calls_inside, METER_GAUGE, "weir_upstream_calls",
-            "Calls of an http node that are under way."},
-        {&f->calls_waiting, METER_GAUGE, "weir_upstream_waiting",
-            "Calls of an http node that wait for the limit."},
-        {&f->calls_refused, METER_COUNTER, "weir_upstream_refused_total",
-            "Calls of an http node refused at the limit."},
-        {&f->calls_limit, METER_GAUGE, "weir_upstream_limit",
-            "How many calls of an http node may be under way: the sum over I/O threads."},
-    };
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < sizeof all / sizeof *all; i++)
-        rc = meter_family(m, all[i].kind, all[i].name, all[i].help, all[i].out);
-    return rc;
+    struct meter_label route = {"route", span_of(flow->route->name)};
+    return meter_define(
+        m, route_metrics, sizeof route_metrics / sizeof *route_metrics, &route, 1, s);
 }
 
-static int register_route(const struct families *f, const struct flow *flow, struct line_series *s)
-{
-    struct meter_label label = {"route", span_of(flow->route->name)};
-    int rc = meter_series(f->route_inside, &label, 1, &s->inside);
-    if (rc == 0)
-        rc = meter_series(f->route_waiting, &label, 1, &s->waiting);
-    return rc ? rc : meter_series(f->route_refused, &label, 1, &s->refused);
-}
-
-static int register_calls(const struct families *f, const struct flow *flow,
-    const struct flow_node *n, struct line_series *s)
+static int register_calls(
+    struct meter *m, const struct flow *flow, const struct flow_node *n, struct line_series *s)
 {
     struct meter_label labels[2] = {
         {"route", span_of(flow->route->name)}, {"node", span_of(n->conf->name)}};
-    int rc = meter_series(f->calls_inside, labels, 2, &s->inside);
-    if (rc == 0)
-        rc = meter_series(f->calls_waiting, labels, 2, &s->waiting);
-    if (rc == 0)
-        rc = meter_series(f->calls_refused, labels, 2, &s->refused);
-    return rc ? rc : meter_series(f->calls_limit, labels, 2, &s->limit);
+    return meter_define(m, call_metrics, sizeof call_metrics / sizeof *call_metrics, labels, 2, s);
 }
 
 static int register_all(struct flow_figures *figures, struct meter *m,
     const struct flow *const *flows, unsigned count, bool adaptive)
 {
-    struct families f;
     unsigned call = 0;
-    int rc = register_families(&f, m);
+    /* The families, also without series. */
+    int rc =
+        meter_define(m, route_metrics, sizeof route_metrics / sizeof *route_metrics, NULL, 0, NULL);
+    if (rc == 0)
+        rc = meter_define(
+            m, call_metrics, sizeof call_metrics / sizeof *call_metrics, NULL, 0, NULL);
     for (unsigned i = 0; rc == 0 && i < count; i++) {
         if (flows[i]->route->max_in_flight)
-            rc = register_route(&f, flows[i], &figures->routes[i]);
+            rc = register_route(m, flows[i], &figures->routes[i]);
         for (unsigned k = 0; rc == 0 && adaptive && k < flows[i]->node_count; k++)
             if (is_http(flows[i], k))
-                rc = register_calls(&f, flows[i], &flows[i]->nodes[k], &figures->calls[call++]);
+                rc = register_calls(m, flows[i], &flows[i]->nodes[k], &figures->calls[call++]);
     }
     return rc;
 }
