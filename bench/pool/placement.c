@@ -101,9 +101,9 @@ static int ask(const struct slice *s, enum placement *placed)
  * the loop's next turn. */
 static int wait_for_turn(const struct world *w)
 {
-    uint64_t turn = world_turn(w);
+    uint64_t tick = world_tick(w);
     int rc = 0;
-    while (rc == 0 && world_turn(w) == turn)
+    while (rc == 0 && world_tick(w) == tick)
         rc = coro_yield();
     return rc;
 }

@@ -43,9 +43,9 @@ static bool run_here(
  * late, as call_admit will say. */
 static bool await_next_turn(struct pool_client *d)
 {
-    uint64_t turn = world_turn(d->world);
+    uint64_t turn = world_tick(d->world);
     int rc = 0;
-    while (rc == 0 && world_turn(d->world) == turn)
+    while (rc == 0 && world_tick(d->world) == turn)
         rc = coro_yield();
     return rc == 0;
 }

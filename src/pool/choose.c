@@ -49,7 +49,7 @@ void choices_free(struct pool_client *d)
 
 static void look_at_turn(struct pool_client *d)
 {
-    uint64_t turn = world_turn(d->world);
+    uint64_t turn = world_tick(d->world);
     if (d->tick == turn)
         return;
     d->last_groups = turn == d->tick + 1 ? d->tick_groups : 0;

@@ -9,7 +9,7 @@
  * A close call gives up what the handle stands for and wakes who waits on it with -EBADF; it does
  * not free. The memory goes when the last hold does: the owner's, one for each coroutine that is
  * still on its way out of a wait, and those that a world takes itself (libuv's handles outlive
- * their close by a turn).
+ * their close by a tick).
  */
 #pragma once
 
@@ -104,7 +104,7 @@ struct world {
     struct sched *sched;
     struct log *log;
     struct work *work; /* of its own thread */
-    uint64_t turn;
+    uint64_t tick;
 };
 
 struct handle {

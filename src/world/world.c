@@ -41,9 +41,9 @@ void world_random(struct world *w, void *buffer, size_t size)
     w->ops->random(w, buffer, size);
 }
 
-uint64_t world_turn(const struct world *w)
+uint64_t world_tick(const struct world *w)
 {
-    return w->turn;
+    return w->tick;
 }
 
 void world_call_deep(struct world *w, void (*fn)(void *arg), void *arg)

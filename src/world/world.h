@@ -44,8 +44,8 @@ int world_sleep(struct world *w, int64_t span_ns) __attribute__((warn_unused_res
 /* Bytes that nobody can guess (in a simulation: that the seed decides). */
 void world_random(struct world *w, void *buffer, size_t size);
 
-/* Counts the turns of the loop: while it is the same, nothing from outside has been heard of. */
-uint64_t world_turn(const struct world *w);
+/* Counts the ticks of the loop: while it is the same, nothing from outside has been heard of. */
+uint64_t world_tick(const struct world *w);
 
 /* Has a coroutine compute upon a stack that is deeper than its own, as deep as a thread's. It must
  * not wait meanwhile. */

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-WATCHDOG = re.compile(r": a turn of over |: the slow turn has ended, ")
+WATCHDOG = re.compile(r": a tick of over |: the slow tick has ended, ")
 ECHO = os.environ.get("WEIR_ECHO", "build/debug/examples/echo/echo")
 
 

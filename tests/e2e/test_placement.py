@@ -97,7 +97,7 @@ def moved_and_named(weir):
     said = told_at(weir, "warn")[warned:]
     # ThreadSanitizer's own code, where it may be just then, has no frames to go by.
     frames = ".+" if SANITIZED == "thread" else ".+ < .+ < .+"
-    stack = [m for m in said if re.match(r"main: a turn of over 50 ms \(\d+ ms so far\) in coroutine 'connection' at: " + frames, m)]
+    stack = [m for m in said if re.match(r"main: a tick of over 50 ms \(\d+ ms so far\) in coroutine 'connection' at: " + frames, m)]
     moved = [m for m in said if re.match(r"step 'burn' of route 'POST /burn' ran for \d{3,}\.\d ms on an I/O thread, which did nothing "
                                          r"else meanwhile: for [\d.]+ s it runs in pool 'default'$", m)]
     return (after["inline"] == before["inline"] and after["fanout"] == before["fanout"] + 3 and

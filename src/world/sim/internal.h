@@ -184,7 +184,7 @@ struct sim_world {
     struct burn *blocking; /* what blocks it, once that has a core; NULL: its own birth */
     uint32_t place;        /* index + 1 in sim.active; 0: not there */
     uint32_t blocked;      /* it may not run while this is not 0 */
-    size_t turn_left;      /* coroutines that run in this turn yet */
+    size_t tick_left;      /* coroutines that run in this tick yet */
     size_t resumes; /* index + 1, among the ready, of who was blocked and goes on first; 0: none */
     bool dead;      /* its calls fail with -ECANCELED and have no effect */
     bool open;      /* it has a sched */

@@ -146,17 +146,17 @@ static struct sim_world *choose_active(struct sim *sim)
     return sim->active[i];
 }
 
-/* In a turn of a loop those run who are ready at its start, in any order. Who was blocked goes on
- * in the same turn: it has heard of nothing meanwhile. */
+/* In a tick of a loop those run who are ready at its start, in any order. Who was blocked goes on
+ * in the same tick: it has heard of nothing meanwhile. */
 static void take_turn(struct sim_world *w)
 {
     if (w->resumes)
         return;
-    if (w->turn_left == 0) {
-        w->world.turn++;
-        w->turn_left = sched_ready_count(w->world.sched);
+    if (w->tick_left == 0) {
+        w->world.tick++;
+        w->tick_left = sched_ready_count(w->world.sched);
     }
-    w->turn_left--;
+    w->tick_left--;
 }
 
 static void run_one(struct sim *sim)
@@ -170,7 +170,7 @@ static void run_one(struct sim *sim)
     if (w->dead)
         return;
     if (!sched_ready(w->world.sched) && w->blocked == 0)
-        w->turn_left = 0;
+        w->tick_left = 0;
     sim_world_arm(w);
     if (!sched_ready(w->world.sched) || sim_world_held(w))
         sim_world_inactive(w);
@@ -193,7 +193,7 @@ static bool event_goes_first(struct sim *sim)
 }
 
 /* Does the next thing. False: there is none before `until`. */
-static bool turn(struct sim *sim, int64_t until)
+static bool tick(struct sim *sim, int64_t until)
 {
     sim->steps++;
     if (++sim->steps_here > STEPS_WITHOUT_TIME_MAX) {
@@ -249,7 +249,7 @@ int sim_run(struct sim *sim, int64_t until)
 {
     check(!coro_self(), "sim_run was called inside a coroutine");
     bug_hook(on_bug, sim);
-    while (!sim->failed && sim->root_work > 0 && turn(sim, until))
+    while (!sim->failed && sim->root_work > 0 && tick(sim, until))
         ;
     int rc = 0;
     if (sim->failed)

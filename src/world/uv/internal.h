@@ -96,7 +96,7 @@ static inline struct uv_world *uv_world_of_handle(const struct handle *h)
 /* Someone was woken by the loop's event. They run when the poll's events have all been seen, or now
  * if they are many. */
 void loop_woke(struct uv_world *w);
-/* The poll has ended: begins the turn and delivers messages. */
+/* The poll has ended: begins the tick and delivers messages. */
 void loop_deliver(struct uv_world *w);
 
 /* A new handle of this world, and one that is being closed. */
@@ -335,7 +335,7 @@ void uv_watch_close(struct watch *watch);
 
 /* ---- watchdog.c ---- */
 
-/* Watches the turns of the calling thread's loop. NULL if that is not possible, which the log
+/* Watches the ticks of the calling thread's loop. NULL if that is not possible, which the log
  * says. */
 struct watchdog *watchdog_start(const char *loop, int64_t limit_ns, struct log *log);
 /* From the same thread. NULL is nobody to stop. */

@@ -1,14 +1,14 @@
 /*
- * loop.c: the world's loop: its life, its turns and its clocks.
+ * loop.c: the world's loop: its life, its ticks and its clocks.
  *
  * libuv's events run no code of components: they only wake coroutines. Those run after the poll,
  * when all its events have been seen, and once more before the next, for whom timers woke
- * meanwhile. So a turn is
+ * meanwhile. So a tick is
  *
  *     poll, wake ... | messages, alarms, coroutines | libuv's timers, closings | coroutines | poll
  *                    '---------------- what the watchdog measures -------------------------'
  *
- * Coroutines that made each other ready run in the same turn, a few rounds of them, since a poll
+ * Coroutines that made each other ready run in the same tick, a few rounds of them, since a poll
  * costs more than a switch. If some are ready still, an active idle handle keeps the next poll from
  * waiting.
  */
@@ -29,9 +29,9 @@
  * same ones: that many never wait for their coroutines to run. */
 #define WOKEN_MAX     256
 
-/* ---- A turn ---- */
+/* ---- A tick ---- */
 
-/* Deadlines are compared with the time at which the clock was last read: at the turn's start, or
+/* Deadlines are compared with the time at which the clock was last read: at the tick's start, or
  * since then by world_now, which every new deadline is made from. That saves each wait a look at
  * the clock. */
 static int64_t read_clock(struct uv_world *w)
@@ -47,7 +47,7 @@ static void begin_turn(struct uv_world *w)
     if (w->in_turn)
         return;
     w->in_turn = true;
-    w->world.turn++;
+    w->world.tick++;
     int64_t began = read_clock(w);
     if (w->watchdog)
         watchdog_turn_begins(w->watchdog, began);

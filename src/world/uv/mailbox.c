@@ -6,9 +6,9 @@
  *
  * Only who finds the stack empty may have to ring, and only if the loop sleeps or is about to: a
  * loop that is awake looks into its mailbox before it sleeps. So a busy loop is not rung at all,
- * and takes what has gathered during a turn at once.
+ * and takes what has gathered during a tick at once.
  *
- * A turn delivers a bounded number: a flood of messages must not keep the loop from its sockets.
+ * A tick delivers a bounded number: a flood of messages must not keep the loop from its sockets.
  *
  * The bell is an eventfd of our own, and messages are delivered at once when it rings: together
  * that wakes a sleeping loop 0.7 us sooner than a uv_async_t that has them delivered after the
@@ -22,7 +22,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* A delivery is a fraction of a microsecond to a few, so a turn spends about a millisecond here. */
+/* A delivery is a fraction of a microsecond to a few, so a tick spends about a millisecond here. */
 #define DELIVERIES_A_TURN 1024
 
 static void on_bell(uv_poll_t *bell, int status, int events)

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PATIENCE_MS 20 /* less than what the watchdog calls a slow turn */
+#define PATIENCE_MS 20 /* less than what the watchdog calls a slow tick */
 
 /* An interrupted wait counts as one to the end. */
 static bool has_room(void)

@@ -31,7 +31,7 @@ struct uv_world_options {
     size_t stacks_idle_max;
     /* Must live as long as the world, and its sink take lines from any thread; NULL: silent. */
     struct log *log;
-    /* A turn of the loop that takes longer is reported with the stack that it is in; 0:
+    /* A tick of the loop that takes longer is reported with the stack that it is in; 0:
      * WATCHDOG_DEFAULT_NS; negative: nobody watches. */
     int64_t watchdog_ns;
     /* The directory of a control group below which it may make groups to limit its children's

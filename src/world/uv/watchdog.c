@@ -1,16 +1,16 @@
 /*
- * watchdog.c: notices a turn of the loop that takes too long, and says where it is.
+ * watchdog.c: notices a tick of the loop that takes too long, and says where it is.
  *
- * The loop notes when a turn begins and when it has ended: two stores, no clock of its own, no
- * system call. A thread looks at the note now and then; it sleeps until the turn under way would be
+ * The loop notes when a tick begins and when it has ended: two stores, no clock of its own, no
+ * system call. A thread looks at the note now and then; it sleeps until the tick under way would be
  * too long, and, once the loop has been quiet for a while, until the loop wakes it: an idle process
  * has an idle watchdog.
  *
- * To see where a slow turn is, the watchdog sends the loop's thread SIGURG, whose default is to be
+ * To see where a slow tick is, the watchdog sends the loop's thread SIGURG, whose default is to be
  * ignored and which the kernel sends only to who asked for it. The handler copies the stack's
  * return addresses and the coroutine's name; the watchdog turns them into text, and the turn's end
  * adds how long it took in all. The handler runs on the thread's signal stack, and with SA_RESTART;
- * what is interrupted nevertheless (nanosleep, poll) sees EINTR, once a slow turn.
+ * what is interrupted nevertheless (nanosleep, poll) sees EINTR, once a slow tick.
  */
 #include "base/bug.h"
 #include "base/error.h"
@@ -31,17 +31,17 @@
 #define WATCHDOG_SIGNAL   SIGURG
 /* How long the loop's thread may take to answer: it might be inside the kernel. */
 #define ANSWER_TIMEOUT_NS (200 * NS_PER_MS)
-/* After so many looks without a turn in between the watchdog sleeps until there is one. */
+/* After so many looks without a tick in between the watchdog sleeps until there is one. */
 #define QUIET_LOOKS       20
 
 enum ask { ASK_NOTHING, ASK_WHERE, ASK_ANSWERING, ASK_ANSWERED };
 
 struct watchdog {
     /* Written by the loop. */
-    _Atomic int64_t turn;   /* when the turn under way began; 0 between turns */
-    _Atomic uint64_t turns; /* how many have begun */
+    _Atomic int64_t tick;   /* when the tick under way began; 0 between ticks */
+    _Atomic uint64_t ticks; /* how many have begun */
     /* Written by the watchdog. */
-    _Atomic int64_t noticed; /* the turn that was reported last */
+    _Atomic int64_t noticed; /* the tick that was reported last */
     _Atomic bool asleep;     /* until `wake` is posted */
     _Atomic bool stopping;
     sem_t wake;
@@ -55,8 +55,8 @@ struct watchdog {
     /* The question, and the answer of the signal handler. */
     _Atomic int ask; /* enum ask */
     sem_t answered;
-    int64_t asked_turn;
-    bool found; /* the turn was still under way */
+    int64_t asked_tick;
+    bool found; /* the tick was still under way */
     char coroutine[64];
     int count;
     void *frames[BACKTRACE_MAX];
@@ -74,21 +74,21 @@ static _Thread_local struct watchdog *watching_this_thread
 void watchdog_turn_begins(struct watchdog *d, int64_t now)
 {
     atomic_store_explicit(
-        &d->turns, atomic_load_explicit(&d->turns, memory_order_relaxed) + 1, memory_order_relaxed);
-    /* Ordered before the look at `asleep`, as the watchdog's `asleep` before its look at `turn`:
+        &d->ticks, atomic_load_explicit(&d->ticks, memory_order_relaxed) + 1, memory_order_relaxed);
+    /* Ordered before the look at `asleep`, as the watchdog's `asleep` before its look at `tick`:
      * one of the two sees the other. */
-    atomic_store(&d->turn, now);
+    atomic_store(&d->tick, now);
     if (atomic_load(&d->asleep) && atomic_exchange(&d->asleep, false))
         sem_post(&d->wake);
 }
 
 void watchdog_turn_ends(struct watchdog *d)
 {
-    int64_t began = atomic_load_explicit(&d->turn, memory_order_relaxed);
-    atomic_store_explicit(&d->turn, 0, memory_order_release);
+    int64_t began = atomic_load_explicit(&d->tick, memory_order_relaxed);
+    atomic_store_explicit(&d->tick, 0, memory_order_release);
     if (atomic_load_explicit(&d->noticed, memory_order_relaxed) == began)
         log_with(d->log, LOG_WARN, LOG_FIELDS(LOG_TEXT("loop", d->loop)),
-            "%s: the slow turn has ended, after %lld ms", d->loop,
+            "%s: the slow tick has ended, after %lld ms", d->loop,
             (long long)(((int64_t)uv_hrtime() - began) / NS_PER_MS));
 }
 
@@ -99,7 +99,7 @@ static void on_signal(int number, siginfo_t *info, void *context)
     if (!d || !atomic_compare_exchange_strong(&d->ask, &asked, ASK_ANSWERING))
         return;
     int saved = errno;
-    d->found = atomic_load_explicit(&d->turn, memory_order_relaxed) == d->asked_turn;
+    d->found = atomic_load_explicit(&d->tick, memory_order_relaxed) == d->asked_tick;
     const char *name = sched_running_name();
     size_t len = name ? strnlen(name, sizeof(d->coroutine) - 1) : 0;
     if (len > 0)
@@ -123,12 +123,12 @@ static bool wait_until(sem_t *s, int64_t when)
     return rc == 0;
 }
 
-/* Has the loop's thread say where it is. False: it did not answer, or the turn has ended. */
-static bool ask_where(struct watchdog *d, int64_t turn)
+/* Has the loop's thread say where it is. False: it did not answer, or the tick has ended. */
+static bool ask_where(struct watchdog *d, int64_t tick)
 {
     if (!may_ask)
         return false;
-    d->asked_turn = turn;
+    d->asked_tick = tick;
     atomic_store(&d->ask, ASK_WHERE);
     if (pthread_kill(d->watched, WATCHDOG_SIGNAL) != 0)
         return false;
@@ -141,17 +141,17 @@ static bool ask_where(struct watchdog *d, int64_t turn)
     return atomic_exchange(&d->ask, ASK_NOTHING) == ASK_ANSWERED && d->found;
 }
 
-static void report(struct watchdog *d, int64_t turn)
+static void report(struct watchdog *d, int64_t tick)
 {
-    bool found = ask_where(d, turn);
-    if (atomic_load(&d->turn) != turn && !found)
+    bool found = ask_where(d, tick);
+    if (atomic_load(&d->tick) != tick && !found)
         return; /* it was just about to end */
-    atomic_store(&d->noticed, turn);
+    atomic_store(&d->noticed, tick);
     long long limit = d->limit_ns / NS_PER_MS;
-    long long so_far = ((int64_t)uv_hrtime() - turn) / NS_PER_MS;
+    long long so_far = ((int64_t)uv_hrtime() - tick) / NS_PER_MS;
     if (!found) {
         log_with(d->log, LOG_WARN, LOG_FIELDS(LOG_TEXT("loop", d->loop)),
-            "%s: a turn of over %lld ms (%lld ms so far); %s", d->loop, limit, so_far,
+            "%s: a tick of over %lld ms (%lld ms so far); %s", d->loop, limit, so_far,
             may_ask ? "its thread does not answer" : "SIGURG is taken, so there is no stack");
         return;
     }
@@ -160,15 +160,15 @@ static void report(struct watchdog *d, int64_t turn)
     bool named = d->coroutine[0] != '\0';
     log_with(d->log, LOG_WARN,
         LOG_FIELDS(LOG_TEXT("loop", d->loop), LOG_TEXT("coroutine", d->coroutine)),
-        "%s: a turn of over %lld ms (%lld ms so far) %s%s%s at: %s", d->loop, limit, so_far,
+        "%s: a tick of over %lld ms (%lld ms so far) %s%s%s at: %s", d->loop, limit, so_far,
         named ? "in coroutine '" : "outside coroutines", d->coroutine, named ? "'" : "", stack);
 }
 
-/* Sleeps until the loop begins a turn, unless it has just done so. */
+/* Sleeps until the loop begins a tick, unless it has just done so. */
 static void sleep_until_turn(struct watchdog *d)
 {
     atomic_store(&d->asleep, true);
-    if ((atomic_load(&d->turn) != 0 || atomic_load(&d->stopping)) &&
+    if ((atomic_load(&d->tick) != 0 || atomic_load(&d->stopping)) &&
         atomic_exchange(&d->asleep, false))
         return;
     wait_until(&d->wake, DEADLINE_NEVER);
@@ -177,31 +177,31 @@ static void sleep_until_turn(struct watchdog *d)
 static void *watch(void *arg)
 {
     struct watchdog *d = arg;
-    uint64_t turns_seen = 0;
+    uint64_t ticks_seen = 0;
     int quiet = 0;
     while (!atomic_load(&d->stopping)) {
-        uint64_t turns = atomic_load_explicit(&d->turns, memory_order_relaxed);
-        int64_t turn = atomic_load(&d->turn);
+        uint64_t ticks = atomic_load_explicit(&d->ticks, memory_order_relaxed);
+        int64_t tick = atomic_load(&d->tick);
         int64_t now = (int64_t)uv_hrtime();
-        quiet = turn == 0 && turns == turns_seen ? quiet + 1 : 0;
-        turns_seen = turns;
+        quiet = tick == 0 && ticks == ticks_seen ? quiet + 1 : 0;
+        ticks_seen = ticks;
         if (quiet > QUIET_LOOKS) {
             sleep_until_turn(d);
             quiet = 0;
             continue;
         }
-        bool known = turn == atomic_load_explicit(&d->noticed, memory_order_relaxed);
-        if (turn != 0 && !known && now - turn >= d->limit_ns)
-            report(d, turn);
+        bool known = tick == atomic_load_explicit(&d->noticed, memory_order_relaxed);
+        if (tick != 0 && !known && now - tick >= d->limit_ns)
+            report(d, tick);
         else
-            wait_until(&d->wake, (turn != 0 && !known ? turn : now) + d->limit_ns);
+            wait_until(&d->wake, (tick != 0 && !known ? tick : now) + d->limit_ns);
     }
     return NULL;
 }
 
 /* ---- Its life ---- */
 
-/* If the program has a handler of its own, it stays, and turns are reported without a stack. */
+/* If the program has a handler of its own, it stays, and ticks are reported without a stack. */
 static void install_handler(void)
 {
     struct sigaction present;
@@ -232,7 +232,7 @@ struct watchdog *watchdog_start(const char *loop, int64_t limit_ns, struct log *
     pthread_once(&once, install_handler);
     struct watchdog *d = mem_zalloc(sizeof(*d));
     if (!d) {
-        log_warn(log, "%s: no memory for a watchdog; slow turns will not be reported", loop);
+        log_warn(log, "%s: no memory for a watchdog; slow ticks will not be reported", loop);
         return NULL;
     }
     d->loop = loop;
@@ -244,7 +244,7 @@ struct watchdog *watchdog_start(const char *loop, int64_t limit_ns, struct log *
     watching_this_thread = d;
     int rc = start_thread(d);
     if (rc) {
-        log_warn(log, "%s: no thread for a watchdog: %s; slow turns will not be reported", loop,
+        log_warn(log, "%s: no thread for a watchdog: %s; slow ticks will not be reported", loop,
             error_text_task(rc));
         watching_this_thread = NULL;
         sem_destroy(&d->wake);

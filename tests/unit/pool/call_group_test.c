@@ -415,12 +415,12 @@ static void a_turn_computes_so_much_in_pool(struct scene *s)
         (void)place(s, "burn", "{\"us\": 30}", 1);
     struct world *w = s->client->world;
     struct crowd c = {.scene = s};
-    uint64_t turn = world_turn(w);
+    uint64_t turn = world_tick(w);
     for (unsigned i = 0; i < 6; i++)
         must(ask_once(&c) == 0);
-    must(world_turn(w) == turn);
+    must(world_tick(w) == turn);
     must(ask_once(&c) == 0); /* what is cheap waits for another turn */
-    must(world_turn(w) != turn);
+    must(world_tick(w) != turn);
     check(c.placed[PLACE_INLINE] == 7, "%u", c.placed[PLACE_INLINE]);
     /* What is not that cheap, and not a turn's first, is for hands that are idle. */
     must_sleep(w, MS);

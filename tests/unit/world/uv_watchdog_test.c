@@ -1,5 +1,5 @@
 /*
- * uv_watchdog_test.c: a turn that takes too long is reported, with the coroutine and the place, and
+ * uv_watchdog_test.c: a tick that takes too long is reported, with the coroutine and the place, and
  * nothing else is.
  */
 #include "uv_fixture.h"
@@ -65,8 +65,8 @@ static __attribute__((noinline)) void burn_a_little(void)
         continue;
 }
 
-/* A machine that lets threads stand makes turns slow that are not, cuts a report short, or has it
- * told before a test looks: so what is to be seen has TRIES turns to be seen in. */
+/* A machine that lets threads stand makes ticks slow that are not, cuts a report short, or has it
+ * told before a test looks: so what is to be seen has TRIES ticks to be seen in. */
 
 /* Until the watchdog has spoken, or for much longer than it should take. The report is searched for
  * this name, so it is not static; and the time is spent in calls, for if one is in libc, whose
@@ -81,7 +81,7 @@ int burn_until_noticed(void *arg)
     return 0;
 }
 
-/* The answer of another thread comes by a poll, which ends the turn; a sleep might not. */
+/* The answer of another thread comes by a poll, which ends the tick; a sleep might not. */
 static void end_turn(void)
 {
     assert_int_equal(world_unlink(w, "/nowhere/at/all"), -ENOENT);
@@ -89,7 +89,7 @@ static void end_turn(void)
 
 static bool place_was_told(void)
 {
-    return count_of("io: a turn of over 20 ms (") >= 1 &&
+    return count_of("io: a tick of over 20 ms (") >= 1 &&
            count_of("in coroutine 'burner' at: ") >= 1 && count_of("burn_until_noticed+0x") >= 1;
 }
 
@@ -118,7 +118,7 @@ static void burn_for(int64_t span)
 
 static bool turn_is_reported_once(void)
 {
-    int ended = count_of("io: the slow turn has ended, after ");
+    int ended = count_of("io: the slow tick has ended, after ");
     int before = count_of("so far");
     burn_until_noticed(NULL);
     int reports = count_of("so far");
@@ -192,7 +192,7 @@ static bool burning_is_reported(void)
     return reported;
 }
 
-/* Sleeping is no turn, however long it takes; and after the watchdog itself has gone to sleep, it
+/* Sleeping is no tick, however long it takes; and after the watchdog itself has gone to sleep, it
  * wakes. */
 static int sleep_long_then_burn(void *arg)
 {
