@@ -1,5 +1,5 @@
 /*
- * time.h: the one way in which time is written down.
+ * time.h: how times are represented.
  *
  * A moment is a number of nanoseconds on its host's monotonic clock, which starts anywhere and
  * never goes back; a span is a difference of two. Both are int64_t, enough for 292 years. A
@@ -14,7 +14,7 @@
 #define NS_PER_MS INT64_C(1000000)
 #define NS_PER_S  INT64_C(1000000000)
 
-/* The deadline of those who will wait for ever. */
+/* No deadline. */
 #define DEADLINE_NEVER INT64_MAX
 
 /* now + span, without overflow: a sum past the end of time is 'never'. A negative span is none. */

@@ -1,9 +1,9 @@
 /*
- * group.h: children that end before their parent goes on.
+ * group.h: structured concurrency: children end before their parent continues.
  *
  * A group lives on its parent's stack, in a scope: GROUP(g, GROUP_FAIL_FAST) declares it, and the
  * end of the block, however it is reached, cancels the children that are left and waits for them.
- * So no coroutine outlives what it was started with, and no orphan is possible.
+ * So no coroutine outlives the scope it was started in.
  *
  *     GROUP(both, GROUP_FAIL_FAST);
  *     int rc = group_spawn(&both, "left", left, &args);
@@ -13,7 +13,7 @@
  *         rc = group_wait(&both);
  *     return rc;
  *
- * Only the parent calls, but for group_cancel, which any coroutine of the sched may.
+ * Only the parent calls these; any coroutine of the sched may call group_cancel.
  */
 #pragma once
 
@@ -21,7 +21,7 @@
 
 enum group_mode {
     GROUP_FAIL_FAST,  /* the first child that fails cancels the others */
-    GROUP_INDEPENDENT /* each child's end is its own affair (connections of a server) */
+    GROUP_INDEPENDENT /* children do not affect each other (connections of a server) */
 };
 
 struct group {
@@ -41,7 +41,7 @@ struct group {
     group_begin(&name, mode)
 
 void group_begin(struct group *g, enum group_mode mode);
-/* Cancels the children that are left, and waits for them. */
+/* Cancels the remaining children, and waits for them. */
 void group_end(struct group *g);
 
 /* Starts a child: it inherits the deadline and runs when the parent next waits. `name` must live as
@@ -50,12 +50,11 @@ void group_end(struct group *g);
 int group_spawn(struct group *g, const char *name, coro_fn *fn, void *arg)
     __attribute__((warn_unused_result));
 
-/* Waits until every child has ended. Only here does the parent hear of a child's error: a child
- * that fails cancels its siblings, not what the parent waits for meanwhile, so a parent that has
- * work of its own gives it to a child. If the parent is cancelled or its deadline passes meanwhile,
- * the children are cancelled, still waited for, and the answer is -ECANCELED or -ETIMEDOUT.
- * Otherwise, when GROUP_FAIL_FAST, the first child's error; when GROUP_INDEPENDENT, 0. The group
- * may be used again after. */
+/* Waits until every child has ended. Only this call reports a child's error: a child that fails
+ * cancels its siblings, not the parent's other waits, so a parent moves work of its own into a
+ * child. If the parent is cancelled or times out, the children are cancelled, still waited for, and
+ * the result is -ECANCELED or -ETIMEDOUT. Otherwise, with GROUP_FAIL_FAST, the first child's error;
+ * with GROUP_INDEPENDENT, 0. The group can be used again. */
 int group_wait(struct group *g) __attribute__((warn_unused_result));
 
 void group_cancel(struct group *g);

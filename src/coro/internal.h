@@ -1,5 +1,5 @@
 /*
- * internal.h: what the files of coro/ know of each other: the coroutine and its sched, in full.
+ * internal.h: the coroutine and its sched, for the files of coro/.
  */
 #pragma once
 
@@ -86,7 +86,7 @@ struct coro *coro_must_be_inside(const char *call);
 void coro_run_defers(struct coro *self);
 /* Parks deaf to cancellation and deadlines; only who joins children may. */
 void coro_park_deaf(const char *why);
-/* Whether its waits are to say that it is cancelled. */
+/* Returns true if its waits must return -ECANCELED. */
 static inline bool coro_hears_cancel(const struct coro *c)
 {
     return c->cancelled && (c->shields == 0 || c->doomed);

@@ -1,10 +1,10 @@
 /*
- * lock.h: how coroutines of one sched take turns.
+ * lock.h: mutex and counting semaphore for the coroutines of one sched.
  *
- * A *semaphore* is a number of places; a *mutex* is one place, with a holder. Who finds none free
- * waits in the order of coming, with the coroutine's deadline. To give a place back cannot fail and
- * does not wait, whatever has happened to the coroutine's deadline meanwhile: no place is ever
- * lost. It goes to the first that waits, so that nobody who comes later can be faster.
+ * A *semaphore* has a number of permits; a *mutex* has one, and a holder. Waiting is first come,
+ * first served, with the coroutine's deadline. Releasing cannot fail and does not wait, whatever
+ * happened to the coroutine's deadline: no permit is lost. It goes to the first waiter, never to a
+ * newcomer.
  */
 #pragma once
 
@@ -19,21 +19,21 @@ struct semaphore {
 void semaphore_init(struct semaphore *s, unsigned places);
 /* Nobody may be waiting. */
 void semaphore_release(struct semaphore *s);
-/* 0, -ETIMEDOUT or -ECANCELED; the place is the caller's only if 0. */
+/* 0, -ETIMEDOUT or -ECANCELED; the caller has a permit only if 0. */
 int semaphore_take(struct semaphore *s) __attribute__((warn_unused_result));
-/* The same without waiting, callable outside a coroutine: false if none is free. */
+/* The same without waiting, also outside a coroutine. Returns false if none is free. */
 bool semaphore_try_take(struct semaphore *s) __attribute__((warn_unused_result));
-/* Gives back a place that was taken. Any code on the sched's thread may call. */
+/* Releases a permit. On the sched's thread, inside a coroutine or not. */
 void semaphore_give(struct semaphore *s);
 
 struct mutex {
     struct semaphore place;
-    struct coro *holder; /* NULL: it is free, or going to the first that waits */
+    struct coro *holder; /* NULL: free, or passing to the first waiter */
 };
 
 void mutex_init(struct mutex *m);
 void mutex_release(struct mutex *m);
 /* 0, -ETIMEDOUT or -ECANCELED; it is held only if 0. */
 int mutex_lock(struct mutex *m) __attribute__((warn_unused_result));
-/* By who holds it. */
+/* By the holder. */
 void mutex_unlock(struct mutex *m);

@@ -1,9 +1,9 @@
 /*
- * sync.h: how coroutines of one sched wait for each other.
+ * sync.h: futures and channels for the coroutines of one sched.
  *
  * A *future* is a result that comes once; any number may wait for it. A *channel* is a bounded
  * queue of pointers: senders wait while it is full, receivers while it is empty, both in the order
- * they came. Neither is for other threads: that is what world_post is for. All waits take the
+ * they came. Neither is for other threads: use world_post. All waits take the
  * coroutine's deadline.
  */
 #pragma once
@@ -18,8 +18,8 @@ struct future {
 };
 
 void future_init(struct future *f);
-/* The first result counts, and the future may go once this returns; false if there was one already.
- * Any code on the sched's thread may call. */
+/* Sets the result, unless there is one: then returns false. The future may be freed after this
+ * returns. On the sched's thread, inside a coroutine or not. */
 bool future_set(struct future *f, int result);
 /* The result, or -ETIMEDOUT or -ECANCELED. */
 int future_wait(struct future *f) __attribute__((warn_unused_result));
@@ -33,7 +33,7 @@ struct channel {
 
 /* 0 or -ENOMEM; size is at least 1. */
 int channel_init(struct channel *ch, size_t size) __attribute__((warn_unused_result));
-/* Nobody may be waiting. What is still in it is the caller's to have taken out. */
+/* No coroutine may be waiting. Items still in it are the caller's to free. */
 void channel_release(struct channel *ch);
 
 /* 0, -EPIPE if it is closed, -ETIMEDOUT, -ECANCELED; the item is the receiver's only if 0. */
@@ -42,5 +42,5 @@ int channel_send(struct channel *ch, void *item) __attribute__((warn_unused_resu
 int channel_try_send(struct channel *ch, void *item) __attribute__((warn_unused_result));
 /* 0 and an item; -EPIPE once it is closed and empty; -ETIMEDOUT, -ECANCELED. */
 int channel_receive(struct channel *ch, void **item) __attribute__((warn_unused_result));
-/* No more sends; what is in it can still be received. Waiting senders fail with -EPIPE. */
+/* Ends sending; items in it can still be received. Waiting senders fail with -EPIPE. */
 void channel_close(struct channel *ch);

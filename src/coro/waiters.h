@@ -1,22 +1,20 @@
 /*
- * waiters.h: coroutines that stand in a line for something, in the order they came. For coro/
- * itself.
+ * waiters.h: a queue of waiting coroutines. For coro/ only.
  *
- * A waiter stands on the waiting coroutine's stack and in the line for exactly as long as the call
- * lasts. Who serves it takes it out of the line, so that it is served once; if it times out
- * instead, it takes itself out.
+ * A waiter is on the waiting coroutine's stack, and in the queue while the call lasts. Waking it
+ * removes it from the queue, so that it is woken once; a time-out removes it, too.
  */
 #pragma once
 
 #include "coro/coro.h"
 
 struct waiter {
-    struct list link; /* in the line */
+    struct list link; /* in the queue */
     struct coro *coro;
     void *item; /* channels: what is sent, or where what is received is put */
 };
 
-/* What it was woken with, -ETIMEDOUT or -ECANCELED. */
+/* The result of the wake-up, -ETIMEDOUT or -ECANCELED. */
 static inline int waiters_wait(struct list *line, struct waiter *self, const char *why)
 {
     self->coro = coro_self();
@@ -26,8 +24,8 @@ static inline int waiters_wait(struct list *line, struct waiter *self, const cha
     return rc;
 }
 
-/* Takes out and wakes the first that still waits: it, or NULL. One that timed out a moment ago is
- * passed over. */
+/* Removes and wakes the first that still waits, and returns it; or NULL. Skips one that has just
+ * timed out. */
 static inline struct waiter *waiters_wake_first(struct list *line, int result)
 {
     struct list *link;

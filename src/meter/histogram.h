@@ -1,6 +1,6 @@
 /*
- * histogram.h: how long things took, in buckets that are the same everywhere, so that histograms
- * add up over threads, servers and time.
+ * histogram.h: histograms of times with fixed buckets, so that they add up over threads, servers
+ * and time.
  *
  * Buckets are log-linear in decimal: 32 in each decade from 1 us to 1,000 s, none wider than an
  * eighth of its lower bound, so that a quantile is within 6 % of the truth. A bucket holds what is

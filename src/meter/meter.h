@@ -1,11 +1,11 @@
 /*
- * meter.h: the figures a server keeps about itself, and their Prometheus text.
+ * meter.h: a server's metrics, and their Prometheus text.
  *
  * A meter is a registry, owned by a server. A *family* has a name, a help text and a kind; its
  * *series* differ in their labels. Each series has a *cell* for each thread, which that thread
- * alone writes: adding is a plain load and store, without locking the memory bus. Who asks for
- * the text, on whatever thread, reads the cells of all threads and tells their sum, which may
- * miss what is added meanwhile.
+ * alone writes: adding is a plain load and store, without locking the memory bus. The
+ * text, which any thread may write, has the sums of all threads' cells; additions meanwhile may be
+ * missing.
  *
  *     struct meter_series *requests;
  *     meter_family(m, METER_COUNTER, "weir_requests_total", "Requests answered.", &family);
@@ -13,9 +13,9 @@
  *     struct counter *mine = meter_counter(requests, thread);  // once, at the thread's start
  *     counter_add(mine, 1);
  *
- * Everything is registered by one thread at start. meter_seal, before the other threads start, ends
- * that: to register later is a bug. Cells live as long as the meter. Names are Weir's own, so wrong
- * ones are bugs; label values may be any text.
+ * Everything is registered by one thread at start, and then sealed (meter_seal) before other
+ * threads start: to register later is a bug. Cells live as long as the meter. Names are Weir's own,
+ * so wrong ones are bugs; label values may be any text.
  */
 #pragma once
 
@@ -77,11 +77,11 @@ static inline int64_t gauge_get(const struct gauge *g)
 
 /* For threads 0 to threads - 1. 0 or -ENOMEM. */
 int meter_new(struct meter **out, unsigned threads) __attribute__((warn_unused_result));
-/* NULL is nothing to free. */
+/* Ignores NULL. */
 void meter_free(struct meter *m);
 
-/* 0 or -ENOMEM. A family that is there already with the same kind is found again, so that parts of
- * which there are several need not agree on who is first. */
+/* 0 or -ENOMEM. Returns an existing family of the same kind, so that several parts can register it
+ * in any order. */
 int meter_family(struct meter *m, enum meter_kind kind, const char *name, const char *help,
     struct meter_family **out) __attribute__((warn_unused_result));
 
@@ -93,7 +93,7 @@ struct meter_label {
 /* 0, -ENOMEM, or -ENOBUFS at METER_SERIES_MAX. A series that is there already is found again. */
 int meter_series(struct meter_family *f, const struct meter_label *labels, unsigned count,
     struct meter_series **out) __attribute__((warn_unused_result));
-/* A counter or gauge without cells, whose value is asked for when the text is written, by the
+/* A counter or gauge without cells: `read` returns its value when the text is written, on the
  * thread that writes it. The same labels twice are a bug. */
 typedef double meter_read_fn(void *arg);
 int meter_series_read(struct meter_family *f, const struct meter_label *labels, unsigned count,

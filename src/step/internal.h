@@ -1,5 +1,5 @@
 /*
- * internal.h: what a set, a worker and a task are inside. For this folder only.
+ * internal.h: sets, workers and tasks. For this folder only.
  */
 #pragma once
 
@@ -8,7 +8,7 @@
 #include "step/step.h"
 #include "weir/step.h"
 
-/* What a task may have of weir_alloc. */
+/* Of weir_alloc, for each task. */
 #define STEP_ARENA_MAX ((size_t)1024 * 1024 * 1024)
 
 /* ---- Sets ---- */
@@ -71,7 +71,7 @@ struct output {
     unsigned depth;
     bool empty;    /* the innermost array or object has nothing in it yet */
     bool keyed;    /* a key stands there, and its value does not */
-    bool complete; /* the value is there */
+    bool complete; /* the value has ended */
     enum step_mistake mistake;
     int rc; /* -ENOMEM, -ENOBUFS */
 };
@@ -90,7 +90,7 @@ struct weir_worker {
     const struct step_place *place;
     struct json *options; /* NULL: none */
     void *state;
-    struct error refusal; /* what init said */
+    struct error refusal; /* by weir_init_fail */
     bool up;              /* init was 0, and teardown is due */
 };
 

@@ -1,10 +1,10 @@
 /*
- * world.h: all that a component may want from outside: time, randomness, sockets, names, processes,
- * signals, files, and messages from other threads.
+ * world.h: the platform interface: time, randomness, sockets, names, processes, signals, files, and
+ * messages from other threads.
  *
- * A `struct world` is one loop on one host: the real one (uv/) or a simulated one (sim/). A
- * component gets its world from whoever made it and asks nobody else; so the same code runs in
- * both, and tests choose.
+ * A `struct world` is one event loop on one host: a real one (uv/) or a simulated one (sim/). A
+ * component gets its world from its maker and uses nothing else from outside, so that the same code
+ * runs in both.
  *
  * Rules:
  *  - Calls that wait are made by a coroutine of this world's sched; they end at the coroutine's
@@ -12,7 +12,7 @@
  *    errno. -ETIMEDOUT is always the coroutine's own deadline, be it in the past: when TCP gives up
  *    on a silent peer, a connect is -EHOSTUNREACH, a read or write -ECONNRESET.
  *  - What a world hands out (stream, listener, file, ...) belongs to who asked for it, is used on
- *    this world's thread, and is closed once. Debug builds say a sentence to who does otherwise.
+ *    this world's thread, and is closed once. Debug builds check this.
  *  - Only world_post and companion_wake may be called from other threads; a companion itself parks
  *    and works; and world_share_listener lends its listener to one.
  */
@@ -34,27 +34,26 @@ struct log;
 
 /* ---- Time and chance ---- */
 
-/* This host's monotonic clock, in nanoseconds: what deadlines are told on. */
+/* This host's monotonic clock, in nanoseconds: the clock of deadlines. */
 int64_t world_now(struct world *w);
 /* Nanoseconds since 1970 in UTC; may jump. For logs and people, never for measuring. */
 int64_t world_wall(struct world *w);
 /* Waits until the moment `when`: 0, -ETIMEDOUT if the deadline was sooner, -ECANCELED. */
 int world_sleep_until(struct world *w, int64_t when) __attribute__((warn_unused_result));
 int world_sleep(struct world *w, int64_t span_ns) __attribute__((warn_unused_result));
-/* Bytes that nobody can guess (in a simulation: that the seed decides). */
+/* Unpredictable bytes; in a simulation they depend on the seed. */
 void world_random(struct world *w, void *buffer, size_t size);
 
-/* Counts the ticks of the loop: while it is the same, nothing from outside has been heard of. */
+/* The number of loop ticks so far: input from outside arrives only between ticks. */
 uint64_t world_tick(const struct world *w);
 
-/* Has a coroutine compute upon a stack that is deeper than its own, as deep as a thread's. It must
- * not wait meanwhile. */
+/* Runs fn(arg) on the thread's own stack, which is deeper than a coroutine's. It must not wait. */
 void world_call_deep(struct world *w, void (*fn)(void *arg), void *arg);
 
 struct sched *world_sched(struct world *w);
 struct log *world_log(struct world *w);
-/* How many of the host's cores this process may use at once, by its affinity and by its cgroups'
- * quotas: at least 1. */
+/* How many of the host's cores this process may use at once, by affinity and cgroup quotas: at
+ * least 1. */
 unsigned world_cores(struct world *w);
 
 /* ---- Streams: TCP and Unix sockets, pipes ---- */
@@ -78,8 +77,8 @@ int listener_accept(struct listener *l, struct stream **out) __attribute__((warn
 int listener_try_accept(struct listener *l, struct stream **out)
     __attribute__((warn_unused_result));
 void listener_address(const struct listener *l, struct address *out);
-/* A coroutine that waits in listener_accept gets -EBADF. Who is in the queue stays there while the
- * socket has other holders: listeners that share it, processes that were given it. */
+/* A coroutine that waits in listener_accept gets -EBADF. Connections in the queue stay there while
+ * the socket has other holders: shared listeners, processes that inherited it. */
 void listener_close(struct listener *l);
 /* A listener of `w` on the same socket as `l`, which another world of this process has: so several
  * threads accept from one queue. Called on the thread of `w`, while the other keeps `l` open. */
@@ -112,7 +111,7 @@ ssize_t stream_write_some(struct stream *s, const struct iovec *parts, int count
  */
 int stream_write(struct stream *s, const struct iovec *parts, int count)
     __attribute__((warn_unused_result));
-/* Says that no more will be written; the other side reads to the end. */
+/* Ends writing; the peer reads to the end. */
 int stream_shutdown(struct stream *s) __attribute__((warn_unused_result));
 void stream_peer(const struct stream *s, struct address *out);
 /* From now on, while nobody reads from `s`: its end, once nothing is left to read before it, or its
