@@ -58,6 +58,8 @@ void group_cancel(struct group *g)
 /* Runs as the child's last act, on the child's stack. */
 void group_child_ended(struct group *g, struct coro *child, int result)
 {
+    check(child->group == g && g->running > 0,
+        "a group hears of the end of a coroutine that is not its child");
     list_del(&child->sibling);
     g->running--;
     if (result < 0 && g->first_error == 0) {
@@ -74,6 +76,7 @@ void group_child_ended(struct group *g, struct coro *child, int result)
 int group_wait(struct group *g)
 {
     struct coro *parent = parent_of(g, "group_wait");
+    check(!g->waiter, "coroutine '%s' waits for a group twice at once", coro_name(parent));
     g->waiter = parent;
     int interrupted = 0;
     if (g->running > 0)

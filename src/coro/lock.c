@@ -6,9 +6,9 @@
 #include "base/bug.h"
 #include "coro/waiters.h"
 
-void semaphore_init(struct semaphore *s, unsigned places)
+void semaphore_init(struct semaphore *s, unsigned permits)
 {
-    *s = (struct semaphore){.free = places};
+    *s = (struct semaphore){.free = permits};
     list_init(&s->waiters);
 }
 
@@ -36,6 +36,8 @@ int semaphore_take(struct semaphore *s)
 
 void semaphore_give(struct semaphore *s)
 {
+    dcheck(s->free == 0 || list_empty(&s->waiters),
+        "a coroutine waits for a semaphore that has permits");
     if (!waiters_wake_first(&s->waiters, 0))
         s->free++;
 }
@@ -43,20 +45,20 @@ void semaphore_give(struct semaphore *s)
 void mutex_init(struct mutex *m)
 {
     *m = (struct mutex){0};
-    semaphore_init(&m->place, 1);
+    semaphore_init(&m->permit, 1);
 }
 
 void mutex_release(struct mutex *m)
 {
     check(!m->holder, "a mutex was released while coroutine '%s' holds it", coro_name(m->holder));
-    semaphore_release(&m->place);
+    semaphore_release(&m->permit);
 }
 
 int mutex_lock(struct mutex *m)
 {
     check(!m->holder || m->holder != coro_self(), "coroutine '%s' locks a mutex that it holds",
         coro_name(m->holder));
-    int rc = semaphore_take(&m->place);
+    int rc = semaphore_take(&m->permit);
     if (rc == 0)
         m->holder = coro_self();
     return rc;
@@ -66,5 +68,5 @@ void mutex_unlock(struct mutex *m)
 {
     check(m->holder && m->holder == coro_self(), "a mutex was unlocked by who does not hold it");
     m->holder = NULL;
-    semaphore_give(&m->place);
+    semaphore_give(&m->permit);
 }

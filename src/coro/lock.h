@@ -16,7 +16,7 @@ struct semaphore {
     struct list waiters;
 };
 
-void semaphore_init(struct semaphore *s, unsigned places);
+void semaphore_init(struct semaphore *s, unsigned permits);
 /* Nobody may be waiting. */
 void semaphore_release(struct semaphore *s);
 /* 0, -ETIMEDOUT or -ECANCELED; the caller has a permit only if 0. */
@@ -27,7 +27,7 @@ bool semaphore_try_take(struct semaphore *s) __attribute__((warn_unused_result))
 void semaphore_give(struct semaphore *s);
 
 struct mutex {
-    struct semaphore place;
+    struct semaphore permit;
     struct coro *holder; /* NULL: free, or passing to the first waiter */
 };
 
