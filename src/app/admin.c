@@ -108,8 +108,8 @@ static bool is_one_of(struct span host, const char *names)
     return false;
 }
 
-/* A web page can let a name of its own lead here, but not an address; and nobody but a browser,
- * which always says Host, is led astray. */
+/* DNS rebinding: a web page can make its own name resolve to this address, but it cannot use an
+ * address as its name. Only browsers are deceived so, and they always send Host. */
 static bool is_ours(const struct http_request *r, const struct admin *a)
 {
     struct span host = without_port(r->head->host);

@@ -30,7 +30,7 @@ static bool parse(
     struct error e;
     char name[ADDRESS_NAME_MAX + 1];
     uint16_t port;
-    if (address_is_name(text, name, &port)) /* the same text twice is told by conf/ */
+    if (address_is_name(text, name, &port)) /* conf/ reports the same text twice */
         return false;
     if (address_parse(at, text, &e) == 0)
         return true;
@@ -132,7 +132,8 @@ static int check_route(struct router *router, struct conf_route *route,
 static int check_routes(const struct config *c, bool unsafe, struct conf_errors *errors)
 {
     struct flow_steps steps = {.config = c, .unsafe = unsafe};
-    static const uint64_t no_secret[2] = {0, 0}; /* nobody chooses names to collide with his own */
+    static const uint64_t no_secret[2] = {
+        0, 0}; /* a configuration is trusted not to attack its own hashes */
     struct router *router;
     int rc = router_new(&router, no_secret);
     if (rc)

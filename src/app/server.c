@@ -209,8 +209,8 @@ static void on_started(struct message *m)
         coro_wake(s->waiter, 0);
 }
 
-/* On the watch I/O thread. The first one's is the server's own: it hears at once, since the server
- * may end (a simulated one that was killed does) before a message to itself would come. */
+/* Called on the I/O thread. Thread 0 is the server's own, and needs no message: a simulated server
+ * that is killed may end before a message to itself arrives. */
 static void started(void *ctx, int rc, const struct error *e)
 {
     struct io_slot *slot = ctx;

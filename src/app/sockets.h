@@ -5,7 +5,7 @@
  * A *socket set* belongs to one configured address: one socket, or several that share a port, so
  * that as many threads accept without contention. Sets are used by configurations
  * (loaded_config.h), of which an old and a new one may live at once; what both ask for is the same
- * set, with its backlog. A set that nobody uses any more is closed, but for those that were given
+ * set, with its backlog. A set without users is closed, except those that were given
  * by an init (socket activation): those are its own to close.
  */
 #pragma once

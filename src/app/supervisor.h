@@ -55,7 +55,7 @@ struct supervisor_options {
 
     const char *pid_file; /* or NULL */
     int pid;
-    int64_t watchdog_ns; /* how often `notify` must say WATCHDOG=1 at least; 0: never */
+    int64_t watchdog_ns; /* the longest interval of WATCHDOG=1 to `notify`; 0: never */
 
     /* Notifies the init of a state, as of sd_notify(3). */
     void (*notify)(void *ctx, const char *state);

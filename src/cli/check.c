@@ -36,7 +36,7 @@ static int print_bytes(int rc, struct bytes *text, FILE *to)
     return rc ? complain(EXIT_STATUS_ENVIRONMENT, "%s", error_text(rc)) : EXIT_STATUS_OK;
 }
 
-static int say_good(const struct check *c, const struct conf *conf)
+static int print_ok(const struct check *c, const struct conf *conf)
 {
     const struct config *config = conf_config(conf);
     if (c->print) {
@@ -50,7 +50,7 @@ static int say_good(const struct check *c, const struct conf *conf)
     return EXIT_STATUS_OK;
 }
 
-static int say_bad(const struct check *c, const struct conf_errors *errors, int rc)
+static int print_errors(const struct check *c, const struct conf_errors *errors, int rc)
 {
     struct bytes text;
     if (!conf_errors_count(errors))
@@ -137,7 +137,7 @@ static int check_file(struct world *w, void *arg)
         int checked = app_check_plugins(conf, errors);
         rc = checked ? checked : rc;
     }
-    int status = rc ? say_bad(c, errors, rc) : say_good(c, conf);
+    int status = rc ? print_errors(c, errors, rc) : print_ok(c, conf);
     conf_free(conf);
     conf_errors_free(errors);
     return status;

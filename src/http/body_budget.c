@@ -1,10 +1,10 @@
 /*
  * body_budget.c: see body_budget.h.
  *
- * `used` is changed by whoever claims or releases, without the lock. A claim that does not fit
- * counts itself among those that wait, and then tries once more; who releases subtracts first, and
- * then looks whether anybody waits. Both orders are sequentially consistent, so one of the two sees
- * the other, and no claim waits while there is room for it.
+ * Claims and releases change `used` without the lock. A claim that does not fit increments
+ * `waiting`, and then tries once more; a release subtracts first, and then reads `waiting`. Both
+ * orders are sequentially consistent, so one of the two sees the other, and no claim waits while
+ * there is room for it.
  */
 #include "http/body_budget.h"
 
@@ -20,7 +20,7 @@
 
 struct body_share {
     struct body_budget *budget;
-    struct world *world;    /* NULL: nobody claims here */
+    struct world *world;    /* NULL: not joined */
     struct message message; /* there are granted claims */
     bool posted;            /* the message, and it has not been delivered */
     struct coro *leaver;    /* waits for that */

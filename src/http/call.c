@@ -120,7 +120,7 @@ static int send_rest(void *arg)
 
 static int read_while_sending(struct http_exchange *x, struct span *body, struct error *e)
 {
-    GROUP(sender, GROUP_INDEPENDENT); /* if it fails, the reply, or that there is none, says why */
+    GROUP(sender, GROUP_INDEPENDENT); /* if it fails, so does reading the response */
     x->written_at = world_now(x->client->world);
     int rc = group_spawn(&sender, "http send", send_rest, x);
     if (rc)

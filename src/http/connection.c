@@ -1,15 +1,14 @@
 /*
- * connection.c: one connection: requests one after the other, and its end.
+ * connection.c: one connection: its requests in order, and its end.
  *
- * What comes is read into the server's one scratch buffer and understood there; only what must
- * outlive a wait is copied: a head into its request's arena, the rest of what came with it into
- * the connection's own buffer. So a request that fits one read costs one read, one write and a
- * copy of its head, and a connection that waits holds no buffer at all.
+ * Input is read into the server's one scratch buffer and parsed there; only what must outlive a
+ * wait is copied: a head into its request's arena, the bytes behind it into the connection's own
+ * buffer. So a request that fits one read costs one read, one write and a copy of its head, and a
+ * connection that waits holds no buffer at all.
  *
- * The end is gentle. A server that closes while the client is still sending makes the kernel
- * answer with a reset, which can destroy our last reply before the client has read it. So unless
- * the client is known to be silent, we say that no more will come, and read on until it closes,
- * too.
+ * Closing lingers. If a server closes while the client is still sending, the kernel sends a reset,
+ * which can destroy the last reply before the client has read it. So unless the client is known to
+ * have finished, the server shuts down its sending side, and reads on until the client closes.
  */
 #include "base/bug.h"
 #include "base/mem.h"
@@ -17,7 +16,7 @@
 
 #include <errno.h>
 
-/* After so long without a request, a connection gives back the stack that the last one used. */
+/* An idle connection returns unused stack memory after this time. */
 #define TRIM_AFTER   (1 * NS_PER_S)
 #define READ_AT_ONCE (16 * 1024)
 
@@ -60,7 +59,7 @@ static ssize_t fill_own(struct http_connection *c)
     return got;
 }
 
-/* Before a wait for the client: it may wait for what it was answered before. */
+/* Before a wait for the client, which may itself wait for earlier replies. */
 static int flush_first(struct http_connection *c)
 {
     if (!c->active || c->active->out.len == 0)
@@ -95,7 +94,7 @@ ssize_t connection_fill_at(struct http_connection *c, char *at, size_t size)
 
 /* ---- A head ---- */
 
-/* The span, if it points into `from`, moved by as much as `from` was. */
+/* Moves a span that points into `from` to the copy at `to`. */
 static struct span moved(struct span s, struct span from, const char *to)
 {
     if (s.ptr >= from.ptr && s.ptr < from.ptr + from.len)
@@ -103,7 +102,7 @@ static struct span moved(struct span s, struct span from, const char *to)
     return s;
 }
 
-/* Copies the head that was understood in `from` into the request's arena. */
+/* Copies the head, parsed in `from`, into the request's arena. */
 static int own_head(struct http_connection *c, struct span from)
 {
     struct http1_head *h = &c->active->parser.head;
@@ -185,7 +184,7 @@ static void begin_request(struct http_connection *c)
 
 static const char no_memory[] = "there is no memory for this request now";
 
-/* What cannot be a request of a handler's is answered, and ends the connection. */
+/* Replies to an invalid request, which no handler sees, and ends the connection. */
 static void refuse(struct http_connection *c, int status, const char *sentence)
 {
     static const struct http1_head nothing;
@@ -210,8 +209,8 @@ static void refuse(struct http_connection *c, int status, const char *sentence)
         s->options.done(s->options.ctx, r, c->now);
 }
 
-/* The handler answers; what it leaves open is closed here. Whether the connection can go on. */
-static bool answer(struct http_connection *c)
+/* Runs the handler, and completes what it left open. Returns true if the connection can go on. */
+static bool handle_request(struct http_connection *c)
 {
     struct http_server *s = c->server;
     struct http_request *r = &c->active->request;
@@ -226,13 +225,13 @@ static bool answer(struct http_connection *c)
         c->close_after = true;
     bool lost = c->broken && c->active->reply == REPLY_NONE;
     if (lost || (coro_cancelled(c->coro) && (c->active->reply != REPLY_DONE || c->broken))) {
-        if (s->runner) /* else it is the server that did not wait, at the end of a drain */
+        if (s->runner) /* else the drain has ended, which is not the client's doing */
             stat_add(&s->stats->client_gone, 1);
         c->broken = true;
-        c->now = world_now(s->world); /* when it was given up, for `done` */
+        c->now = world_now(s->world); /* for `done` */
     }
     if (c->active->reply == REPLY_BODY)
-        c->broken = true; /* cut off, so that nobody takes it for whole */
+        c->broken = true; /* cut off, so that the client notices */
     if (s->options.done)
         s->options.done(s->options.ctx, r, c->now);
     if (!c->broken && c->active->reply == REPLY_DONE && !c->active->body_done &&
@@ -242,8 +241,8 @@ static bool answer(struct http_connection *c)
     return !c->broken && !c->close_after;
 }
 
-/* Understands what is in view: 0, and a request is there; or the status to refuse it with, and why;
- * or -1, and the connection is to be closed without a word. */
+/* Parses the head in view: 0 if it is complete; the status to refuse it with, and why; or -1 if the
+ * connection must close without a reply. */
 static int read_head(struct http_connection *c, const char **why)
 {
     const struct http_server_options *o = &c->server->options;
@@ -317,7 +316,7 @@ static ssize_t await_request(struct http_connection *c)
     return coro_cancelled(c->coro) ? -ECANCELED : got;
 }
 
-/* One request after the other, until one of both sides has had enough. */
+/* Serves requests until either side ends the connection. */
 static void serve(struct http_connection *c)
 {
     bool more = true;
@@ -328,7 +327,7 @@ static void serve(struct http_connection *c)
         if (!c->active)
             c->active = server_take_request(c->server);
         if (!c->active)
-            return; /* there is no memory to say so, either */
+            return; /* no memory for a reply, either */
         c->active->request.began = c->now;
         const char *why;
         int status = read_head(c, &why);
@@ -339,7 +338,7 @@ static void serve(struct http_connection *c)
         begin_request(c);
         set_id(c);
         stat_add(&c->server->stats->requests, 1);
-        more = answer(c);
+        more = handle_request(c);
         request_free_body(c);
         http1_reset(&c->active->parser);
         arena_reset(&c->active->arena);
@@ -348,7 +347,7 @@ static void serve(struct http_connection *c)
 
 /* ---- The end ---- */
 
-/* Lets the client read what it was sent, and close. */
+/* Gives the client time to read the reply, and to close. */
 static void linger(struct http_connection *c)
 {
     struct http_server *s = c->server;

@@ -20,7 +20,7 @@
 /* ---- Slots ---- */
 
 struct waiter {
-    struct list link; /* in origin.waiters, while it stands on the waiting coroutine's stack */
+    struct list link; /* in origin.waiters, on the waiting coroutine's stack */
     struct coro *coro;
 };
 

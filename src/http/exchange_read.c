@@ -263,7 +263,7 @@ static int finish_request(struct http_exchange *x, struct error *e)
     x->whole_written = rc == 0;
     if (rc == -ECANCELED || rc == -ETIMEDOUT)
         return http_interrupted(x->origin, rc, "sending a request to", e);
-    return 0; /* where nobody reads any more there may still be an answer */
+    return 0; /* a peer that no longer reads may still have sent a response */
 }
 
 static int streamed_head(struct http_exchange *x, struct error *e)

@@ -51,7 +51,7 @@ static bool is_idempotent(enum http_method method)
     }
 }
 
-static bool says_length(const struct http_client_request *request, enum http_method method)
+static bool needs_length(const struct http_client_request *request, enum http_method method)
 {
     if (request->streamed < 0)
         return false;
@@ -121,7 +121,7 @@ static int write_head(
         return rc;
     if (x->chunked)
         rc = http1_write_field(&out, SPAN("Transfer-Encoding"), SPAN("chunked"));
-    else if (says_length(request, x->method))
+    else if (needs_length(request, x->method))
         rc = http1_write_length(&out,
             request->streamed > 0 ? (uint64_t)request->streamed : (uint64_t)request->body.len);
     if (rc == 0)

@@ -134,7 +134,7 @@ int connection_keep(struct http_connection *c) __attribute__((warn_unused_result
 /* ---- request.c ---- */
 
 /* Returns true if the client may be waiting for 100 Continue before it sends its body. */
-static inline bool request_awaits_word(const struct http_connection *c)
+static inline bool request_awaits_continue(const struct http_connection *c)
 {
     return c->active->request.head->expect_continue && !c->active->continued && c->view.len == 0 &&
            c->active->request.received == 0;

@@ -1,10 +1,10 @@
 /*
- * origin.c: from an origin's name to a connection.
+ * origin.c: resolves an origin's name, and connects.
  *
- * A name's addresses are believed for RESOLVED_NS, and one coroutine asks for all who need them
- * meanwhile. They are tried in turn, the one that answered last first; each may take its share of
- * the time that is left, so that one that swallows packets does not use up the others'. If nobody
- * can be asked, the addresses of last time are tried.
+ * A name's addresses are used for RESOLVED_NS; one coroutine resolves for all that wait. They are
+ * tried in order, the last successful one first; each gets its share of the remaining time, so that
+ * one that drops packets does not use it up. If no name server can be reached, the previous
+ * addresses are tried.
  */
 #include "base/bug.h"
 #include "http/connections.h"
@@ -53,8 +53,8 @@ static int too_slow(struct http_origin *o, struct error *e)
 
 /* ---- Names ---- */
 
-/* Asks for all who wait for it. */
-static int ask(struct http_origin *o)
+/* Resolves, and wakes the coroutines that wait for the result. */
+static int resolve_now(struct http_origin *o)
 {
     struct world *w = o->client->world;
     struct address found[HTTP_ADDRESSES_MAX];
@@ -64,7 +64,7 @@ static int ask(struct http_origin *o)
     int rc = world_resolve(w, o->endpoint.host, o->endpoint.port, found, HTTP_ADDRESSES_MAX);
     o->resolving = NULL;
     if (rc == -EAGAIN && o->address_count > 0)
-        rc = o->address_count; /* better than nothing */
+        rc = o->address_count; /* the previous ones */
     else if (rc > 0)
         memcpy(o->addresses, found, (size_t)rc * sizeof found[0]);
     if (rc > 0) {
@@ -78,7 +78,7 @@ static int ask(struct http_origin *o)
     return rc;
 }
 
-/* Whether who asked was interrupted, which says nothing about the name. */
+/* Returns true if the resolving coroutine was interrupted: then the name may still be good. */
 static bool was_interrupted(int rc)
 {
     return rc == -ECANCELED || rc == -ETIMEDOUT;
@@ -88,7 +88,7 @@ static int resolve(struct http_origin *o)
 {
     while (o->resolved_until <= world_now(o->client->world)) {
         if (!o->resolving)
-            return ask(o);
+            return resolve_now(o);
         int rc = future_wait(o->resolving);
         if (rc && (!was_interrupted(rc) || coro_poll()))
             return rc;

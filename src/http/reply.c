@@ -229,7 +229,7 @@ static void settle_end(struct http_connection *c, bool whole)
     if (whole && head->framing == HTTP1_LENGTH &&
         head->length - c->active->request.received > SKIP_MAX)
         c->close_after = true;
-    if (request_awaits_word(c))
+    if (request_awaits_continue(c))
         c->close_after = true;
 }
 
@@ -254,7 +254,7 @@ static int write_head(struct http_connection *c, int status, const struct http_f
         rc = http1_write_field(out, SPAN("X-Request-Id"), span_of(c->active->request.id));
     if (rc == 0 && s->options.timing)
         rc = write_timing(c, out);
-    /* A 304's length would be its 200's, which an empty body does not tell. */
+    /* A 304's Content-Length is that of its 200, which is unknown here. */
     if (rc == 0 && length >= 0 && status != 204 && (status != 304 || length > 0))
         rc = http1_write_length(out, (uint64_t)length);
     if (rc == 0 && c->active->chunking)
@@ -282,7 +282,7 @@ int http_reply(struct http_request *r, int status, const struct http_field *fiel
     if (c->broken)
         return -EPIPE;
     settle_end(c, true);
-    if (status == 205) /* says that there is nothing to say, but with a length */
+    if (status == 205) /* has an empty body, but a Content-Length */
         body = SPAN("");
     int rc = write_head(c, status, fields, count, (int64_t)body.len);
     if (rc)

@@ -34,10 +34,10 @@ static int64_t body_deadline(struct http_connection *c)
     return deadline_sooner(pause, whole);
 }
 
-/* The client may wait for our word before it sends. */
-static int say_continue(struct http_connection *c)
+/* Sends 100 Continue, if the client waits for it. */
+static int send_continue(struct http_connection *c)
 {
-    if (!request_awaits_word(c) || c->active->reply != REPLY_NONE)
+    if (!request_awaits_continue(c) || c->active->reply != REPLY_NONE)
         return 0;
     c->active->continued = true;
     return bytes_append_span(&c->active->out, SPAN(CONTINUE));
@@ -66,7 +66,7 @@ static ssize_t fill(struct http_connection *c, bool shared, bool direct)
 /* More of the body: how much, or a negative errno. */
 static ssize_t more(struct http_connection *c, bool shared, bool direct)
 {
-    int rc = say_continue(c);
+    int rc = send_continue(c);
     if (rc)
         return rc;
     ssize_t got;
@@ -206,8 +206,8 @@ void request_free_body(struct http_connection *c)
 bool request_skip_body(struct http_connection *c)
 {
     struct http_request *r = &c->active->request;
-    /* A client that was not told to go on may never send it. */
-    if (c->active->body_failed || request_awaits_word(c))
+    /* Without 100 Continue the client may never send it. */
+    if (c->active->body_failed || request_awaits_continue(c))
         return false;
     uint64_t left = r->head->framing == HTTP1_LENGTH ? r->head->length - r->received : 0;
     if (left > SKIP_MAX)

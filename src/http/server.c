@@ -10,11 +10,11 @@
 
 #include <errno.h>
 
-/* Connections that are being told that there are too many; beyond, they are closed unheard. */
+/* Connections beyond the limit that get a 503 at once; more are closed without one. */
 #define REFUSING_MAX 64
 /* After a failure that time may mend: no descriptors, no memory. */
 #define ACCEPT_RETRY (50 * NS_PER_MS)
-/* How often that is told. */
+/* How often that is logged, at most. */
 #define WARN_EACH    (1 * NS_PER_S)
 /* What a connection may hold of what came: the longest head, and a read behind it. */
 #define IN_MAX(head) ((head) + SCRATCH_SIZE)
@@ -25,7 +25,7 @@ struct acceptor {
     struct listener *listener; /* NULL: closed */
     struct group *connections;
     struct list late;     /* connections that the drain took from the listener's queue */
-    int64_t silent_until; /* that it cannot accept has just been told */
+    int64_t silent_until; /* failures to accept were just logged */
 };
 
 /* ---- Memory for requests ---- */
@@ -96,7 +96,7 @@ static void end_idle(struct http_connection *c)
     coro_cancel(c->coro);
 }
 
-/* Makes room by closing who has been idle longest: whether there was one. */
+/* Closes the connection that has been idle longest. Returns false if there is none. */
 static bool drop_longest_idle(struct http_server *s)
 {
     if (list_empty(&s->idle_connections))
@@ -113,7 +113,7 @@ static int refuse_and_count(void *arg)
     return rc;
 }
 
-/* NULL: there is no room, not even to say so, and it has been closed. */
+/* Returns NULL, and has closed the stream, if there is no room, not even for a 503. */
 static struct http_connection *take_in(struct acceptor *a, struct stream *stream)
 {
     struct http_server *s = a->server;
@@ -199,7 +199,7 @@ static int accept_and_serve(void *arg)
     close_listener(a);
     for (struct list *link; (link = list_pop_front(&a->late));)
         begin(a, list_entry(link, struct http_connection, idle_link));
-    if (a->server->runner) /* who must hear of a failure, since nobody would be let in */
+    if (a->server->runner) /* a failure ends the server, which would accept nothing */
         coro_wake(a->server->runner, rc);
     return rc ? rc : group_wait(&connections);
 }
@@ -220,9 +220,9 @@ void http_server_drain(struct http_server *s, int64_t idle_grace, int64_t deadli
         coro_wake(s->runner, 0);
 }
 
-/* A listener that is closed resets the connections in its queue, unless others hold its socket; in
- * the last drain nobody does. Their coroutines are the acceptor's to start, which the end of its
- * listener wakes. */
+/* A closing listener resets the connections in its queue, unless other processes hold its socket;
+ * in the last drain none does. The acceptor, which its listener's end wakes, starts their
+ * coroutines. */
 static void take_in_the_queue(struct acceptor *a)
 {
     struct stream *stream;
@@ -234,7 +234,7 @@ static void take_in_the_queue(struct acceptor *a)
     }
 }
 
-/* Whether it came just now, and has asked nothing yet. */
+/* Returns true for a connection that has just come, and has sent no request yet. */
 static bool is_fresh(const struct http_connection *c, int64_t now)
 {
     return !c->served && now < deadline_after(c->now, FRESH_GRACE);

@@ -161,7 +161,7 @@ static int parse_literal(
     if (address_parse(&p->address, text, NULL))
         return refuse(e, url, "has a host that is no IP address");
     address_print(&p->address, text);
-    if (text[0] == '*') /* how the address prints that nobody can be reached at */
+    if (text[0] == '*') /* the text of the wildcard address, which cannot be connected to */
         return refuse(e, url, "has the address [::], at which nobody can be reached");
     if (p->port == PORT_DEFAULT)
         *strrchr(text, ':') = '\0';
