@@ -140,7 +140,7 @@ static inline int die(void *arg)
     return -EPIPE; /* ends the group */
 }
 
-static inline int obey(void *arg)
+static inline int handle_commands(void *arg)
 {
     struct stand_in *s = arg;
     char line[64];
@@ -157,7 +157,7 @@ static inline int obey(void *arg)
             CORO_DEADLINE(deadline_after(world_now(s->w), takes));
             ssize_t got = stream_read_into(s->control, &s->in, 64);
             if (got > 0)
-                continue; /* more to obey meanwhile */
+                continue; /* more commands came meanwhile */
         }
         break;
     }
@@ -167,7 +167,7 @@ static inline int obey(void *arg)
 static inline int live(struct stand_in *s)
 {
     GROUP(all, GROUP_FAIL_FAST);
-    int rc = group_spawn(&all, "obey", obey, s);
+    int rc = group_spawn(&all, "commands", handle_commands, s);
     if (rc == 0 && s->listener_count)
         rc = group_spawn(&all, "answer", answer, s);
     if (rc == 0 && s->does->dies_after)

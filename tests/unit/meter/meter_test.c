@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -151,6 +152,38 @@ static void values_are_asked_for(void **state)
                                     "now{n=\"5\"} 1e+300\n");
     numbers[2] = 4;
     assert_non_null(strstr(text_of(m), "now{n=\"2\"} 4\n"));
+    close_meter(m);
+}
+
+struct defined {
+    struct meter_series *calls;
+    double open;
+};
+
+static double read_open(const void *object, size_t at)
+{
+    const void *member = (const char *)object + at;
+    return *(const double *)member;
+}
+
+static void tables_define_metrics(void **state)
+{
+    static const struct meter_def table[] = {
+        {METER_COUNTER, "calls", "Help.", {"kind", {"a", 1}}, offsetof(struct defined, calls)},
+        {METER_GAUGE, "open", "Help.", .at = offsetof(struct defined, open), .read = read_open},
+        {METER_GAUGE, "none", "Help.", .at = 0},
+    };
+    struct meter *m = open_meter(2);
+    struct defined object = {.open = 2};
+    struct meter_label route = {"route", SPAN("x")};
+    assert_int_equal(meter_define(m, table, 3, NULL, 0, NULL), 0);
+    assert_int_equal(meter_define(m, table, 2, &route, 1, &object), 0);
+    counter_add(meter_counter(object.calls, 1), 5);
+    object.open = 3;
+    assert_string_equal(text_of(m),
+        "# HELP calls Help.\n# TYPE calls counter\ncalls{route=\"x\",kind=\"a\"} 5\n"
+        "# HELP open Help.\n# TYPE open gauge\nopen{route=\"x\"} 3\n"
+        "# HELP none Help.\n# TYPE none gauge\n");
     close_meter(m);
 }
 
@@ -353,6 +386,7 @@ TEST_FILE(meter)
         cmocka_unit_test(what_is_there_is_found_again),
         cmocka_unit_test(texts_are_escaped),
         cmocka_unit_test(values_are_asked_for),
+        cmocka_unit_test(tables_define_metrics),
         cmocka_unit_test(histograms_are_cumulative),
         cmocka_unit_test(a_full_buffer_is_as_it_was),
         cmocka_unit_test(misuse_is_a_bug),
