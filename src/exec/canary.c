@@ -1,8 +1,6 @@
 /*
- * canary.c: workers that come and go, and the task that shows that work gets through.
- *
- * How many there are, whether the pool is ready and where the canary is change together, under the
- * queue's lock: rarely.
+ * canary.c: a pool's readiness: counts its workers, and sends a canary task that shows that work
+ * gets through. The count, `ready` and the canary change together, under the queue's lock.
  */
 #include "exec/client.h"
 
@@ -29,7 +27,7 @@ static void unlock(struct pool *p)
 
 /* ---- The canary ---- */
 
-/* Under the lock: whether it is to be sent, by who asks. */
+/* Under the lock. Returns true if the caller must send it. */
 static bool take_canary(struct pool *p)
 {
     if (p->canary_out || atomic_load_explicit(&p->ready, memory_order_relaxed) ||
@@ -68,7 +66,7 @@ void pool_canary_back(struct pool *p, enum pool_outcome outcome)
     unlock(p);
 }
 
-static void retry_canary(struct pool *p, struct pool_client *d)
+static void retry_canary(struct pool *p, struct pool_client *client)
 {
     if (p->ops->runs_on_caller || atomic_load_explicit(&p->ready, memory_order_relaxed))
         return;
@@ -76,40 +74,40 @@ static void retry_canary(struct pool *p, struct pool_client *d)
     bool send = take_canary(p);
     unlock(p);
     if (send)
-        send_canary(p, d);
+        send_canary(p, client);
 }
 
-int pool_canaries_run(void *client)
+int pool_canaries_run(void *arg)
 {
-    struct pool_client *d = client;
-    const struct pools *pools = d->pools;
-    while (d->index < pools->count) {
-        CORO_DEADLINE(deadline_after(world_now(d->world), RETRY_NS));
-        int rc = future_wait(&d->left);
+    struct pool_client *client = arg;
+    const struct pools *pools = client->pools;
+    while (client->index < pools->count) {
+        CORO_DEADLINE(deadline_after(world_now(client->world), RETRY_NS));
+        int rc = future_wait(&client->left);
         if (rc != -ETIMEDOUT)
             return 0;
-        for (unsigned i = d->index; i < pools->count; i += pools->clients)
-            retry_canary(&pools->all[i], d);
+        for (unsigned i = client->index; i < pools->count; i += pools->clients)
+            retry_canary(&pools->all[i], client);
     }
     return 0;
 }
 
 /* ---- Workers ---- */
 
-void pool_worker_up(struct pool *p, struct pool_client *d)
+void pool_worker_up(struct pool *p, struct pool_client *client)
 {
     lock(p);
     unsigned workers = 1 + atomic_fetch_add_explicit(&p->workers, 1, memory_order_relaxed);
     atomic_store_explicit(&p->failing, false, memory_order_relaxed);
     bool send = false;
-    /* What runs inline has shown itself before it is said to be up. */
+    /* Inline workers have run a canary before. */
     if (!p->ops->runs_on_caller)
         send = take_canary(p);
     else if (workers == p->size)
         atomic_store_explicit(&p->ready, true, memory_order_release);
     unlock(p);
     if (send)
-        send_canary(p, d);
+        send_canary(p, client);
 }
 
 static void count_restart(struct pool *p, enum pool_restart why)

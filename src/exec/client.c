@@ -10,58 +10,58 @@
 
 /* ---- Kept tasks ---- */
 
-struct task *pool_client_kept(struct pool_client *d)
+struct task *pool_client_kept(struct pool_client *client)
 {
-    struct message *m = d->kept;
+    struct message *m = client->kept;
     if (!m)
         return NULL;
-    d->kept = m->next;
-    d->kept_count--;
+    client->kept = m->next;
+    client->kept_count--;
     return container_of(m, struct task, done);
 }
 
-void pool_client_keep(struct pool_client *d, struct task *t)
+void pool_client_keep(struct pool_client *client, struct task *t)
 {
-    if (d->kept_count == CLIENT_KEPT_MAX) {
+    if (client->kept_count == CLIENT_KEPT_MAX) {
         task_free(t);
         return;
     }
     if (t->output.base != t->small)
         mem_free(t->output.base);
     t->output.base = t->small;
-    t->done.next = d->kept;
-    d->kept = &t->done;
-    d->kept_count++;
+    t->done.next = client->kept;
+    client->kept = &t->done;
+    client->kept_count++;
 }
 
-void pool_client_arrived(struct pool_client *d)
+void pool_client_arrived(struct pool_client *client)
 {
-    check(d->early > 0, "a result came that nobody had taken");
-    if (--d->early == 0 && d->waiter)
-        coro_wake(d->waiter, 0);
+    check(client->early > 0, "a result came that nobody had taken");
+    if (--client->early == 0 && client->waiter)
+        coro_wake(client->waiter, 0);
 }
 
 /* ---- Starting ---- */
 
-void pool_client_settle_start(struct pool_client *d)
+void pool_client_settle_start(struct pool_client *client)
 {
-    if (d->refused.code)
-        future_set(&d->ready, d->refused.code);
-    if (d->refused.code || (d->counted && d->started == d->expected))
-        future_set(&d->begun, d->refused.code);
+    if (client->refused.code)
+        future_set(&client->ready, client->refused.code);
+    if (client->refused.code || (client->counted && client->started == client->expected))
+        future_set(&client->begun, client->refused.code);
 }
 
-void pool_client_worker_started(struct pool_client *d, const struct error *refused)
+void pool_client_worker_started(struct pool_client *client, const struct error *refused)
 {
-    d->started++;
-    if (refused && !d->refused.code) {
-        d->refused = *refused;
-        d->refused.code = -EINVAL;
+    client->started++;
+    if (refused && !client->refused.code) {
+        client->refused = *refused;
+        client->refused.code = -EINVAL;
     }
-    pool_client_settle_start(d);
+    pool_client_settle_start(client);
 }
 
-void pool_client_stuck(struct pool_client *d)
+void pool_client_stuck(struct pool_client *client)
 {
-    d->stuck = true;
+    client->stuck = true;
 }

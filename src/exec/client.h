@@ -47,25 +47,25 @@ struct pool_client {
 };
 
 /* A task for a call, or NULL; and one that is not used any more. */
-struct task *pool_client_kept(struct pool_client *d);
-void pool_client_keep(struct pool_client *d, struct task *t);
+struct task *pool_client_kept(struct pool_client *client);
+void pool_client_keep(struct pool_client *client, struct task *t);
 /* The message came whose result had been taken already. */
-void pool_client_arrived(struct pool_client *d);
+void pool_client_arrived(struct pool_client *client);
 
 /* A worker's first start is over: it is ready (NULL), or it died at its start and is tried again
  * (NULL too), or its init failed or hung: the error, and the server does not start. */
-void pool_client_worker_started(struct pool_client *d, const struct error *refused);
+void pool_client_worker_started(struct pool_client *client, const struct error *refused);
 /* Completes the start if all workers have reported, or one was refused. */
-void pool_client_settle_start(struct pool_client *d);
+void pool_client_settle_start(struct pool_client *client);
 /* A thread of this process is held by a step that does not end: see pool_client_run. */
-void pool_client_stuck(struct pool_client *d);
+void pool_client_stuck(struct pool_client *client);
 
 /* ---- Inline workers: inline.c ---- */
 
 /* In a pool of threads: an inline worker is made once `inline_wanted` is set. Only if the
  * configuration forces it pool_client_worker_started is called. */
-int inline_start_wanted(struct pool *p, struct pool_client *d, struct group *group)
+int inline_start_wanted(struct pool *p, struct pool_client *client, struct group *group)
     __attribute__((warn_unused_result));
 /* Runs the task here and now, to its outcome. */
-void inline_run(struct pool_client *d, struct task *t);
+void inline_run(struct pool_client *client, struct task *t);
 void inline_free(struct inline_worker *k);

@@ -23,7 +23,7 @@ struct executor_ops {
     /* Makes the workers of this pool that live at the client (companions: all, at the pool's home
      * client), each as a coroutine of the group, which goes on until queue_closed. Each calls
      * pool_client_worker_started once when it is ready, or will not be. */
-    int (*start)(struct pool *p, struct pool_client *d, struct group *group);
+    int (*start)(struct pool *p, struct pool_client *client, struct group *group);
     /* How many of the pool's workers live at the client of that index. */
     unsigned (*workers_at)(const struct pool *p, unsigned client);
     bool runs_on_caller; /* its workers are the I/O threads: there is no queue to wait in */
@@ -96,8 +96,8 @@ struct pool {
 /* ---- What a worker reports to its pool ---- */
 
 /* It is ready (again): at least once before it takes. Sends the canary if the pool is not ready.
- * `d`: the calling thread's; NULL: a companion's. */
-void pool_worker_up(struct pool *p, struct pool_client *d);
+ * `client`: the calling thread's; NULL: a companion's. */
+void pool_worker_up(struct pool *p, struct pool_client *client);
 /* It is gone; without its last worker the pool is not ready. RESTARTS: it was asked to end. */
 void pool_worker_down(struct pool *p, enum pool_restart why);
 /* One could not be started, or died at its start: while the pool has no worker, and until one is

@@ -1,19 +1,19 @@
 /*
- * frames.c: see frames.h. Frames are handed out from where they were read to; what is left of the
- * last read moves to the front before the next one.
+ * frames.c: see frames.h. Frames are returned from the read buffer; the rest of it moves to the
+ * front before the next read.
  */
 #include "exec/frames.h"
 
 #include <errno.h>
 
 #define FIRST_READ ((size_t)16 * 1024)
-/* A buffer that was needed once for a long text is not kept. */
+/* A buffer that grew for one long text is not kept. */
 #define KEEP_MAX   ((size_t)256 * 1024)
 
 void frames_init(
-    struct frames *f, struct world *w, struct stream *s, struct worker_log *words, uint64_t value)
+    struct frames *f, struct world *w, struct stream *s, struct worker_log *log, uint64_t value)
 {
-    *f = (struct frames){.world = w, .stream = s, .words = words};
+    *f = (struct frames){.world = w, .stream = s, .log = log};
     size_t body = value < WORKER_FRAME_MAX ? (size_t)value : WORKER_FRAME_MAX;
     bytes_init(&f->in, WORKER_HEAD_SIZE + body + FIRST_READ);
 }
@@ -23,7 +23,7 @@ void frames_release(struct frames *f)
     bytes_release(&f->in);
 }
 
-/* 0 and a frame, -EAGAIN if it is not all there, -EBADMSG. */
+/* 0 and a frame; -EAGAIN: it is incomplete; -EBADMSG. */
 static int take(struct frames *f, struct worker_frame *out, struct error *e)
 {
     struct span rest = {f->in.ptr + f->at, f->in.len - f->at};
@@ -72,7 +72,7 @@ int frames_next(struct frames *f, int64_t until, struct worker_frame *out, struc
         }
         if (rc || out->kind != WORKER_LOG)
             return rc;
-        worker_log_line(f->words, (enum log_level)out->log.level, out->log.line);
+        worker_log_line(f->log, (enum log_level)out->log.level, out->log.line);
         if (world_now(f->world) >= until)
             return -ETIMEDOUT;
     }

@@ -1,10 +1,9 @@
 /*
- * inline.c: workers that a client has itself, and calls where it stands: in pools without workers,
- * and in pools of threads, where a task may be cheaper to run than to hand over. There one is made
- * only when it is wanted: its steps' inits may take memory.
+ * inline.c: inline workers: step workers of an I/O thread, which calls their steps itself. Pools of
+ * kind `inline` have no others; in pools of threads one is made when placement first wants it,
+ * since inits may take memory.
  *
- * Only the inits run elsewhere, on a companion that ends with them: so that one that hangs is told
- * of, and nothing else waits meanwhile.
+ * Inits run on a companion thread, so that one that hangs is reported and blocks nothing else.
  */
 #include "exec/client.h"
 #include "exec/start.h"
@@ -20,9 +19,9 @@ struct inline_worker {
     struct pool_client *client;
     struct pool *pool;
     struct worker_start start;
-    bool up;    /* counted among the pool's workers */
-    bool extra; /* the pool has others, that are workers */
-    bool told;  /* pool_client_worker_started is to be */
+    bool up;      /* counted among the pool's workers */
+    bool extra;   /* the pool has other workers */
+    bool reports; /* calls pool_client_worker_started */
 };
 
 void inline_free(struct inline_worker *k)
@@ -38,12 +37,12 @@ void inline_free(struct inline_worker *k)
 static void make(struct companion *self, void *arg)
 {
     struct inline_worker *k = arg;
-    /* A failure stands in `start`, and is told with it. */
+    /* A failure is in `start`, and is reported with it. */
     (void)!worker_start_make(&k->start, self);
     worker_start_tell(&k->start);
 }
 
-/* The pool's canary: an echo, before anybody else's task. */
+/* The pool's canary: an echo, before any task. */
 static int send_canary(struct inline_worker *k, struct error *refused)
 {
     struct task *t = task_new(k->client, k->pool, k->pool->step_count, NULL);
@@ -64,7 +63,7 @@ static int send_canary(struct inline_worker *k, struct error *refused)
     return rc;
 }
 
-/* 0; -EBUSY: the companion goes on for ever. */
+/* 0; -EBUSY: the companion does not end. */
 static int end_companion(struct inline_worker *k, struct companion *c)
 {
     int rc;
@@ -79,23 +78,23 @@ static int end_companion(struct inline_worker *k, struct companion *c)
     return 0;
 }
 
-static void tell_started(const struct inline_worker *k, const struct error *refused)
+static void report_started(const struct inline_worker *k, const struct error *refused)
 {
-    if (k->told)
+    if (k->reports)
         pool_client_worker_started(k->client, refused);
     else if (refused)
         log_with(pool_log(k->pool), LOG_WARN, LOG_FIELDS(LOG_TEXT("pool", k->pool->conf->name)),
             "its steps will not run on I/O threads: %s", refused->sentence);
 }
 
-/* Its init takes too long: nobody waits for its worker any more. Where others do its work it may
- * well end before the client does, which then need not say that it cannot. */
+/* Its init takes too long: the worker is given up. An extra one may still end before the client
+ * does; else the client is stuck. */
 static int give_up(struct inline_worker *k, struct companion *c, int rc, const struct error *why)
 {
-    struct pool_client *d = k->client;
-    tell_started(k, rc == -ECANCELED ? NULL : why);
-    if (k->told || future_wait(&d->left) != 0 || end_companion(k, c) != 0)
-        pool_client_stuck(d); /* it still has `k`, which is never freed */
+    struct pool_client *client = k->client;
+    report_started(k, rc == -ECANCELED ? NULL : why);
+    if (k->reports || future_wait(&client->left) != 0 || end_companion(k, c) != 0)
+        pool_client_stuck(client); /* the companion still uses `k`, which is never freed */
     else
         inline_free(k);
     return rc;
@@ -104,17 +103,17 @@ static int give_up(struct inline_worker *k, struct companion *c, int rc, const s
 static int start(void *arg)
 {
     struct inline_worker *k = arg;
-    struct pool_client *d = k->client;
+    struct pool_client *client = k->client;
     struct pool *p = k->pool;
     struct companion *c;
     struct error refused = {0};
-    int rc = world_companion(
-        d->world, &(struct companion_options){.name = p->conf->name, .run = make, .arg = k}, &c);
+    int rc = world_companion(client->world,
+        &(struct companion_options){.name = p->conf->name, .run = make, .arg = k}, &c);
     if (rc) {
         error_set(&refused, rc, "pool", "pool '%s': no thread can be started for its inits: %s",
             p->conf->name, error_text_task(rc));
     } else {
-        int64_t until = deadline_after(world_now(d->world), p->conf->start);
+        int64_t until = deadline_after(world_now(client->world), p->conf->start);
         rc = worker_start_wait(&k->start, until, &refused);
         if (end_companion(k, c) != 0)
             return give_up(k, c, rc, &refused);
@@ -123,12 +122,12 @@ static int start(void *arg)
         rc = send_canary(k, &refused);
     if (rc == 0 && !k->extra) {
         k->up = true;
-        pool_worker_up(p, d);
+        pool_worker_up(p, client);
     }
     if (rc != -ECANCELED)
-        tell_started(k, rc ? &refused : NULL);
+        report_started(k, rc ? &refused : NULL);
     if (rc) {
-        d->inline_workers[p->index] = NULL;
+        client->inline_workers[p->index] = NULL;
         inline_free(k);
     }
     return rc;
@@ -140,39 +139,39 @@ static int start_wanted(void *arg)
     int rc = future_wait(&k->client->inline_wanted[k->pool->index]);
     if (rc == 0)
         return start(k);
-    if (k->told)
+    if (k->reports)
         pool_client_worker_started(k->client, NULL);
     inline_free(k);
     return 0;
 }
 
 static int spawn(
-    struct pool *p, struct pool_client *d, struct group *group, coro_fn *fn, bool extra)
+    struct pool *p, struct pool_client *client, struct group *group, coro_fn *fn, bool extra)
 {
     struct inline_worker *k = mem_zalloc(sizeof(*k));
     if (!k)
         return -ENOMEM;
-    k->client = d;
+    k->client = client;
     k->pool = p;
     k->extra = extra;
-    k->told = !extra || p->inline_forced;
-    worker_start_init(&k->start, p, d);
+    k->reports = !extra || p->inline_forced;
+    worker_start_init(&k->start, p, client);
     int rc = group_spawn(group, "inline pool", fn, k);
     if (rc)
         mem_free(k);
     return rc;
 }
 
-static int start_all(struct pool *p, struct pool_client *d, struct group *group)
+static int start_all(struct pool *p, struct pool_client *client, struct group *group)
 {
-    return spawn(p, d, group, start, false);
+    return spawn(p, client, group, start, false);
 }
 
-int inline_start_wanted(struct pool *p, struct pool_client *d, struct group *group)
+int inline_start_wanted(struct pool *p, struct pool_client *client, struct group *group)
 {
     if (p->inline_forced)
-        future_set(&d->inline_wanted[p->index], 0);
-    return spawn(p, d, group, start_wanted, true);
+        future_set(&client->inline_wanted[p->index], 0);
+    return spawn(p, client, group, start_wanted, true);
 }
 
 /* One at each client. */
@@ -199,14 +198,14 @@ static void call_step(void *arg)
     step_worker_call(r->worker, r->call);
 }
 
-void inline_run(struct pool_client *d, struct task *t)
+void inline_run(struct pool_client *client, struct task *t)
 {
-    struct inline_worker *k = d->inline_workers[t->pool->index];
+    struct inline_worker *k = client->inline_workers[t->pool->index];
     if (!k) {
-        task_fail(t, POOL_UNAVAILABLE, d, "pool '%s' has not started", t->pool->conf->name);
+        task_fail(t, POOL_UNAVAILABLE, client, "pool '%s' has not started", t->pool->conf->name);
         return;
     }
-    if (!task_claim(t, t->item.put_at, d))
+    if (!task_claim(t, t->item.put_at, client))
         return;
     task_runs(t, t->item.put_at);
     struct step_call call = {.step = t->item.step,
@@ -215,8 +214,8 @@ void inline_run(struct pool_client *d, struct task *t)
         .cancelled = task_cancelled,
         .cancelled_ctx = t,
         .output = &t->output};
-    /* A step may use as much stack as in a thread of the pool's. */
+    /* A step may use as much stack as on a thread. */
     struct running running = {k->start.worker, &call};
-    world_call_deep(d->world, call_step, &running);
-    task_called(t, &call, d);
+    world_call_deep(client->world, call_step, &running);
+    task_called(t, &call, client);
 }

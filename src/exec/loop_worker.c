@@ -16,7 +16,7 @@ void loop_worker_notice(struct loop_worker *h)
         coro_wake(c, 0);
 }
 
-static void heard(struct message *m)
+static void on_woken(struct message *m)
 {
     struct loop_worker *h = container_of(m, struct loop_worker, woken);
     h->idle = false;
@@ -27,22 +27,23 @@ static void wake(struct worker *worker, struct pool_client *from)
 {
     struct loop_worker *h = container_of(worker, struct loop_worker, worker);
     if (from == worker->client)
-        heard(&h->woken);
+        on_woken(&h->woken);
     else
         world_post(h->world, &h->woken);
 }
 
-void loop_worker_init(struct loop_worker *h, struct pool *p, struct pool_client *d, unsigned index)
+void loop_worker_init(
+    struct loop_worker *h, struct pool *p, struct pool_client *client, unsigned index)
 {
     *h = (struct loop_worker){
-        .worker = {.pool = p, .index = index, .wake = wake, .client = d},
-        .world = d->world,
-        .woken = {.deliver = heard},
+        .worker = {.pool = p, .index = index, .wake = wake, .client = client},
+        .world = client->world,
+        .woken = {.deliver = on_woken},
     };
     list_init(&h->worker.idle);
 }
 
-int loop_worker_rest(struct loop_worker *h, int64_t until)
+int loop_worker_park(struct loop_worker *h, int64_t until)
 {
     CORO_DEADLINE(until);
     h->parked = coro_self();
@@ -51,18 +52,18 @@ int loop_worker_rest(struct loop_worker *h, int64_t until)
     return rc == -ETIMEDOUT ? 0 : rc;
 }
 
-/* The wake that is on its way. */
+/* Waits for the wake that is on its way. */
 static void await_wake(struct loop_worker *h)
 {
     CORO_SHIELD(DEADLINE_NEVER);
     int rc = 0;
     while (h->idle && rc == 0)
-        rc = loop_worker_rest(h, DEADLINE_NEVER);
+        rc = loop_worker_park(h, DEADLINE_NEVER);
 }
 
 void loop_worker_away(struct loop_worker *h)
 {
-    /* Also if it was woken already: then another has to do what it was woken for. */
+    /* If it was picked already, queue_away wakes another in its place. */
     if (queue_away(&h->worker.pool->queue, &h->worker, h->worker.client))
         h->idle = false;
     else if (h->idle)

@@ -1,5 +1,5 @@
 /*
- * outcome.c: what outcomes are called, by whom.
+ * outcome.c: name, HTTP status and errno of each outcome.
  */
 #include "exec/client.h"
 

@@ -1,8 +1,8 @@
 /*
  * process.c: see process.h.
  *
- * Three coroutines a process: one that keeps it, and two that hear its output. A process that is
- * not needed any more is killed and forgotten by who used it, while they see it out.
+ * Three coroutines a process: one that runs its life, and two that read its output. A process that
+ * is not needed is killed and dropped by its user; they see it to its end.
  */
 #include "exec/process.h"
 
@@ -15,9 +15,9 @@
 #include <signal.h>
 #include <stdio.h>
 
-/* How long one that was told to end may take for its teardowns. */
+/* How long a process that was asked to end may take for its teardowns. */
 #define STOP_PATIENCE_NS  (2 * NS_PER_S)
-/* After its end: for its last words, which others may hold up that have its output open. */
+/* How long its output is read after its end: others may still have it open. */
 #define WORDS_PATIENCE_NS (200 * NS_PER_MS)
 #define SETUP_MAX         WORKER_FRAME_MAX
 #define PAGE              ((size_t)4096)
@@ -83,8 +83,8 @@ static size_t pages(uint64_t bytes)
     return ((size_t)bytes + PAGE - 1) & ~(PAGE - 1);
 }
 
-/* Its control words, room for an input, and room for outputs. Children that are forked for a task
- * each have a channel of their own, and nothing shared. */
+/* Control words, room for an input, room for outputs. Forks have a channel of their own, and no
+ * shared memory. */
 static size_t shared_most(const struct pool_process *p)
 {
     return p->outputs + pages(p->pool->conf->value + PAGE);
@@ -103,14 +103,13 @@ static int share(struct pool_process *p)
     return rc;
 }
 
-/* A zygote's memory is its children's each: they see to it. */
+/* The limit of a zygote's pool is each fork's: the zygote sets it. */
 static int limit(struct pool_process *p)
 {
     const struct conf_pool *conf = p->pool->conf;
     uint64_t memory = p->pool->ops->forks ? 0 : conf->memory;
     struct child_limits limits = {.nice = (int)conf->nice, .memory = memory};
-    /* Where addresses are counted, those of the shared memory are not what was meant. A limit can
-     * be made smaller only. */
+    /* An address space limit must not count the shared memory. It can only be lowered later. */
     if (memory)
         limits.memory += shared_most(p);
     int rc = child_limit(p->child, &limits, &p->held);
@@ -119,7 +118,7 @@ static int limit(struct pool_process *p)
                                                      : rc;
 }
 
-/* What ps shows of it. */
+/* Its title in ps. */
 static void entitle(const struct pool_process *p, char title[PROCESS_TITLE_MAX + 1])
 {
     const char *pool = p->pool->conf->name;
@@ -147,8 +146,8 @@ static int spawn(struct pool_process *p, struct stream *outputs[2])
     int rc = world_spawn(p->world, &o, &p->child);
     if (rc)
         return rc;
-    p->pid = p->words.pid = child_pid(p->child);
-    frames_init(&p->frames, p->world, p->channel, &p->words, p->pool->conf->value);
+    p->pid = p->log.pid = child_pid(p->child);
+    frames_init(&p->frames, p->world, p->channel, &p->log, p->pool->conf->value);
     return limit(p);
 }
 
@@ -203,7 +202,7 @@ static enum pool_process_stage refuse(struct pool_process *p, const char *format
     return PROCESS_REFUSED;
 }
 
-/* What became of a process that was given its set-up. */
+/* The reply to the set-up. */
 static enum pool_process_stage wait_for_ready(struct pool_process *p)
 {
     const struct conf_pool *conf = p->pool->conf;
@@ -232,22 +231,22 @@ static enum pool_process_stage wait_for_ready(struct pool_process *p)
     return PROCESS_READY;
 }
 
-/* ---- Hearing ---- */
+/* ---- Output ---- */
 
-struct ear {
+struct output_reader {
     struct pool_process *process;
     struct stream *stream;
     struct worker_log_part part;
 };
 
-static int hear(void *arg)
+static int read_output(void *arg)
 {
-    struct ear *ear = arg;
+    struct output_reader *reader = arg;
     char piece[512];
     ssize_t n;
-    while ((n = stream_read(ear->stream, piece, sizeof(piece))) > 0)
-        worker_log_hear(&ear->process->words, &ear->part, (struct span){piece, (size_t)n});
-    worker_log_end(&ear->process->words, &ear->part);
+    while ((n = stream_read(reader->stream, piece, sizeof(piece))) > 0)
+        worker_log_read(&reader->process->log, &reader->part, (struct span){piece, (size_t)n});
+    worker_log_end(&reader->process->log, &reader->part);
     return 0;
 }
 
@@ -259,7 +258,7 @@ static int await_end(struct pool_process *p, int64_t until)
     return child_wait(p->child, &p->exit);
 }
 
-/* After this no process of its group is left. */
+/* Afterwards no process of its group is left. */
 static void see_out(struct pool_process *p, int64_t until)
 {
     int rc = await_end(p, until);
@@ -273,14 +272,14 @@ static void see_out(struct pool_process *p, int64_t until)
     p->child = NULL;
 }
 
-static void hear_last_words(struct pool_process *p, struct group *ears)
+static void read_rest_of_output(struct pool_process *p, struct group *readers)
 {
     CORO_SHIELD(deadline_after(world_now(p->world), WORDS_PATIENCE_NS));
-    int rc = group_wait(ears);
+    int rc = group_wait(readers);
     (void)rc; /* somebody else holds its output open */
 }
 
-static void live(struct pool_process *p, struct group *ears)
+static void live(struct pool_process *p, struct group *readers)
 {
     enum pool_process_stage stage = wait_for_ready(p);
     int64_t until = DEADLINE_NEVER;
@@ -289,17 +288,17 @@ static void live(struct pool_process *p, struct group *ears)
         tell(p);
     } else if (stage == PROCESS_REFUSED) {
         pool_process_kill(p);
-    } else { /* its channel ended: so must it */
+    } else { /* its channel ended: kill it */
         until = deadline_after(world_now(p->world), PROCESS_END_NS);
     }
     see_out(p, until);
-    hear_last_words(p, ears);
+    read_rest_of_output(p, readers);
     if (stage == PROCESS_FAILED)
         error_set(&p->why, -ECHILD, "pool", "pool '%s': worker %d died at its start: it %s%s",
             p->pool->conf->name, p->pid,
             p->out_of_memory ? "used more than its `memory`"
                              : pool_process_end_text(p->exit.status, p->exit.signal).text,
-            worker_log_before(&p->words));
+            worker_log_last(&p->log));
     if (stage != PROCESS_READY)
         p->stage = stage;
 }
@@ -307,19 +306,19 @@ static void live(struct pool_process *p, struct group *ears)
 static int keep(void *arg)
 {
     struct pool_process *p = arg;
-    struct ear ears[2] = {{.process = p}, {.process = p}};
+    struct output_reader readers[2] = {{.process = p}, {.process = p}};
     struct stream *outputs[2] = {NULL, NULL};
     int rc = share(p);
     if (rc == 0)
         rc = spawn(p, outputs);
     {
-        GROUP(hearing, GROUP_INDEPENDENT);
+        GROUP(readers_group, GROUP_INDEPENDENT);
         for (int i = 0; i < 2 && rc == 0; i++) {
-            ears[i].stream = outputs[i];
-            rc = group_spawn(&hearing, "worker's output", hear, &ears[i]);
+            readers[i].stream = outputs[i];
+            rc = group_spawn(&readers_group, "worker's output", read_output, &readers[i]);
         }
         if (rc == 0)
-            live(p, &hearing);
+            live(p, &readers_group);
     }
     if (rc) {
         p->stage = PROCESS_FAILED;
@@ -339,7 +338,7 @@ static int keep(void *arg)
     return 0;
 }
 
-int pool_process_open(struct pool_process **out, struct pool *pool, struct pool_client *d,
+int pool_process_open(struct pool_process **out, struct pool *pool, struct pool_client *client,
     unsigned number, struct group *g, void (*changed)(void *ctx), void *ctx)
 {
     struct pool_process *p = mem_zalloc(sizeof(*p));
@@ -347,12 +346,12 @@ int pool_process_open(struct pool_process **out, struct pool *pool, struct pool_
         return -ENOMEM;
     p->holders = 2;
     p->pool = pool;
-    p->client = d;
+    p->client = client;
     p->number = number;
-    p->world = d->world;
+    p->world = client->world;
     p->changed = changed;
     p->ctx = ctx;
-    worker_log_init(&p->words, p->world, pool->conf->name);
+    worker_log_init(&p->log, p->world, pool->conf->name);
     future_init(&p->end);
     int rc = group_spawn(g, "worker process", keep, p);
     if (rc) {

@@ -1,12 +1,11 @@
 /*
- * process.h: a worker process as its server sees it: started, set up, listened to, ended.
+ * process.h: a worker process, from the server's side: start, set-up, output, end.
  *
- * A process is kept by a coroutine of its own, which starts it, waits for its end, and sees to it
- * that nothing is left of it: no process (it leads a group, which is killed with it) and no
- * descriptor. Who has tasks for it holds it too, reads and writes its frames, and is told what
- * changes.
+ * A coroutine of its own starts the process, waits for its end, and leaves nothing behind: no
+ * process (it leads a process group, which is killed with it) and no descriptor. The worker that
+ * has tasks for it holds a reference, reads and writes its frames, and gets `changed` calls.
  *
- * Everything is for the client's thread.
+ * Only on the client's thread.
  */
 #pragma once
 
@@ -16,9 +15,9 @@
 #include "exec/frames.h"
 #include "exec/worker_log.h"
 
-/* How often a worker is looked at while it runs: its memory, and whether anybody waits. */
+/* How often a running worker is checked: its memory, and whether its callers still wait. */
 #define LOOK_EVERY_NS  (50 * NS_PER_MS)
-/* How long one whose channel has ended may take to end, too, last words included. */
+/* How long a process whose channel has ended may take to exit, its last output included. */
 #define PROCESS_END_NS (500 * NS_PER_MS)
 
 enum pool_process_stage {
@@ -32,10 +31,10 @@ struct pool_process {
     unsigned holders;
     struct pool *pool;
     struct pool_client *client;
-    unsigned
-        number; /* of its worker, from 1, and its successor's, too; 0: it forks for all of them */
+    unsigned number; /* of its worker, from 1; a successor has the same; 0: a zygote */
     struct world *world;
-    void (*changed)(void *ctx); /* its stage, or that it ended; outside of what the hearer does */
+    /* The stage, or `ended`, has changed. Never called from within a call of the owner. */
+    void (*changed)(void *ctx);
     void *ctx;
     enum pool_process_stage stage;
     struct error why;
@@ -45,32 +44,32 @@ struct pool_process {
     struct frames frames;
     struct shared *shared;          /* NULL: none (a fork's) */
     struct worker_control *control; /* at its beginning */
-    size_t outputs;                 /* from where on it is the worker's */
-    enum child_memory held;         /* what holds it within its memory */
-    struct worker_log words;
+    size_t outputs;                 /* offset of the part that the worker writes */
+    enum child_memory held;         /* what enforces its memory limit */
+    struct worker_log log;
     bool ended;
     struct child_exit exit;
-    bool out_of_memory; /* the kernel killed it for that */
+    bool out_of_memory; /* the kernel killed it for memory */
     struct future end;
 };
 
-/* Starts one, as a coroutine of the group, which `changed` is told about until pool_process_drop.
- * 0 or -ENOMEM. */
-int pool_process_open(struct pool_process **out, struct pool *p, struct pool_client *d,
+/* Starts one, with a coroutine of the group; `changed` is called until pool_process_drop. 0 or
+ * -ENOMEM. */
+int pool_process_open(struct pool_process **out, struct pool *p, struct pool_client *client,
     unsigned number, struct group *g, void (*changed)(void *ctx), void *ctx)
     __attribute__((warn_unused_result));
-/* One holder more, who lets go with pool_process_release. */
+/* Adds a reference, and releases it. */
 void pool_process_hold(struct pool_process *p);
 void pool_process_release(struct pool_process *p);
-/* Who opened it forgets it; it goes on or ends as it was told. */
+/* The opener's reference: releases it, and ends `changed` calls. The process goes on. */
 void pool_process_drop(struct pool_process *p);
-/* At once, with all that it forked. */
+/* Kills it, and all that it forked. */
 void pool_process_kill(struct pool_process *p);
-/* Drops it after it was told to end, and killed if it does not; waits for neither. */
+/* Asks it to end, kills it if it does not, and drops it; does not wait. */
 void pool_process_retire(struct pool_process *p, struct group *g);
-/* The same, waiting. */
+/* The same, and waits. */
 void pool_process_stop(struct pool_process *p);
-/* Waits for its end, or the moment `until`: whether it has ended. */
+/* Waits for its end until the moment `until`. Returns true if it has ended. */
 bool pool_process_wait(struct pool_process *p, int64_t until);
 
 struct pool_process_end_text {

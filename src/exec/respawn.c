@@ -1,6 +1,6 @@
 /*
- * respawn.c: see respawn.h. A start that fails is tried again after a while that doubles; a worker
- * that died of a task says nothing about the next one, which is started at once.
+ * respawn.c: see respawn.h. A failed start is tried again with exponential back-off. A process that
+ * died of a task is replaced at once: that says nothing about the next one.
  */
 #include "exec/respawn.h"
 
@@ -11,12 +11,12 @@
 #define BACKOFF_FIRST_NS (50 * NS_PER_MS)
 #define BACKOFF_MOST_NS  (5 * NS_PER_S)
 
-void respawn_init(struct respawn *k, struct pool *p, struct pool_client *d, struct group *g,
+void respawn_init(struct respawn *k, struct pool *p, struct pool_client *client, struct group *g,
     unsigned number, unsigned workers, void (*changed)(void *ctx), void *ctx)
 {
     *k = (struct respawn){.pool = p,
-        .client = d,
-        .world = d->world,
+        .client = client,
+        .world = client->world,
         .group = g,
         .number = number,
         .workers = workers,
@@ -30,8 +30,7 @@ static void say_started(struct respawn *k, const struct error *refused)
         pool_client_worker_started(k->client, refused);
 }
 
-/* The next try is later than the last one was, by up to a quarter more or less: those that fail
- * together do not go on together. */
+/* With jitter of a quarter, so that processes that fail together do not retry together. */
 static void back_off(struct respawn *k)
 {
     uint32_t chance;
@@ -72,7 +71,7 @@ static void forget(struct pool_process **p)
     *p = NULL;
 }
 
-/* It died, with nothing to do. */
+/* It died while it was idle. */
 static void note_end(struct respawn *k)
 {
     struct pool_process *p = k->now;
@@ -80,7 +79,7 @@ static void note_end(struct respawn *k)
         "pool '%s': worker %d %s, while it had nothing to do%s", k->pool->conf->name, p->pid,
         p->out_of_memory ? "used more than its `memory`"
                          : pool_process_end_text(p->exit.status, p->exit.signal).text,
-        worker_log_before(&p->words));
+        worker_log_last(&p->log));
     if (!k->worked)
         back_off(k);
     respawn_dismiss(k, p->out_of_memory ? RESTART_OUT_OF_MEMORY : RESTART_DIED);
@@ -101,7 +100,7 @@ static void take_over(struct respawn *k)
     say_started(k, NULL);
 }
 
-int64_t respawn_tend(struct respawn *k)
+int64_t respawn_step(struct respawn *k)
 {
     struct pool_process *next = k->next;
     if (k->now && k->now->ended)

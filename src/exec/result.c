@@ -1,6 +1,6 @@
 /*
- * result.c: see result.h. Here an output is copied for the second and last time, after its writing:
- * from the frame, or from shared memory.
+ * result.c: see result.h. The output is copied here, from the frame or from shared memory: its
+ * second copy, the first being the step's own write.
  */
 #include "exec/result.h"
 
@@ -34,8 +34,8 @@ static void say_why(struct task *t, enum pool_outcome outcome, const struct work
     task_finish(t, outcome, from);
 }
 
-/* What a worker says of its time is in sums and averages later: it can have taken no longer than it
- * was waited for here, and its thread have computed no longer than that. */
+/* A process's own times are not trusted: they end in sums and averages. They are cut to the time
+ * that passed here. */
 static void take_times(struct task *t, const struct worker_result *r, struct pool_client *from)
 {
     int64_t since = world_now(from->world) - t->item.put_at - t->queue_ns;

@@ -6,7 +6,6 @@
 #include "exec/client.h"
 #include "wire/worker.h"
 
-/* `output`: where the result's text was found. It is copied here, once. `from`: the client on whose
- * thread this is called. */
+/* Gives the task its outcome; `output` is copied. `from`: the client on whose thread this is. */
 void result_settle(
     struct task *t, const struct worker_result *r, struct span output, struct pool_client *from);

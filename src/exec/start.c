@@ -1,6 +1,5 @@
 /*
- * start.c: a worker's inits on a companion, and their result as a message: a future could not be
- * set from there.
+ * start.c: see start.h. The result comes as a message: a future cannot be set from another thread.
  */
 #include "exec/start.h"
 
@@ -24,10 +23,10 @@ static void told(struct message *m)
     future_set(&s->told, s->rc);
 }
 
-void worker_start_init(struct worker_start *s, struct pool *p, struct pool_client *d)
+void worker_start_init(struct worker_start *s, struct pool *p, struct pool_client *client)
 {
     *s = (struct worker_start){
-        .pool = p, .world = d->world, .message = {.deliver = told}, .rc = -ECANCELED};
+        .pool = p, .world = client->world, .message = {.deliver = told}, .rc = -ECANCELED};
     future_init(&s->told);
 }
 

@@ -1,9 +1,9 @@
 /*
  * task.c: the states of a task, and who holds it: see task.h.
  *
- * Whoever changes the state first has its way: a caller that goes against a worker that starts, a
- * deadline against a result. Everything that a worker writes into a task is written before the
- * change to DONE, and read by the caller after it has seen that.
+ * The first change of `state` wins: a caller that leaves against a worker that starts, a deadline
+ * against a result. A worker writes its result before it sets DONE; the caller reads it after it
+ * has seen that.
  */
 #include "exec/client.h"
 
@@ -39,7 +39,7 @@ static int grow(struct step_output *o, size_t room)
     size_t max = t->pool->conf->value;
     if (room <= o->room)
         return 0;
-    /* Who asks for more than needed may ask again for less. */
+    /* A caller that asked for more than it needs may ask again for less. */
     t->output_too_large = room > max;
     if (t->output_too_large)
         return -ENOBUFS;
@@ -56,13 +56,14 @@ static int grow(struct step_output *o, size_t room)
 
 static void task_delivered(struct message *m);
 
-/* Not all of it is written: most is room for sentences and outputs. */
+/* Sets what is read; most of a task is room for sentences and outputs. */
 void task_init(
-    struct task *t, struct pool_client *d, struct pool *p, unsigned step, struct coro *caller)
+    struct task *t, struct pool_client *client, struct pool *p, unsigned step, struct coro *caller)
 {
     queue_item_init(&t->item);
     t->item.step = step;
-    t->item.priority = d ? 0 : CONF_PRIORITY_MAX; /* the canary shows soon that work gets through */
+    t->item.priority =
+        client ? 0 : CONF_PRIORITY_MAX; /* the canary shows soon that work gets through */
     t->item.batch = p->batches ? p->batches[step].max : 1;
     atomic_store_explicit(&t->state, TASK_WAITING, memory_order_relaxed);
     atomic_store_explicit(&t->holders, 2, memory_order_relaxed);
@@ -81,19 +82,20 @@ void task_init(
     t->output = (struct step_output){.base = t->small, .room = room, .grow = grow};
     t->output_too_large = false;
     t->done = (struct message){.deliver = task_delivered};
-    t->client = d;
+    t->client = client;
     t->caller = caller;
     t->group = NULL;
     atomic_store_explicit(&t->pending, 0, memory_order_relaxed);
 }
 
-struct task *task_new(struct pool_client *d, struct pool *p, unsigned step, struct coro *caller)
+struct task *task_new(
+    struct pool_client *client, struct pool *p, unsigned step, struct coro *caller)
 {
-    struct task *t = pool_client_kept(d);
+    struct task *t = pool_client_kept(client);
     if (!t)
         t = mem_alloc(sizeof(*t));
     if (t)
-        task_init(t, d, p, step, caller);
+        task_init(t, client, p, step, caller);
     return t;
 }
 
@@ -130,7 +132,7 @@ bool task_leave(struct task *t)
         case TASK_WAITING:
             if (!change(t, TASK_WAITING, TASK_DROPPED))
                 continue;
-            /* If a worker has it already, it finds it dropped. */
+            /* A worker that has it already will find it dropped. */
             if (queue_remove(&t->pool->queue, &t->item))
                 task_release(t, true);
             return true;
@@ -168,7 +170,7 @@ void task_runs(struct task *t, int64_t now)
 {
     t->queue_ns = now - t->item.put_at;
     bool changed = change(t, TASK_CLAIMED, TASK_RUNNING);
-    check(changed, "a task runs that was not absorbed");
+    check(changed, "a task runs that was not claimed");
 }
 
 /* ---- Results ---- */
@@ -186,8 +188,8 @@ bool task_group_count_down(struct task *head)
     return atomic_fetch_sub_explicit(&head->pending, 1, memory_order_acq_rel) == 1;
 }
 
-/* On its client's thread, outside or inside of coroutines. */
-static void tell(struct task *t)
+/* On its client's thread, inside or outside of coroutines. */
+static void wake_caller(struct task *t)
 {
     if (t->caller)
         coro_wake(t->caller, 0);
@@ -198,14 +200,14 @@ static void tell(struct task *t)
 static void task_delivered(struct message *m)
 {
     struct task *t = container_of(m, struct task, done);
-    struct pool_client *d = t->client;
+    struct pool_client *client = t->client;
     bool early = !t->caller;
-    tell(t);
+    wake_caller(t);
     if (early)
-        pool_client_arrived(d);
+        pool_client_arrived(client);
 }
 
-/* Whether the result counts: the caller has not gone. */
+/* Returns true if the result counts: the caller has not left. */
 static bool settle(struct task *t)
 {
     enum task_state s = atomic_load_explicit(&t->state, memory_order_acquire);
@@ -217,7 +219,7 @@ static bool settle(struct task *t)
     return false;
 }
 
-/* Settled, it goes home; of a set, the last brings all of them. */
+/* Sends a settled task to its caller; in a group, the last one sends all. */
 static void deliver_group(struct task *t, struct pool_client *from)
 {
     struct task *home = t->group;
@@ -228,7 +230,7 @@ static void deliver_group(struct task *t, struct pool_client *from)
         t = home;
     }
     if (from == t->client)
-        tell(t);
+        wake_caller(t);
     else
         world_post(t->client->world, &t->done);
 }
@@ -344,7 +346,7 @@ void task_drop(struct queue_item *item, enum queue_drop why, struct pool_client 
 
 /* ---- Again ---- */
 
-/* Back to WAITING, for another worker; false if the caller has gone. */
+/* Back to WAITING, for another worker. Returns false if the caller has left. */
 static bool wait_again(struct task *t)
 {
     enum task_state s = atomic_load_explicit(&t->state, memory_order_acquire);

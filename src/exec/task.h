@@ -77,11 +77,11 @@ static inline void task_set_input(struct task *t, struct span input)
 
 /* A task of `p` for the waiting coroutine `caller` (NULL: it does not wait), with two holders, or
  * NULL. Its input, item, retry and name are the caller's to fill in. */
-struct task *task_new(struct pool_client *d, struct pool *p, unsigned step, struct coro *caller)
-    __attribute__((warn_unused_result));
-/* The same in memory that is there. `d` NULL: it is the canary. */
+struct task *task_new(struct pool_client *client, struct pool *p, unsigned step,
+    struct coro *caller) __attribute__((warn_unused_result));
+/* The same in memory that is there. `client` NULL: it is the canary. */
 void task_init(
-    struct task *t, struct pool_client *d, struct pool *p, unsigned step, struct coro *caller);
+    struct task *t, struct pool_client *client, struct pool *p, unsigned step, struct coro *caller);
 /* Before they are put, tasks of one caller may join a group: then one message, the head's, comes
  * when the last has its result. The head has a third holder for that, which the message releases.
  * Its caller waits for all. */

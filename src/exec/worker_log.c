@@ -1,6 +1,6 @@
 /*
  * worker_log.c: see worker_log.h. Output is not trusted: lines are cut, control characters become
- * blanks, and a worker that talks without end costs the log a bounded number of lines a second.
+ * spaces, and the rate of lines is bounded.
  */
 #include "exec/worker_log.h"
 
@@ -13,7 +13,7 @@ void worker_log_init(struct worker_log *w, struct world *world, const char *pool
     *w = (struct worker_log){.world = world, .pool = pool};
 }
 
-/* Whether one more may be logged; those that may not are counted, and told of later. */
+/* Returns true if one more line may be logged; dropped ones are counted, and reported later. */
 static bool may_log(struct worker_log *w)
 {
     int64_t now = world_now(w->world);
@@ -43,7 +43,7 @@ void worker_log_line(struct worker_log *w, enum log_level level, struct span lin
             "pool '%s', worker %d: %.*s", w->pool, w->pid, SPAN_ARG(line));
 }
 
-/* ---- The last words ---- */
+/* ---- The last lines ---- */
 
 static const struct span intro = {"; it last said: ", 16};
 static const struct span between = {" | ", 3};
@@ -55,10 +55,11 @@ static void append(struct worker_log *w, struct span s)
     w->kept[w->kept_len] = '\0';
 }
 
-/* The oldest go, whole characters of them. */
+/* Drops the oldest, in whole characters. */
 static void make_room(struct worker_log *w, size_t room)
 {
-    size_t go = w->kept_len + room > WORDS_KEPT_MAX ? w->kept_len + room - WORDS_KEPT_MAX : 0;
+    size_t go =
+        w->kept_len + room > WORKER_LOG_KEPT_MAX ? w->kept_len + room - WORKER_LOG_KEPT_MAX : 0;
     if (go == 0)
         return;
     size_t rest = w->kept_len - intro.len;
@@ -72,7 +73,7 @@ static void make_room(struct worker_log *w, size_t room)
 
 static void keep(struct worker_log *w, struct span line)
 {
-    size_t most = WORDS_KEPT_MAX - intro.len - between.len;
+    size_t most = WORKER_LOG_KEPT_MAX - intro.len - between.len;
     if (line.len > most)
         line.len = utf8_cut(line.ptr, line.len, most);
     if (w->kept_len == 0)
@@ -83,7 +84,7 @@ static void keep(struct worker_log *w, struct span line)
     append(w, line);
 }
 
-const char *worker_log_before(const struct worker_log *w)
+const char *worker_log_last(const struct worker_log *w)
 {
     return w->kept;
 }
@@ -102,7 +103,7 @@ static void end_line(struct worker_log *w, struct worker_log_part *part)
     worker_log_line(w, LOG_WARN, line);
 }
 
-void worker_log_hear(struct worker_log *w, struct worker_log_part *part, struct span piece)
+void worker_log_read(struct worker_log *w, struct worker_log_part *part, struct span piece)
 {
     for (size_t i = 0; i < piece.len; i++) {
         unsigned char c = (unsigned char)piece.ptr[i];

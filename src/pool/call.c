@@ -1,5 +1,5 @@
 /*
- * call.c: what a coroutine does to have a task done: puts it, waits, and takes what came of it.
+ * call.c: one call: puts a task, waits, and takes its result.
  */
 #include "pool/call.h"
 
@@ -30,7 +30,7 @@ static int refuse_too_long(struct pool_call *c, const struct pool *p)
         c->input.len, p->conf->name, (unsigned long long)p->conf->value);
 }
 
-/* The caller goes before there is a result. */
+/* The caller leaves before there is a result. */
 int call_left(struct pool_call *c, const struct task *t, int why)
 {
     bool ran = atomic_load_explicit(&t->state, memory_order_relaxed) == TASK_LEFT;
@@ -44,13 +44,13 @@ int call_left(struct pool_call *c, const struct task *t, int why)
 
 /* A step that looks at weir_cancelled gives up when its deadline passes: perhaps before its caller
  * has noticed. */
-static bool gave_up_late(const struct pool_client *d, const struct task *t)
+static bool gave_up_late(const struct pool_client *client, const struct task *t)
 {
     return t->outcome == POOL_FAILED && t->item.deadline != DEADLINE_NEVER &&
-           t->item.deadline <= world_now(d->world);
+           t->item.deadline <= world_now(client->world);
 }
 
-int call_take(const struct pool_client *d, struct pool_call *c, struct task *t)
+int call_take(const struct pool_client *client, struct pool_call *c, struct task *t)
 {
     t->caller = NULL;
     c->outcome = t->outcome;
@@ -62,7 +62,7 @@ int call_take(const struct pool_client *d, struct pool_call *c, struct task *t)
         c->held = t;
         return 0;
     }
-    if (gave_up_late(d, t)) {
+    if (gave_up_late(client, t)) {
         refuse(c, POOL_EXPIRED, "the deadline passed while the step ran");
     } else {
         c->error = t->error;
@@ -84,9 +84,9 @@ int call_refused(struct pool_call *c, int rc, int64_t retry_after)
         rc == -EPIPE ? "the pool is ending" : "there was no memory for the task");
 }
 
-static int wait_for(struct pool_client *d, struct pool *p, struct pool_call *c, struct task *t)
+static int wait_for(struct pool_client *client, struct pool *p, struct pool_call *c, struct task *t)
 {
-    int rc = queue_put(&p->queue, &t->item, d);
+    int rc = queue_put(&p->queue, &t->item, client);
     if (rc) {
         rc = call_refused(c, rc, t->item.retry_after);
         task_release(t, true);
@@ -102,8 +102,8 @@ static int wait_for(struct pool_client *d, struct pool *p, struct pool_call *c, 
     }
     /* Its message is still under way, or was delivered to a caller that was awake already. */
     if (rc && t->caller)
-        d->early++;
-    return call_take(d, c, t);
+        client->early++;
+    return call_take(client, c, t);
 }
 
 int call_admit(struct pool_call *c, const struct pool *p)
@@ -121,10 +121,10 @@ int call_admit(struct pool_call *c, const struct pool *p)
     return 0;
 }
 
-struct task *call_task(
-    struct pool_client *d, struct pool *p, struct pool_call *c, struct coro *caller, int64_t now)
+struct task *call_task(struct pool_client *client, struct pool *p, struct pool_call *c,
+    struct coro *caller, int64_t now)
 {
-    struct task *t = task_new(d, p, c->step, caller);
+    struct task *t = task_new(client, p, c->step, caller);
     if (!t) {
         (void)refuse(c, POOL_OUT_OF_MEMORY, "there was no memory for the task");
         return NULL;
@@ -141,20 +141,20 @@ struct task *call_task(
     return t;
 }
 
-static int run(struct pool_client *d, struct pool *p, struct pool_call *c)
+static int run(struct pool_client *client, struct pool *p, struct pool_call *c)
 {
     CORO_DEADLINE(c->deadline);
     int rc = call_admit(c, p);
     if (rc)
         return rc;
-    struct task *t =
-        call_task(d, p, c, p->ops->runs_on_caller ? NULL : coro_self(), world_now(d->world));
+    struct task *t = call_task(
+        client, p, c, p->ops->runs_on_caller ? NULL : coro_self(), world_now(client->world));
     if (!t)
         return c->error.code;
     if (!p->ops->runs_on_caller)
-        return wait_for(d, p, c, t);
-    inline_run(d, t);
-    return call_take(d, c, t);
+        return wait_for(client, p, c, t);
+    inline_run(client, t);
+    return call_take(client, c, t);
 }
 
 void call_begin(const struct pool *p, struct pool_call *c)
@@ -167,11 +167,11 @@ void call_begin(const struct pool *p, struct pool_call *c)
     error_clear(&c->error);
 }
 
-int pool_call(struct pool_client *d, struct pool *p, struct pool_call *c)
+int pool_call(struct pool_client *client, struct pool *p, struct pool_call *c)
 {
     call_begin(p, c);
-    int rc = run(d, p, c);
-    pool_metrics_count(d, p, c);
+    int rc = run(client, p, c);
+    pool_metrics_count(client, p, c);
     return rc;
 }
 

@@ -1,21 +1,20 @@
 /*
- * call.h: what one call and several at once have in common. For pool/ itself.
+ * call.h: what single calls and call groups share. For pool/ itself.
  */
 #pragma once
 
 #include "pool/internal.h"
 
-/* It is told nothing yet. */
+/* Clears the results. */
 void call_begin(const struct pool *p, struct pool_call *c);
-/* What can be said without a task: 0; or it has its outcome, and the negative errno. */
+/* What is decided without a task: 0; or the call has its outcome, and its negative errno. */
 int call_admit(struct pool_call *c, const struct pool *p);
-/* A task for it, filled in; NULL: there was no memory, as it is told. */
-struct task *call_task(
-    struct pool_client *d, struct pool *p, struct pool_call *c, struct coro *caller, int64_t now);
-/* The queue did not take its task, for that reason, and says when to try again. Returns the errno
- * of its outcome, as do the others. */
+/* Makes its task; NULL: no memory, and the call has that outcome. */
+struct task *call_task(struct pool_client *client, struct pool *p, struct pool_call *c,
+    struct coro *caller, int64_t now);
+/* The queue refused its task with `rc`. Returns the errno of its outcome, as do the others. */
 int call_refused(struct pool_call *c, int rc, int64_t retry_after);
-/* Its caller went before there was a result. */
+/* Its caller left before there was a result. */
 int call_left(struct pool_call *c, const struct task *t, int why);
-/* Takes the result; the caller's hold of the task is the call's if there is an output. */
-int call_take(const struct pool_client *d, struct pool_call *c, struct task *t);
+/* Takes the result. If there is an output the call keeps the caller's reference to the task. */
+int call_take(const struct pool_client *client, struct pool_call *c, struct task *t);

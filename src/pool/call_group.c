@@ -9,7 +9,7 @@
 
 #include <errno.h>
 
-/* What a caller has handed over. Each call that is under way has its task in `held`. */
+/* The calls of one caller. Each call that is under way has its task in `held`. */
 struct call_group {
     struct pool_client *client;
     struct pool *pool;
@@ -17,52 +17,51 @@ struct call_group {
     unsigned count;
     struct task *head; /* NULL: none is under way */
     unsigned tasks;
-    int why;     /* some were left without a result */
-    bool gone;   /* nobody waits any more */
-    bool silent; /* no message will come any more */
+    int why;     /* the errno of calls that were left without a result */
+    bool gone;   /* the caller has left */
+    bool silent; /* no message will come */
 };
 
-/* ---- Here and now ---- */
+/* ---- Inline ---- */
 
-/* False: its step turned out to be nothing for this thread. */
+/* Returns false if its step turned out to be too slow for this thread. */
 static bool run_here(
-    struct pool_client *d, struct pool *p, struct pool_call *c, bool forced, int *why)
+    struct pool_client *client, struct pool *p, struct pool_call *c, bool forced, int *why)
 {
     int rc = call_admit(c, p);
     if (rc == -ECANCELED || rc == -ETIMEDOUT)
         *why = *why ? *why : rc;
-    struct task *t = rc ? NULL : call_task(d, p, c, NULL, world_now(d->world));
+    struct task *t = rc ? NULL : call_task(client, p, c, NULL, world_now(client->world));
     if (!t)
         return true;
-    inline_run(d, t);
-    (void)call_take(d, c, t);
-    return !choose_ran_inline(d, p, c, forced, world_now(d->world));
+    inline_run(client, t);
+    (void)call_take(client, c, t);
+    return !choose_ran_inline(client, p, c, forced, world_now(client->world));
 }
 
-/* The others have their turn, and the sockets. False: meanwhile the caller was cancelled, or is
- * late, as call_admit will say. */
-static bool await_next_turn(struct pool_client *d)
+/* Lets other coroutines and sockets run. Returns false if the caller was cancelled or is late,
+ * which call_admit will report. */
+static bool await_next_tick(struct pool_client *client)
 {
-    uint64_t turn = world_tick(d->world);
+    uint64_t tick = world_tick(client->world);
     int rc = 0;
-    while (rc == 0 && world_tick(d->world) == turn)
+    while (rc == 0 && world_tick(client->world) == tick)
         rc = coro_yield();
     return rc == 0;
 }
 
-/* How many of them were run: if one turns out to be nothing for this thread, neither are those
- * behind it. */
-static unsigned run_all_here(struct pool_client *d, struct pool *p, struct pool_call *const *calls,
-    unsigned count, bool forced, int *why)
+/* Returns how many were run: it stops after a step that is too slow for this thread. */
+static unsigned run_all_here(struct pool_client *client, struct pool *p,
+    struct pool_call *const *calls, unsigned count, bool forced, int *why)
 {
     unsigned ran = 0;
     bool goes_on = true;
     while (ran < count && goes_on)
-        goes_on = run_here(d, p, calls[ran++], forced, why);
+        goes_on = run_here(client, p, calls[ran++], forced, why);
     return ran;
 }
 
-/* ---- Handing over ---- */
+/* ---- Putting ---- */
 
 static struct task *make_task(struct call_group *g, struct pool_call *c, int64_t now)
 {
@@ -104,7 +103,7 @@ static void count_off(struct call_group *g)
         g->silent = true;
 }
 
-/* The queue did not take it: both holds are ours. */
+/* The queue refused it: both references are ours. */
 static void take_back(struct call_group *g, struct pool_call *c, int rc, int64_t retry_after)
 {
     struct task *t = c->held;
@@ -119,7 +118,7 @@ static void take_back(struct call_group *g, struct pool_call *c, int rc, int64_t
 static void put_fused(struct call_group *g)
 {
     int rc = queue_put(&g->pool->queue, &g->head->item, g->client);
-    /* One that is in is the queue's. */
+    /* An admitted task is the queue's: not read any more. */
     int64_t retry_after = rc ? g->head->item.retry_after : 0;
     for (unsigned i = 0; i < g->count && rc; i++)
         if (g->calls[i]->held)
@@ -145,7 +144,7 @@ static int64_t next_deadline(const struct call_group *g)
     return next;
 }
 
-/* False: it has a result, which is taken with the others'. */
+/* Returns false if it has a result, which is taken with the others'. */
 static bool leave(struct call_group *g, struct pool_call *c, int why)
 {
     struct task *t = c->held;
@@ -158,8 +157,8 @@ static bool leave(struct call_group *g, struct pool_call *c, int why)
     return true;
 }
 
-/* A call that is needed was refused, and so are all that are called with it: nobody wants what they
- * would give. One that a worker has already is told to end. */
+/* A needed call was refused, and so are all calls of the group: their results would be useless. A
+ * task that a worker has already is cancelled. */
 static void withdraw(struct call_group *g, unsigned refused, int rc, int64_t retry_after)
 {
     for (unsigned i = 0; i < g->count; i++) {
@@ -189,7 +188,7 @@ static void put_each(struct call_group *g)
     }
 }
 
-/* Those whose time is over, or all. */
+/* Leaves the calls whose deadline has passed; all of them if the caller's has. */
 static void leave_late(struct call_group *g, int why)
 {
     int64_t now = world_now(g->client->world);
@@ -210,7 +209,7 @@ static int park_until(int64_t deadline)
     return coro_park("tasks");
 }
 
-/* Until all have a result, or were left; or nobody waits any more for those that have none. */
+/* Returns when each call has a result or was left, or the caller has left. */
 static void wait_for_all(struct call_group *g)
 {
     struct task *head = g->head;
@@ -228,7 +227,7 @@ static void wait_for_all(struct call_group *g)
 
 /* ---- The end ---- */
 
-/* What it took beside the steps' own time; or, fanned out, in all. */
+/* Learns the time beyond the steps' own; or, fanned out, the whole time. */
 static void note_dispatch(const struct call_group *g, bool fanout, int64_t began)
 {
     int64_t took = world_now(g->client->world) - began;
@@ -255,7 +254,7 @@ static void take_all(struct call_group *g)
     }
 }
 
-/* Whether it is alone, and workers wait for it: then it tells what handing over takes. */
+/* Returns true if it is alone and workers are idle: then its time measures a dispatch. */
 static bool is_undisturbed(const struct call_group *g, bool fanout)
 {
     const struct queue *q = &g->pool->queue;
@@ -264,19 +263,19 @@ static bool is_undisturbed(const struct call_group *g, bool fanout)
            atomic_load_explicit(&q->idle_workers, memory_order_relaxed) > fanout;
 }
 
-/* Putting then is what it costs anyhow: nobody is to be woken for it. */
+/* Then a put wakes nobody, and its time measures the effort. */
 static bool is_busy(const struct pool *p)
 {
     return atomic_load_explicit(&p->queue.idle_workers, memory_order_relaxed) == 0;
 }
 
-static int hand_over(struct call_group *g, bool fused, int64_t now)
+static int dispatch_group(struct call_group *g, bool fused, int64_t now)
 {
     make_tasks(g, fused, now);
     struct task *head = g->head;
     if (!head)
         return g->why;
-    /* Whatever becomes of its call, it is looked at until the end. */
+    /* The head is read until the end, whatever becomes of its call. */
     atomic_fetch_add_explicit(&head->holders, 1, memory_order_relaxed);
     bool fanout = !fused && g->count > 1;
     bool tells = is_undisturbed(g, fanout);
@@ -301,7 +300,7 @@ static int hand_over(struct call_group *g, bool fused, int64_t now)
     return g->why;
 }
 
-int pool_call_all(struct pool_client *d, struct pool *p, struct pool_call *const *calls,
+int pool_call_all(struct pool_client *client, struct pool *p, struct pool_call *const *calls,
     unsigned count, enum pool_dispatch dispatch, enum placement *placed)
 {
     int rc = 0;
@@ -309,33 +308,36 @@ int pool_call_all(struct pool_client *d, struct pool *p, struct pool_call *const
         call_begin(p, calls[i]);
     if (count == 0)
         return 0;
-    d->asked++;
+    client->asked++;
     bool waits;
-    enum placement where = choose(d, p, calls, count, dispatch, world_now(d->world), &waits);
-    if (where == PLACE_INLINE && waits && await_next_turn(d)) /* others may have shown what it is */
-        where = choose(d, p, calls, count, dispatch, world_now(d->world), &waits);
-    placement_metrics_count(d, p, where);
+    enum placement where =
+        choose(client, p, calls, count, dispatch, world_now(client->world), &waits);
+    if (where == PLACE_INLINE && waits &&
+        await_next_tick(client)) /* others may have measured it meanwhile */
+        where = choose(client, p, calls, count, dispatch, world_now(client->world), &waits);
+    placement_metrics_count(client, p, where);
     if (placed)
         *placed = where;
     unsigned ran = 0;
     if (where == PLACE_INLINE)
-        ran = run_all_here(d, p, calls, count, dispatch == POOL_INLINE, &rc);
+        ran = run_all_here(client, p, calls, count, dispatch == POOL_INLINE, &rc);
     if (ran < count) {
-        struct call_group g = {.client = d, .pool = p, .calls = calls + ran, .count = count - ran};
-        int gone = hand_over(&g, where == PLACE_FUSED, world_now(d->world));
+        struct call_group g = {
+            .client = client, .pool = p, .calls = calls + ran, .count = count - ran};
+        int gone = dispatch_group(&g, where == PLACE_FUSED, world_now(client->world));
         rc = rc ? rc : gone;
     }
     for (unsigned i = 0; i < count; i++)
-        pool_metrics_count(d, p, calls[i]);
+        pool_metrics_count(client, p, calls[i]);
     return rc;
 }
 
-int pool_try_dispatch(struct pool_client *d, struct pool *p)
+int pool_try_dispatch(struct pool_client *client, struct pool *p)
 {
     struct pool_call c = POOL_CALL(.step = p->step_count, .input = SPAN("true"));
     struct pool_call *calls[] = {&c};
-    struct call_group g = {.client = d, .pool = p, .calls = calls, .count = 1};
-    int rc = hand_over(&g, false, world_now(d->world));
+    struct call_group g = {.client = client, .pool = p, .calls = calls, .count = 1};
+    int rc = dispatch_group(&g, false, world_now(client->world));
     if (rc == 0 && c.outcome != POOL_DONE)
         rc = c.error.code ? c.error.code : -EIO;
     pool_call_release(&c);

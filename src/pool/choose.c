@@ -9,67 +9,69 @@
 
 #include <errno.h>
 
-/* Now and then some calls are placed against what is known, so that what is known stays true: one
- * of so many, and for so small a part of the time. */
-#define PROBE_CALLS     64
-#define PROBE_TIMES     200
-#define PROBE_BURST     10
-#define PROBE_WAKES     2 /* of these, which tell nothing */
-/* The first so many bursts come so much more often: little is known yet. */
-#define PROBE_EARLY     6
-#define PROBE_OFTEN     8
-/* What is so much dearer than handing it over, and fanned out, is measured by what is done. */
-#define PROBE_HANDOVERS 20
-/* Of kinds of sets, for which decisions are kept. */
-#define CHOICES_BITS    8
+/* Probes: now and then a burst of calls is placed differently, so that estimates stay true: one
+ * call in so many, and at most one part in so many of the time. */
+#define PROBE_CALLS      64
+#define PROBE_TIMES      200
+#define PROBE_BURST      10
+#define PROBE_WAKES      2 /* calls of a burst that only wake workers, and are not measured */
+/* The first bursts come this many times as often: little is known yet. */
+#define PROBE_EARLY      6
+#define PROBE_OFTEN      8
+/* Groups that cost this many dispatches and fan out are measured anyway: no probes. */
+#define PROBE_DISPATCHES 20
+/* log2 of the number of kinds of groups whose decisions are kept. */
+#define CHOICES_BITS     8
 
-int choices_new(struct pool_client *d)
+int choices_new(struct pool_client *client)
 {
-    const struct pools *pools = d->pools;
-    d->choices = mem_zalloc((pools->count + 1) * sizeof(*d->choices));
-    for (unsigned i = 0; i < pools->count && d->choices; i++) {
-        struct choices *c = &d->choices[i];
+    const struct pools *pools = client->pools;
+    client->choices = mem_zalloc((pools->count + 1) * sizeof(*client->choices));
+    for (unsigned i = 0; i < pools->count && client->choices; i++) {
+        struct choices *c = &client->choices[i];
         c->kinds = mem_zalloc((1U << CHOICES_BITS) * sizeof(*c->kinds));
         if (!c->kinds)
             return -ENOMEM;
         for (unsigned j = 0; j < 1U << CHOICES_BITS; j++)
-            c->kinds[j].placed = c->kinds[j].said = PLACE_UNDECIDED;
+            c->kinds[j].placed = c->kinds[j].logged = PLACE_UNDECIDED;
     }
-    return d->choices ? 0 : -ENOMEM;
+    return client->choices ? 0 : -ENOMEM;
 }
 
-void choices_free(struct pool_client *d)
+void choices_free(struct pool_client *client)
 {
-    for (unsigned i = 0; i < d->pools->count && d->choices; i++)
-        mem_free(d->choices[i].kinds);
-    mem_free(d->choices);
+    for (unsigned i = 0; i < client->pools->count && client->choices; i++)
+        mem_free(client->choices[i].kinds);
+    mem_free(client->choices);
 }
 
-/* ---- The turn's budget ---- */
+/* ---- The tick's budget ---- */
 
-static void look_at_turn(struct pool_client *d)
+static void update_tick(struct pool_client *client)
 {
-    uint64_t turn = world_tick(d->world);
-    if (d->tick == turn)
+    uint64_t tick = world_tick(client->world);
+    if (client->tick == tick)
         return;
-    d->last_groups = turn == d->tick + 1 ? d->tick_groups : 0;
-    d->tick = turn;
-    d->tick_ns = 0;
-    d->tick_groups = 0;
+    client->last_groups = tick == client->tick + 1 ? client->tick_groups : 0;
+    client->tick = tick;
+    client->tick_ns = 0;
+    client->tick_groups = 0;
 }
 
-/* Others that want this thread meanwhile, in halves: who came in this turn or the one before, or
- * has just been computed for, comes again; whom workers work for may be back by then, or not. */
-static unsigned held_up(const struct pool_client *d, const struct pool *p, int64_t now)
+/* Twice the expected number of requests that compete for this I/O thread: a recent arrival counts
+ * 1, a request with work in a pool 1/2. */
+static unsigned competing_requests(
+    const struct pool_client *client, const struct pool *p, int64_t now)
 {
-    unsigned others = (d->last_groups > d->tick_groups ? d->last_groups : d->tick_groups) - 1;
-    if (others == 0 && d->inline_for != coro_self() &&
-        now - d->inline_end < dispatch_expected(&p->dispatch))
+    unsigned others =
+        (client->last_groups > client->tick_groups ? client->last_groups : client->tick_groups) - 1;
+    if (others == 0 && client->inline_for != coro_self() &&
+        now - client->inline_end < dispatch_expected(&p->dispatch))
         others = 1;
-    return 2 * others + (d->under_way < p->size ? d->under_way : p->size);
+    return 2 * others + (client->under_way < p->size ? client->under_way : p->size);
 }
 
-/* ---- Steps that were sent off the loop ---- */
+/* ---- Steps that are blocked from inline runs ---- */
 
 static int64_t get(const _Atomic int64_t *at)
 {
@@ -81,29 +83,29 @@ static void set(_Atomic int64_t *at, int64_t value)
     atomic_store_explicit(at, value, memory_order_relaxed);
 }
 
-static bool is_off(const struct pool *p, unsigned step, int64_t now)
+static bool is_blocked(const struct pool *p, unsigned step, int64_t now)
 {
     int64_t until = get(&p->backoffs[step].blocked_until);
     return until != 0 && now < until;
 }
 
 bool choose_ran_inline(
-    struct pool_client *d, struct pool *p, const struct pool_call *c, bool forced, int64_t now)
+    struct pool_client *client, struct pool *p, const struct pool_call *c, bool forced, int64_t now)
 {
-    look_at_turn(d);
-    d->tick_ns += c->wall_ns;
-    d->inline_for = coro_self();
-    d->inline_end = now;
+    update_tick(client);
+    client->tick_ns += c->wall_ns;
+    client->inline_for = coro_self();
+    client->inline_end = now;
     if (forced || p->ops->runs_on_caller ||
         (c->processor_ns <= CHOOSE_BLOCKS_NS && c->wall_ns <= CHOOSE_STANDS_NS))
         return false;
-    int64_t off_ns = c->wall_ns * CHOOSE_OFF_TIMES;
-    set(&p->backoffs[c->step].blocked_until, now + off_ns);
-    explain_sent_off(p, c, off_ns, now);
+    int64_t blocked_ns = c->wall_ns * CHOOSE_OFF_TIMES;
+    set(&p->backoffs[c->step].blocked_until, now + blocked_ns);
+    explain_blocked(p, c, blocked_ns, now);
     return true;
 }
 
-/* ---- What is known ---- */
+/* ---- Estimates ---- */
 
 static void add_costs(struct placement_view *v, struct pool *p, struct pool_call *const *calls,
     unsigned count, int64_t now)
@@ -120,7 +122,7 @@ static void add_costs(struct placement_view *v, struct pool *p, struct pool_call
         if (tail > v->tail_ns)
             v->tail_ns = tail;
         v->batched |= p->batches[calls[i]->step].max > 1;
-        if (v->may_inline && is_off(p, calls[i]->step, now))
+        if (v->may_inline && is_blocked(p, calls[i]->step, now))
             v->may_inline = false;
     }
     if (!known)
@@ -129,33 +131,33 @@ static void add_costs(struct placement_view *v, struct pool *p, struct pool_call
         v->fanout_ns = fanout_expected(&p->dispatch, v->sum_ns);
 }
 
-static bool has_inline_worker(const struct pool_client *d, const struct pool *p)
+static bool has_inline_worker(const struct pool_client *client, const struct pool *p)
 {
-    return d->inline_workers[p->index] != NULL;
+    return client->inline_workers[p->index] != NULL;
 }
 
-/* One is made when the first is cheap enough. */
-static void ask_for_worker(struct pool_client *d, struct pool *p)
+/* An inline worker is made when placement first wants one. */
+static void ask_for_worker(struct pool_client *client, struct pool *p)
 {
-    future_set(&d->inline_wanted[p->index], 0);
+    future_set(&client->inline_wanted[p->index], 0);
 }
 
 /* ---- Choosing ---- */
 
-/* Those of one route that begin with one step are a set of one kind, if they are as many. Kinds
- * that fall on one place only forget each other. */
+/* Groups of one route with the same first step and count are of one kind. Kinds that collide in the
+ * table only forget each other's decisions. */
 static struct choice *kind_of(struct choices *c, const struct pool_call *first, unsigned count)
 {
     uint32_t key = first->route * 0x9e3779b1U + first->step * 0x85ebca77U + count * 0xc2b2ae3dU;
     return &c->kinds[key >> (32 - CHOICES_BITS)];
 }
 
-/* What a call may take longer if it is probed: about a dispatch, or what working at once saves. */
+/* Starts a burst if it is time for one. A probe costs about a dispatch, or what fan-out saves. */
 static bool begins_burst(struct choice *c, const struct placement_view *v, int64_t now)
 {
     int64_t longer = v->before == PLACE_INLINE ? v->dispatch_ns : v->sum_ns;
     unsigned often = c->probes < PROBE_EARLY ? PROBE_OFTEN : 1;
-    if (v->before == PLACE_FANOUT && v->sum_ns > v->dispatch_ns * PROBE_HANDOVERS)
+    if (v->before == PLACE_FANOUT && v->sum_ns > v->dispatch_ns * PROBE_DISPATCHES)
         return false;
     if (++c->asked < PROBE_CALLS * PROBE_BURST / often ||
         now - c->probed_at < PROBE_TIMES * PROBE_BURST * longer / often)
@@ -171,14 +173,14 @@ static bool begins_burst(struct choice *c, const struct placement_view *v, int64
 /* Several in a row, of which the first only wakes the workers: those that have slept for long are
  * slower than they would be if they were used. */
 static bool is_time_to_probe(
-    struct pool_client *d, struct choice *c, const struct placement_view *v, int64_t now)
+    struct pool_client *client, struct choice *c, const struct placement_view *v, int64_t now)
 {
-    d->wakes = false;
-    if (v->idle == 0 || v->queued > 0 || v->turn_ns > 0 || v->sum_ns == 0 || v->batched)
+    client->wakes = false;
+    if (v->idle == 0 || v->queued > 0 || v->tick_ns > 0 || v->sum_ns == 0 || v->batched)
         return false;
     if (c->probing == 0 && !begins_burst(c, v, now))
         return false;
-    d->wakes = c->probing > PROBE_BURST - PROBE_WAKES;
+    client->wakes = c->probing > PROBE_BURST - PROBE_WAKES;
     c->probing--;
     return true;
 }
@@ -195,60 +197,60 @@ static enum placement probe(const struct choice *c, const struct placement_view 
     return placement_decide(&other, NULL);
 }
 
-static enum placement by_measure(struct pool_client *d, struct pool *p,
+static enum placement by_measure(struct pool_client *client, struct pool *p,
     struct pool_call *const *calls, unsigned count, int64_t now, bool *waits)
 {
-    struct choices *choices = &d->choices[p->index];
+    struct choices *choices = &client->choices[p->index];
     struct choice *kind = kind_of(choices, calls[0], count);
-    look_at_turn(d);
-    d->tick_groups++;
+    update_tick(client);
+    client->tick_groups++;
     struct placement_view v = {.count = count,
         .dispatch_ns = dispatch_expected(&p->dispatch),
         .effort_ns = estimate_mean(&p->dispatch.effort),
         .may_inline = p->steps != NULL,
         .cores_left = p->pools->cores > p->size,
-        .turn_ns = d->tick_ns,
+        .tick_ns = client->tick_ns,
         .workers = p->size,
-        .sets = atomic_load_explicit(&p->groups, memory_order_relaxed),
-        .held_up = held_up(d, p, now),
+        .groups = atomic_load_explicit(&p->groups, memory_order_relaxed),
+        .competing = competing_requests(client, p, now),
         .idle = atomic_load_explicit(&p->queue.idle_workers, memory_order_relaxed),
         .queued = atomic_load_explicit(&p->queue.length, memory_order_relaxed),
         .before = kind->placed};
     const char *why;
     add_costs(&v, p, calls, count, now);
     enum placement chosen = placement_decide(&v, &why);
-    if (chosen == PLACE_INLINE && !has_inline_worker(d, p)) {
-        ask_for_worker(d, p);
+    if (chosen == PLACE_INLINE && !has_inline_worker(client, p)) {
+        ask_for_worker(client, p);
         v.may_inline = false;
         chosen = placement_decide(&v, &why);
     }
-    if (is_time_to_probe(d, kind, &v, now))
+    if (is_time_to_probe(client, kind, &v, now))
         return probe(kind, &v);
-    /* What a turn sends away because it is full says nothing about the steps. */
-    if (v.turn_ns == 0)
+    /* A decision that only the tick's budget made says nothing about the steps. */
+    if (v.tick_ns == 0)
         explain_choice(kind, p, calls, &v, chosen, why, now);
     *waits = placement_waits(&v);
     return chosen;
 }
 
 static enum placement as_forced(
-    struct pool_client *d, struct pool *p, unsigned count, enum pool_dispatch dispatch)
+    struct pool_client *client, struct pool *p, unsigned count, enum pool_dispatch dispatch)
 {
-    if (dispatch == POOL_INLINE && has_inline_worker(d, p))
+    if (dispatch == POOL_INLINE && has_inline_worker(client, p))
         return PLACE_INLINE;
     if (dispatch == POOL_INLINE)
-        ask_for_worker(d, p);
+        ask_for_worker(client, p);
     return dispatch == POOL_FUSED && count > 1 ? PLACE_FUSED : PLACE_FANOUT;
 }
 
-enum placement choose(struct pool_client *d, struct pool *p, struct pool_call *const *calls,
+enum placement choose(struct pool_client *client, struct pool *p, struct pool_call *const *calls,
     unsigned count, enum pool_dispatch dispatch, int64_t now, bool *waits)
 {
     enum placement chosen = PLACE_INLINE;
     *waits = false;
     if (!p->ops->runs_on_caller && dispatch == POOL_AUTO)
-        chosen = by_measure(d, p, calls, count, now, waits);
+        chosen = by_measure(client, p, calls, count, now, waits);
     else if (!p->ops->runs_on_caller)
-        chosen = as_forced(d, p, count, dispatch);
+        chosen = as_forced(client, p, count, dispatch);
     return chosen;
 }

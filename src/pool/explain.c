@@ -61,9 +61,9 @@ static void say(const struct choice *c, const struct pool *p, struct pool_call *
     char sum[SPAN_TEXT_MAX];
     char dispatch[SPAN_TEXT_MAX];
     char unsaid[48] = "";
-    bool first = c->said == PLACE_UNDECIDED;
-    if (c->unsaid > 1)
-        snprintf(unsaid, sizeof unsaid, ", after %u changes", (unsigned)c->unsaid);
+    bool first = c->logged == PLACE_UNDECIDED;
+    if (c->hidden > 1)
+        snprintf(unsaid, sizeof unsaid, ", after %u changes", (unsigned)c->hidden);
     log_with(pool_log(p), LOG_DEBUG,
         POOL_FIELDS(p, LOG_TEXT("route", route_name(p, calls[0])),
             LOG_TEXT("placement", placement_name(c->placed))),
@@ -71,11 +71,11 @@ static void say(const struct choice *c, const struct pool *p, struct pool_call *
         "%u under way)",
         route_name(p, calls[0]), set_text(set, p, calls, v->count), p->conf->name,
         placement_name(c->placed), first ? "" : " instead of ",
-        first ? "" : placement_name(c->said), unsaid, why, span_text(sum, v->sum_ns),
-        span_text(dispatch, v->dispatch_ns), v->idle, v->queued, v->sets);
+        first ? "" : placement_name(c->logged), unsaid, why, span_text(sum, v->sum_ns),
+        span_text(dispatch, v->dispatch_ns), v->idle, v->queued, v->groups);
 }
 
-static bool may_say(struct choice *c, int64_t now)
+static bool may_log(struct choice *c, int64_t now)
 {
     if (now - c->second >= EXPLAIN_SECOND_NS) {
         c->second = now;
@@ -87,19 +87,19 @@ static bool may_say(struct choice *c, int64_t now)
 void explain_choice(struct choice *c, const struct pool *p, struct pool_call *const *calls,
     const struct placement_view *v, enum placement placed, const char *why, int64_t now)
 {
-    c->unsaid += placed != c->placed;
+    c->hidden += placed != c->placed;
     c->placed = (uint8_t)placed;
-    if (c->placed == c->said || !log_wants(pool_log(p), LOG_DEBUG) || !may_say(c, now))
+    if (c->placed == c->logged || !log_wants(pool_log(p), LOG_DEBUG) || !may_log(c, now))
         return;
     say(c, p, calls, v, why);
-    c->said = c->placed;
-    c->unsaid = 0;
+    c->logged = c->placed;
+    c->hidden = 0;
     c->lines++;
 }
 
-void explain_sent_off(struct pool *p, const struct pool_call *c, int64_t off_ns, int64_t now)
+void explain_blocked(struct pool *p, const struct pool_call *c, int64_t blocked_ns, int64_t now)
 {
-    _Atomic int64_t *said_at = &p->backoffs[c->step].said_at;
+    _Atomic int64_t *said_at = &p->backoffs[c->step].logged_at;
     int64_t said = atomic_load_explicit(said_at, memory_order_relaxed);
     if (said && now - said < SAY_EVERY_NS)
         return;
@@ -110,5 +110,5 @@ void explain_sent_off(struct pool *p, const struct pool_call *c, int64_t off_ns,
         "step '%s' of route '%s' ran for %.1f ms on an I/O thread, which did nothing else "
         "meanwhile: for %.1f s it runs in pool '%s'",
         p->specs[c->step].name, route_name(p, c), (double)c->wall_ns / (double)NS_PER_MS,
-        (double)off_ns / (double)NS_PER_S, p->conf->name);
+        (double)blocked_ns / (double)NS_PER_S, p->conf->name);
 }

@@ -16,12 +16,12 @@
  * against what was decided. */
 struct choice {
     int64_t second;  /* when the one began that `lines` counts */
-    uint32_t unsaid; /* changes since the last line */
-    uint8_t lines;   /* said in it */
+    uint32_t hidden; /* changes since the last line */
+    uint8_t lines;   /* logged in it */
     uint8_t placed;  /* enum placement */
-    uint8_t said;    /* what the last line said */
-    uint8_t probes;  /* bursts of calls that were placed against it */
-    uint8_t probing; /* calls that are left of a burst of them */
+    uint8_t logged;  /* the decision in the last line */
+    uint8_t probes;  /* bursts of probes so far */
+    uint8_t probing; /* calls left of a burst */
     uint32_t asked;  /* since then */
     int64_t probed_at;
 };
@@ -29,9 +29,9 @@ struct choice {
 #define EXPLAIN_LINES     2
 #define EXPLAIN_SECOND_NS NS_PER_S
 
-/* A decision was made by `v`, for the reason `why`: keeps it, and says so if it is another. */
+/* Keeps a decision, and logs it with its reason `why` if it has changed. */
 void explain_choice(struct choice *c, const struct pool *p, struct pool_call *const *calls,
     const struct placement_view *v, enum placement placed, const char *why, int64_t now);
 
 /* A step ran for too long on an I/O thread: a warning, once a minute for each step. */
-void explain_sent_off(struct pool *p, const struct pool_call *c, int64_t off_ns, int64_t now);
+void explain_blocked(struct pool *p, const struct pool_call *c, int64_t off_ns, int64_t now);

@@ -9,7 +9,7 @@
 
 #include <errno.h>
 
-/* One client's, of one step. */
+/* Of one client and step. */
 struct cells {
     struct histogram *wait;
     struct histogram *run;
@@ -62,7 +62,7 @@ struct families {
     struct meter_family *tasks;
 };
 
-/* ---- What is read ---- */
+/* ---- Read values ---- */
 
 static double read_length(void *arg)
 {
@@ -306,25 +306,25 @@ void pool_metrics_free(struct pool_metrics *f)
 
 /* ---- Counting ---- */
 
-/* Whether the step ran to an end that its caller heard of. */
+/* Returns true if the step ran, and its caller got the result. */
 static bool ran(enum pool_outcome outcome)
 {
     return outcome == POOL_DONE || outcome == POOL_FAILED || outcome == POOL_REJECTED ||
            outcome == POOL_OUTPUT_TOO_LARGE;
 }
 
-void pool_metrics_count(struct pool_client *d, const struct pool *p, const struct pool_call *c)
+void pool_metrics_count(struct pool_client *client, const struct pool *p, const struct pool_call *c)
 {
-    const struct pool_metrics *f = d->pools->metrics;
+    const struct pool_metrics *f = client->pools->metrics;
     if (!f)
         return;
-    struct cells *cells = cells_at(f, d->index, f->first[p->index] + c->step);
+    struct cells *cells = cells_at(f, client->index, f->first[p->index] + c->step);
     counter_add(cells->outcomes[c->outcome], 1);
     if (!ran(c->outcome))
         return;
     histogram_record(cells->wait, c->queue_ns);
     histogram_record(cells->run, c->wall_ns);
-    /* A histogram's unit is the second; here it stands for a task. */
+    /* The histogram counts tasks: a second stands for one. */
     if (cells->batch && c->held && c->held->together > 0)
         histogram_record(cells->batch, c->held->together * NS_PER_S);
     counter_add(&cells->processor_ns, (uint64_t)c->processor_ns);

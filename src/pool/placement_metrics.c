@@ -113,9 +113,9 @@ void placement_metrics_free(struct placement_metrics *f)
 }
 
 void placement_metrics_count(
-    const struct pool_client *d, const struct pool *p, enum placement placed)
+    const struct pool_client *client, const struct pool *p, enum placement placed)
 {
-    const struct placement_metrics *f = d->pools->placement_metrics;
+    const struct placement_metrics *f = client->pools->placement_metrics;
     if (f)
-        counter_add(*at(f, d->index, p->index, placed), 1);
+        counter_add(*at(f, client->index, p->index, placed), 1);
 }

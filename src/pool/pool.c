@@ -18,7 +18,7 @@
 
 static const char canary_name[] = "_canary";
 
-/* ---- What is used where ---- */
+/* ---- Which steps run where ---- */
 
 static const struct conf_step *find_step(const struct config *c, const char *name)
 {
@@ -44,7 +44,7 @@ static const char *pool_of(const struct config *c, const struct conf_step_node *
     return step && step->pool ? step->pool : "default";
 }
 
-/* Goes through all step nodes: `node` is NULL before the first and after the last. */
+/* Iterates over all step nodes. */
 struct each_node {
     const struct config *config;
     unsigned route;
@@ -94,7 +94,7 @@ static int options_text(struct pools *pools, const struct conf_step *step, struc
     return rc;
 }
 
-/* A fork is of one task. */
+/* Forks run one task each. */
 static struct conf_batch batch_of(const struct pool *p, const struct conf_step *step)
 {
     if (!p->ops->can_batch || !step || step->batch.max <= 1)
@@ -103,7 +103,7 @@ static struct conf_batch batch_of(const struct pool *p, const struct conf_step *
     return step->batch;
 }
 
-/* Room for all the steps there may be is taken at once. */
+/* `room` is enough for all steps. */
 static int add_step(struct pool *p, const char *name, unsigned room)
 {
     if (pool_step(p, name) >= 0)
@@ -168,7 +168,7 @@ static unsigned size_of(const struct conf_pool *conf, unsigned clients, unsigned
     return conf->size ? conf->size : cores ? cores : 1;
 }
 
-/* Of each worker: its share of the cores. */
+/* Of each worker: its share of the cores, unless it is configured. */
 static unsigned step_threads_of(const struct conf_pool *conf, unsigned clients, unsigned cores)
 {
     unsigned share = cores / size_of(conf, clients, cores);
@@ -230,7 +230,7 @@ static int make_workers_part(struct pool *p, struct error *e)
         &p->steps, p->specs, p->step_count + 1, p->pools->overrides, p->pools->unsafe, e);
 }
 
-/* After a failure nothing of it is left. */
+/* After a failure everything is freed. */
 static int make_pool(struct pool *p, struct error *e)
 {
     p->ops = ops_of(p->conf);
@@ -324,7 +324,7 @@ void pools_free(struct pools *pools)
     mem_free(pools);
 }
 
-/* ---- Asking ---- */
+/* ---- Look-up ---- */
 
 struct pool *pools_find(const struct pools *pools, const char *name)
 {

@@ -1,19 +1,18 @@
 /*
- * admission.h: who may still come in: how long the queue is in time, whether it stands, and who is
- * refused. Knows no lock, no clock, no task.
+ * admission.h: which tasks a queue admits: estimates the wait of a new task, detects standing
+ * queues, and refuses tasks that would miss their deadline. Knows no lock, no clock, no task.
  *
- * What waits is known by its expected cost, what runs by when its worker should be free again. So
- * it is known when a task would be done that came now; if that is after its deadline, it is
- * refused. That leaves out what will come later and go first (of a higher priority, short, of other
- * routes), and what estimates are wrong by. So each line (a route's tasks of one priority and size)
- * learns by how much its tasks have waited longer than was expected, and expects that of the next.
+ * The wait is computed from the expected costs of queued tasks and from when each worker should be
+ * free. A task that would end after its deadline is refused. The estimate leaves out tasks that
+ * come later and overtake (of a higher priority, short ones, other routes). So each class (a
+ * route's tasks of one priority and size) learns the ratio of actual to expected waits, its
+ * slowness, and applies it to the next.
  *
- * A line that comes and goes is what a queue is for. One that stands, so that whatever is taken
- * has waited longer than a target for a whole interval (CoDel's measure), says that more comes than
- * can be done. Then a task may spend half of its time in the queue and no more: what is admitted is
- * done with time to spare. If tasks are found to have waited for much longer than that all the same
- * (costs jumped, workers stood still), then the newest is first, since it can still be met, and
- * those that cannot be are refused.
+ * A short queue absorbs bursts. A *standing* queue, in which every task taken during a whole
+ * interval had waited longer than a target (CoDel's measure), means overload: then a task may spend
+ * at most half of its time in the queue, so that admitted tasks end with time to spare. If tasks
+ * still wait for much longer than that (costs jumped, workers stalled), the newest goes first,
+ * since it can still meet its deadline, and those that cannot are shed.
  */
 #pragma once
 
@@ -22,50 +21,50 @@
 
 #define ADMISSION_TARGET_NS      (5 * INT64_C(1000000))
 #define ADMISSION_INTERVAL_NS    (100 * INT64_C(1000000))
-/* Where tasks are dear, both are longer: the target one task, the interval so many. */
+/* For expensive tasks both are longer: the target one task, the interval this many. */
 #define ADMISSION_INTERVAL_TASKS 16
 
 enum admission_state { ADMISSION_NORMAL, ADMISSION_STANDING, ADMISSION_NEWEST };
 
 struct class_stats {
     enum admission_state state;
-    int64_t usual; /* mean cost of what was taken of late */
-    int64_t
-        above_since;    /* all that was taken since then has waited beyond the target; -1: not so */
-    int64_t late_since; /* and for much longer than it is allowed to */
-    int64_t expected, waited; /* by those that were served of late: means */
-    int64_t slowness;         /* waits, in thousandths of what was expected; at least that */
+    int64_t mean_cost;   /* of recently taken tasks, an EWMA */
+    int64_t above_since; /* every task taken since then waited beyond the target; -1: none */
+    int64_t late_since;  /* the same, and for much longer than it may; -1: none */
+    int64_t expected;    /* EWMA of expected waits, and of the actual ones */
+    int64_t waited;
+    int64_t slowness; /* waited / expected in thousandths; at least 1000 */
 };
 
-void class_stats_init(struct class_stats *l);
-/* How long a task that comes into this line waits, by what admission_wait says. Where none waits in
- * the line, what was learned is not believed: so it is learned anew. */
-int64_t admission_expects(const struct class_stats *l, int64_t wait, bool none_waits);
-/* Whether a task is refused that would wait so long and then run for `cost`, when it has `left`
- * until its deadline: when it may be worth another try, from now; 0: it is admitted. */
-int64_t admission_refuses(const struct class_stats *l, int64_t wait, int64_t cost, int64_t left);
-/* One was taken that costs so much, or is the one that waits longest where the newest is first: it
- * has waited so long, with `left` until its deadline. */
+void class_stats_init(struct class_stats *s);
+/* The wait of a new task of this class: `wait` (admission_wait) times its slowness. If no task of
+ * the class waits, slowness is left out, so that it is learned anew. */
+int64_t admission_expects(const struct class_stats *s, int64_t wait, bool none_waits);
+/* For a task that would wait for `wait`, run for `cost`, and has `left` until its deadline: returns
+ * 0 if it is admitted; else the Retry-After: the time from now until another try may succeed. */
+int64_t admission_refuses(const struct class_stats *s, int64_t wait, int64_t cost, int64_t left);
+/* Observes the wait of a task that is taken; in ADMISSION_NEWEST, of the oldest one in the
+ * class. */
 void admission_taken(
-    struct class_stats *l, int64_t waited, int64_t left, int64_t cost, int64_t now);
-/* One that was expected to wait so long (by admission_wait) was served after it `waited`, or was
- * not. */
-void admission_learn(struct class_stats *l, int64_t expected, int64_t waited, bool served);
-/* Nothing waits in it. */
-void admission_drained(struct class_stats *l);
+    struct class_stats *s, int64_t waited, int64_t left, int64_t cost, int64_t now);
+/* Learns slowness from a task whose wait was `expected` (by admission_wait); `served`: it was taken
+ * after it `waited`; else it left the queue and would have waited for longer. */
+void admission_learn(struct class_stats *s, int64_t expected, int64_t waited, bool served);
+/* No task of the class waits. */
+void admission_drained(struct class_stats *s);
 
-/* ---- All lines ---- */
+/* ---- Workers ---- */
 
 struct admission {
     unsigned workers;
-    int64_t *until; /* by worker: when what it took should be done */
+    int64_t *until; /* by worker: when it should be free */
 };
 
 /* 0 or -ENOMEM. */
 int admission_init(struct admission *a, unsigned workers) __attribute__((warn_unused_result));
 void admission_release(struct admission *a);
-/* A worker took what should keep it until then; it is free again. */
+/* The worker took tasks that should keep it busy until then; or it is free. */
 void admission_busy(struct admission *a, unsigned worker, int64_t until);
 void admission_free(struct admission *a, unsigned worker);
-/* How long it will be until what is `ahead`, a cost, has been begun. */
+/* The time until work of cost `ahead` has been started. */
 int64_t admission_wait(const struct admission *a, int64_t ahead, int64_t now);

@@ -92,11 +92,12 @@ static void become_ready(struct batcher_step *s, struct batch_link *i)
 bool batcher_add(struct batcher *g, struct batch_link *i, unsigned step, int64_t now, int64_t until)
 {
     struct batcher_step *s = must_find(g, step);
+    dcheck(!i->in, "a task is added to the batches twice");
     unsigned before = s->ready_count + s->held_count;
     i->in = true;
     if (before > 0)
         s->lonely = 0;
-    /* Those that are ready wait for a worker: so does this one, with them. */
+    /* Ready ones already wait for a worker; this one joins them. */
     if (s->wait <= 0 || until <= now || s->lonely > 0 || s->ready_count > 0) {
         become_ready(s, i);
         return false;
@@ -117,6 +118,8 @@ bool batcher_add(struct batcher *g, struct batch_link *i, unsigned step, int64_t
 void batcher_remove(struct batcher *g, struct batch_link *i, unsigned step)
 {
     struct batcher_step *s = must_find(g, step);
+    check(i->in, "a task is removed from batches that it is not in");
+    check(i->held ? s->held_count > 0 : s->ready_count > 0, "step %u has miscounted", step);
     list_del(&i->link);
     i->in = false;
     if (!i->held) {

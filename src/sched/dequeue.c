@@ -1,14 +1,17 @@
 /*
  * dequeue.c: see dequeue.h.
  *
- * Entries are taken in order.c's order: a worker's fair share of them, as long as they are cheap
- * together; one of a batch brings its mates. Who cannot be met any more is let go instead, so that
- * no worker is spent on it: who is late, and while others wait who is expected to be.
+ * A worker takes entries in order.c's order: its fair share of them, within TAKE_BUDGET_NS; an
+ * entry of a batch brings the rest of the batch. Items that cannot meet their deadline are dropped
+ * instead, so that no worker is spent on them: those that are late; and, while others wait, those
+ * that will be.
  */
 #include "sched/dequeue.h"
 
-/* By what links those that are fused, which is the queue's alone: a message that brings a set home
- * may be posted meanwhile, if the caller has left that task and the set's last has its result. */
+#include "base/bug.h"
+
+/* Linked by `fused`, which is the queue's alone: the task's message may be posted meanwhile, if its
+ * caller has left and the last task of its group has its result. */
 static void set_aside(struct queue_item **list, struct queue_item *item)
 {
     item->fused = *list;
@@ -17,18 +20,19 @@ static void set_aside(struct queue_item **list, struct queue_item *item)
 
 static void hand_out(const struct queue *q, struct dequeue *dq, struct queue_item *item)
 {
+    check(dq->count < dq->max, "a worker gets more than it asked for");
     dq->cost += item_cost_now(q, item);
     dq->out[dq->count++] = item;
 }
 
-/* As many of those that are fused as there is room for. */
+/* As many items of the entry as there is room for. */
 static void take_entry(struct queue *q, struct dequeue *dq, struct queue_item *first)
 {
     int64_t cost = 0;
     dq->left_over |= item_split(q, first, dq->max - dq->count);
     for (struct queue_item *item = first, *next; item; item = next) {
         next = item->fused;
-        /* Each may have to come back, and alone. */
+        /* Each may be put back, alone. */
         order_inherit(&item->order, &first->order, item_cost(item));
         item->fused = item->leader = NULL;
         if (item->deadline <= dq->now) {
@@ -46,12 +50,12 @@ static void take_batch(struct queue *q, struct dequeue *dq, struct queue_item *f
     unsigned most = first->batch < dq->max ? first->batch : dq->max;
     unsigned step = first->step;
     take_entry(q, dq, first);
-    struct batch_link *mate;
-    while (dq->count < most && (mate = batcher_peer(&q->batcher, step)))
-        take_entry(q, dq, container_of(mate, struct queue_item, batch_link));
+    struct batch_link *peer;
+    while (dq->count < most && (peer = batcher_peer(&q->batcher, step)))
+        take_entry(q, dq, container_of(peer, struct queue_item, batch_link));
 }
 
-/* Whether it can be met no more by what is expected, while others can. */
+/* Returns true if it should miss its deadline, and others wait that may not. */
 static bool is_hopeless(
     const struct queue *q, const struct queue_item *item, int64_t wait, int64_t now)
 {
@@ -66,7 +70,7 @@ static void drop_unservable(struct queue *q, struct dequeue *dq, struct queue_it
     set_aside(item->deadline <= dq->now ? &dq->expired : &dq->shed, item);
 }
 
-/* Where the newest is first, the oldest waits for all others. */
+/* In ADMISSION_NEWEST the oldest waits for all others: shed it if it should miss its deadline. */
 static void shed_oldest(struct queue *q, struct dequeue *dq, struct queue_item *item)
 {
     struct queue_item *oldest = item_of(order_oldest_of_class(&item->order));
@@ -79,22 +83,22 @@ static void shed_oldest(struct queue *q, struct dequeue *dq, struct queue_item *
     }
 }
 
-/* Before it goes out, to be served. */
+/* Before an item is taken: its class learns from its wait. */
 static void observe(struct queue *q, const struct queue_item *item, int64_t now)
 {
-    struct class_stats *line = order_stats(&item->order);
-    bool stood = line->state != ADMISSION_NORMAL;
+    struct class_stats *stats = order_stats(&item->order);
+    bool stood = stats->state != ADMISSION_NORMAL;
     const struct queue_item *seen = item;
-    if (line->state == ADMISSION_NEWEST)
+    if (stats->state == ADMISSION_NEWEST)
         seen = item_of(order_oldest_of_class(&item->order));
     else if (item->deadline != DEADLINE_NEVER)
-        admission_learn(line, item->expected_wait, now - item->put_at, true);
+        admission_learn(stats, item->expected_wait, now - item->put_at, true);
     int64_t left = seen->deadline == DEADLINE_NEVER ? DEADLINE_NEVER : seen->deadline - now;
-    admission_taken(line, now - seen->put_at, left, item_cost(item), now);
-    q->standing_classes += (line->state != ADMISSION_NORMAL) - stood;
+    admission_taken(stats, now - seen->put_at, left, item_cost(item), now);
+    q->standing_classes += (stats->state != ADMISSION_NORMAL) - stood;
 }
 
-/* Whether a further entry may be taken, too. */
+/* Returns true if the budget has room for another entry. */
 static bool fits(const struct queue *q, const struct dequeue *dq, const struct queue_item *item)
 {
     int64_t cost = dq->cost + item_cost_now(q, item);

@@ -11,11 +11,11 @@
 
 #include <errno.h>
 
-#define LINES       (ORDER_PRIORITIES * ORDER_SIZES)
+#define CLASSES     (ORDER_PRIORITIES * ORDER_SIZES)
 #define ROUTES_MAX  (1U << 20)
-#define SHORT_TIMES 10  /* and more: cheaper than the dear ones */
-#define LONG_SHARE  4   /* one part in so many is for the long, where both wait */
-#define LEARNED     256 /* so many tasks back */
+#define SHORT_TIMES 10  /* a short task costs less than a tenth of the expensive ones */
+#define LONG_SHARE  4   /* a quarter of the work is long, if both wait */
+#define LEARNED     256 /* tasks that the decaying sums remember */
 
 struct route_queue {
     struct ordered_tree tree;
@@ -38,7 +38,7 @@ void order_init(struct order *o)
 void order_release(struct order *o)
 {
     check(o->count == 0, "an order ends with %u waiting", o->count);
-    for (unsigned i = 0; i < o->routes * LINES; i++)
+    for (unsigned i = 0; i < o->routes * CLASSES; i++)
         mem_free(o->queues[i]);
     mem_free(o->queues);
     for (unsigned i = 0; i < ORDER_PRIORITIES; i++)
@@ -57,8 +57,7 @@ static unsigned rank_of(int priority)
     return (unsigned)(CONF_PRIORITY_MAX - priority);
 }
 
-/* By the mean cost that a moment of work is part of, square / work: many cheap ones hardly move
- * it. */
+/* Compares with the mean cost weighted by work, square / work: many cheap tasks hardly move it. */
 static enum order_size size_of(const struct order *o, int64_t cost)
 {
     return (double)cost * SHORT_TIMES * o->work < o->square ? ORDER_SHORT : ORDER_LONG;
@@ -75,12 +74,12 @@ static int add_routes(struct order *o, unsigned routes)
 {
     if (routes > ROUTES_MAX)
         return -ENOMEM;
-    size_t size = (size_t)routes * LINES * sizeof(struct route_queue *);
+    size_t size = (size_t)routes * CLASSES * sizeof(struct route_queue *);
     struct route_queue **more = mem_realloc(o->queues, size);
     if (!more)
         return -ENOMEM;
     o->queues = more;
-    for (unsigned i = o->routes * LINES; i < routes * LINES; i++)
+    for (unsigned i = o->routes * CLASSES; i < routes * CLASSES; i++)
         o->queues[i] = NULL;
     o->routes = routes;
     return 0;
@@ -90,7 +89,7 @@ static int add_queue(struct order *o, struct route_queue **out, unsigned rank, e
 {
     unsigned queues = 1;
     for (unsigned i = 0; i < o->routes; i++)
-        queues += o->queues[i * LINES + rank * ORDER_SIZES + size] != NULL;
+        queues += o->queues[i * CLASSES + rank * ORDER_SIZES + size] != NULL;
     struct heap *h = &o->ranks[rank].classes[size].queues;
     int rc = heap_reserve(h, queues - h->count);
     struct route_queue *queue = rc ? NULL : mem_zalloc(sizeof(*queue));
@@ -114,7 +113,7 @@ int order_prepare(struct order *o, struct order_item *item, const struct order_p
     }
     unsigned rank = rank_of(place->priority);
     enum order_size size = size_of(o, place->cost);
-    struct route_queue **queue = &o->queues[place->route * LINES + rank * ORDER_SIZES + size];
+    struct route_queue **queue = &o->queues[place->route * CLASSES + rank * ORDER_SIZES + size];
     if (!*queue) {
         int rc = add_queue(o, queue, rank, size);
         if (rc)
@@ -135,7 +134,7 @@ static struct order_class *class_of(struct order *o, const struct route_queue *q
     return &o->ranks[queue->rank].classes[queue->size];
 }
 
-/* ---- In and out ---- */
+/* ---- Adding and removing ---- */
 
 static void activate(struct order_class *c, struct route_queue *queue)
 {
@@ -153,6 +152,7 @@ void order_add(struct order *o, struct order_item *item, bool again)
 {
     struct route_queue *queue = item->queue;
     struct order_class *c = class_of(o, queue);
+    check(!order_in(item), "an item is added to the order twice");
     if (queue->tree.count > 0 && again)
         heap_remove(&c->queues, &queue->active);
     if (again)
@@ -175,6 +175,7 @@ void order_add(struct order *o, struct order_item *item, bool again)
 void order_remove(struct order *o, struct order_item *item)
 {
     struct route_queue *queue = item->queue;
+    check(order_in(item) && o->count > 0, "an item leaves the order that is not in it");
     ordered_tree_remove(&queue->tree, &item->node);
     list_del(&item->waiting);
     count_cost(o, queue, -item->node.cost);
@@ -197,7 +198,7 @@ void order_reprice(struct order *o, struct order_item *item, const struct order_
     list_push_front(before, &item->waiting);
 }
 
-/* What the long get for the short that go before them, and what they take of that. */
+/* Long tasks earn a share for each short one that goes before them, and spend it when served. */
 static void settle_owed(struct order_rank *r, enum order_size size, int64_t cost)
 {
     if (size == ORDER_LONG)
@@ -206,13 +207,14 @@ static void settle_owed(struct order_rank *r, enum order_size size, int64_t cost
         r->owed += cost / (LONG_SHARE - 1);
 }
 
-/* Whoever is served out of turn does not move the class's clock beyond those that wait; and one of
- * whose route nothing was in (it was held back) has no credit, as if it had come just now. */
+/* A task served out of order does not move the class's clock beyond routes that wait. A route that
+ * had no item in (its task was held back) gets no credit, as if it had come just now. */
 void order_charge(struct order *o, const struct order_item *item, int64_t cost)
 {
     struct route_queue *queue = item->queue;
     struct order_class *c = class_of(o, queue);
     bool active = heap_linked(&queue->active);
+    dcheck(!order_in(item) && cost >= 0, "a waiting item is charged");
     settle_owed(&o->ranks[queue->rank], queue->size, cost);
     int64_t furthest_behind = queue->served;
     if (heap_first(&c->queues) && heap_first_key(&c->queues) < furthest_behind)
@@ -246,7 +248,7 @@ void order_replace(struct order *o, struct order_item *item, struct order_item *
     count_cost(o, queue, heir->node.cost - item->node.cost);
 }
 
-/* ---- Who is next ---- */
+/* ---- Which is next ---- */
 
 static struct order_item *item_of(struct tree_node *i)
 {
@@ -266,14 +268,15 @@ static struct order_item *first_of(const struct order_class *c)
 static struct order_item *first_in_rank(const struct order_rank *r)
 {
     struct order_item *quick = first_of(&r->classes[ORDER_SHORT]);
-    struct order_item *dear = first_of(&r->classes[ORDER_LONG]);
-    if (!quick || !dear)
-        return quick ? quick : dear;
-    return r->owed >= dear->node.cost ? dear : quick;
+    struct order_item *long_one = first_of(&r->classes[ORDER_LONG]);
+    if (!quick || !long_one)
+        return quick ? quick : long_one;
+    return r->owed >= long_one->node.cost ? long_one : quick;
 }
 
 struct order_item *order_oldest(const struct order *o)
 {
+    check(o->count > 0, "the oldest of an empty order");
     return list_first(&o->waiting, struct order_item, waiting);
 }
 
@@ -298,7 +301,7 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Within its class: its own route's, and as much of each other route's as is fair meanwhile. */
+/* Within its class: what is before it on its own route, and a fair share of each other route. */
 static int64_t ahead_in_class(const struct order_class *c, const struct order_item *item)
 {
     const struct route_queue *queue = item->queue;

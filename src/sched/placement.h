@@ -1,21 +1,20 @@
 /*
- * placement.h: where the steps of a request that are ready together are to run. Pure.
+ * placement.h: where the ready steps of a request run. Pure.
  *
- * For each way it is reckoned how long the request takes, and how long others are held up who want
- * the same I/O thread meanwhile: inline that is all of the steps' time, else what putting tasks and
- * taking results takes. The rule, in this order:
- *  1. What is forced is done. (That is the caller's.) What goes in batches is fanned out: each of
- *     its tasks is to find mates.
- *  2. Inline, if that is best, and handing over would make it slower by more than a tenth, and it
- *     is within what this turn of the loop may still compute. What is cheaper than handing it over
- *     is best inline always, and waits for the loop's next turn if it must. Else it overtakes
- *     those that wait for a worker only if the workers do not suffer.
- *     (Where the steps' code is in this process: never for processes and forks. And never what was
- *     not measured yet.)
- *  3. Fewer requests under way than workers, and together these are done sooner: fan out. What is
- *     not known yet is taken to be dear.
- *  4. Else fused, one task: handing over costs throughput.
- * Near a border the last decision stays until the other is clearly better: it does not oscillate.
+ * For each way it estimates how long the request takes, and how long it delays others that want the
+ * same I/O thread: inline by the steps' whole time, else by putting tasks and taking results. The
+ * rule, in this order:
+ *  1. What the configuration forces is done, by the caller. Steps with batches fan out, so that
+ *     each task can join one.
+ *  2. Inline, if that is fastest, dispatching would be slower by more than a tenth, and it is
+ *     within the tick's budget. A step that is cheaper than its dispatch always runs inline, in the
+ *     next tick if need be; others overtake waiting tasks only where the workers do not suffer.
+ *     Never for pools of processes and forks (the steps are not loaded here), and never before the
+ *     step was measured.
+ *  3. Fan out, if fewer requests are under way than workers, and several workers are faster. A cost
+ *     that is not known yet counts as high.
+ *  4. Else fused, as one task: each dispatch costs throughput.
+ * Hysteresis: near a border the last decision stays until another is clearly better.
  */
 #pragma once
 
@@ -24,49 +23,49 @@
 
 enum placement {
     PLACE_INLINE,
-    PLACE_FANOUT, /* also of a single one that is handed over */
+    PLACE_FANOUT, /* also of a single step that is dispatched */
     PLACE_FUSED,
     PLACEMENTS,
     PLACE_UNDECIDED = PLACEMENTS
 };
 
 struct placement_view {
-    unsigned count;      /* steps that are ready together */
-    int64_t sum_ns;      /* of their expected costs; 0: one is not known yet */
-    int64_t most_ns;     /* the dearest of them */
-    int64_t tail_ns;     /* of the dearest, for what blocks the loop */
+    unsigned count;      /* ready steps */
+    int64_t sum_ns;      /* of expected costs; 0: one is not known yet */
+    int64_t most_ns;     /* the most expensive one */
+    int64_t tail_ns;     /* the highest 95th percentile: what may block the loop */
     int64_t dispatch_ns; /* of their pool; 0: not known yet */
-    int64_t effort_ns; /* of putting a task while workers are busy, for this thread; 0: not known */
-    int64_t fanout_ns; /* what such a sum takes fanned out, as measured; 0: not known */
-    bool batched;      /* one of them goes in batches */
+    int64_t effort_ns;   /* of putting a task while workers are busy, on this thread; 0: unknown */
+    int64_t fanout_ns;   /* measured time of such a sum on several workers; 0: unknown */
+    bool batched;        /* one of them has batches */
     bool may_inline;
     bool cores_left; /* besides the workers' */
-    int64_t turn_ns; /* what this turn has computed inline already */
+    int64_t tick_ns; /* computed inline in this tick already */
     unsigned workers, idle, queued;
-    unsigned sets;         /* others that were handed over and are under way, by any I/O thread */
-    unsigned held_up;      /* halves of others that want this thread meanwhile: some may not */
-    enum placement before; /* the last decision for these */
+    unsigned groups;       /* call groups under way, of all I/O threads */
+    unsigned competing;    /* twice the requests that compete for this thread */
+    enum placement before; /* the last decision for such a group */
 };
 
-/* What a turn of the loop may compute inline; and who is the only one in his turn. */
-#define PLACEMENT_TURN_NS        (200 * 1000)
+/* What a tick of the loop may compute inline; and what the only request of a tick may. */
+#define PLACEMENT_TICK_NS        (200 * 1000)
 #define PLACEMENT_ALONE_NS       (500 * 1000)
-/* What runs inline may take so many dispatches: then these would be a tenth of it. */
-#define PLACEMENT_HANDOVERS      10
-/* What putting a task takes of this thread, at least. */
+/* Up to this many dispatch costs a step runs inline: a dispatch would be a tenth of it. */
+#define PLACEMENT_DISPATCHES     10
+/* The least that putting a task costs this thread. */
 #define PLACEMENT_PUT_NS         1000
-/* What a result's way back takes of this thread, at least: it is woken up for it. */
+/* The least that taking a result costs this thread: it is woken for it. */
 #define PLACEMENT_BACK_NS        (5 * 1000)
-/* What may overtake those that wait for a worker, where that takes a core away from the workers. */
+/* What may overtake waiting tasks although it takes a core from the workers. */
 #define PLACEMENT_SHORT_NS       (50 * 1000)
-/* By so much more or less than a border a cost must be for another decision than before. */
+/* Hysteresis: how far beyond a border a cost must be to change the decision. */
 #define PLACEMENT_MARGIN_PERCENT 25
-/* By so much another way must be faster; what was decided before stays if it is slower by less. */
+/* How much faster another way must be; the last decision stays if it is slower by less. */
 #define PLACEMENT_FASTER_PERCENT 4
 
-/* `why`, if not NULL: a sentence without a full stop, for the log. */
+/* `why`, if not NULL, gets a sentence without a full stop, for the log. */
 enum placement placement_decide(const struct placement_view *v, const char **why);
-/* Whether what is to run inline is to wait for another turn of the loop. */
+/* Returns true if an inline run should wait for the next tick. */
 bool placement_waits(const struct placement_view *v);
 /* "inline" */
 const char *placement_name(enum placement placement);

@@ -3,12 +3,11 @@
  * their order in order.c, batches in batcher.c, admission in admission.c, what a worker gets in
  * dequeue.c.
  *
- * A put wakes one worker, if one is idle: the one that became so last, whose caches are warm and
- * whose worker is still awake. It leaves the idle list with that, so that the next put wakes
- * another, and no task waits while a worker has nothing to do. Hands are woken after the lock is
- * left: waking may be a system call.
+ * A put wakes one idle worker: the one that became idle last, whose caches are warm. It leaves the
+ * idle list at once, so that the next put wakes another, and no task waits while a worker is idle.
+ * Workers are woken after the lock is released: a wake may be a system call.
  *
- * A task that was taken has its place still: queue_put_back needs no memory.
+ * An item that was taken keeps its place: queue_put_back allocates nothing.
  */
 #include "sched/queue.h"
 
@@ -58,7 +57,7 @@ static void unlock(struct queue *q)
     pthread_mutex_unlock(&q->lock);
 }
 
-/* ---- Idle workers; all under the lock ---- */
+/* ---- Idle workers, under the lock ---- */
 
 static void leave_idle(struct queue *q, struct worker *worker)
 {
@@ -76,7 +75,7 @@ static void become_idle(struct queue *q, struct worker *worker)
     q->idle_count++;
 }
 
-/* Takes out the worker that is to be woken, or NULL. */
+/* Takes out the worker to wake: preferably one that lives at `from`; or NULL. */
 static struct worker *pick_idle(struct queue *q, const struct pool_client *from)
 {
     if (list_empty(&q->idle))
@@ -105,7 +104,7 @@ static int refuse(
     return why == REFUSED_FULL ? -ENOBUFS : -ETIME;
 }
 
-/* Whether so many more would be too many. */
+/* Returns true if the entry does not fit. */
 static bool is_full(const struct queue *q, const struct queue_item *item)
 {
     unsigned tasks = 0;
@@ -121,10 +120,10 @@ static bool has_deadline(const struct queue_item *item)
     return item != NULL;
 }
 
-/* When another try may be worth it; 0: they come in. Fused, each is done behind those before it,
- * and has a deadline of its own: all that are needed must be in time, or, where none is, any. */
+/* Returns the Retry-After of an entry, or 0 if it is admitted. Fused items run one after the other,
+ * each with a deadline of its own: all needed ones must be in time; or, if none is needed, one. */
 static int64_t refused_for(
-    const struct queue_item *item, const struct class_stats *line, int64_t wait)
+    const struct queue_item *item, const struct class_stats *stats, int64_t wait)
 {
     int64_t cost = 0;
     int64_t needed = -1;
@@ -133,7 +132,7 @@ static int64_t refused_for(
         cost += item->cost;
         int64_t again = 0;
         if (item->deadline != DEADLINE_NEVER)
-            again = admission_refuses(line, wait, cost, item->deadline - item->put_at);
+            again = admission_refuses(stats, wait, cost, item->deadline - item->put_at);
         if (item->needed && again > needed)
             needed = again;
         if (again < least)
@@ -142,9 +141,9 @@ static int64_t refused_for(
     return needed >= 0 ? needed : least;
 }
 
-/* Its place has been found. Where a worker is idle the queue is not full: what is on its way to one
- * does not wait. Where nothing is before it, either, everybody comes in: also one that is not
- * expected to be done in time, since expectations must be able to change. */
+/* The entry is prepared. With an idle worker the queue does not count as full: what is on its way
+ * to one does not wait. If nothing else waits, either, every task is admitted, even one that should
+ * miss its deadline: so that a wrong estimate can be corrected. */
 static int admit(struct queue *q, struct queue_item *item)
 {
     const struct admission *a = &q->admission;
@@ -154,11 +153,11 @@ static int admit(struct queue *q, struct queue_item *item)
     item->expected_wait = 0;
     if (!has_deadline(item) || (q->idle_count > 0 && q->order.count == 0))
         return 0;
-    const struct class_stats *line = order_stats(&item->order);
+    const struct class_stats *stats = order_stats(&item->order);
     item->expected_wait = admission_wait(a, order_ahead(&q->order, &item->order), item->put_at);
     int64_t wait =
-        admission_expects(line, item->expected_wait, order_oldest_of_class(&item->order) == NULL);
-    int64_t again = refused_for(item, line, wait);
+        admission_expects(stats, item->expected_wait, order_oldest_of_class(&item->order) == NULL);
+    int64_t again = refused_for(item, stats, wait);
     return again ? refuse(q, item, REFUSED_LATE, again) : 0;
 }
 
@@ -169,7 +168,7 @@ static int put_new(struct queue *q, struct queue_item *item)
     int rc = order_prepare(&q->order, &item->order, &place);
     if (rc == 0)
         rc = admit(q, item);
-    /* Each may lead what is left of them. */
+    /* Each may become the leader. */
     for (struct queue_item *member = item->fused; member; member = member->fused)
         member->expected_wait = item->expected_wait;
     if (rc == 0)
@@ -209,7 +208,7 @@ static int put(
         rc = -EPIPE;
     else
         rc = enter(q, item);
-    /* One that is held back is nobody's yet; but some worker must know until when. */
+    /* A held item needs no worker yet; but one must know when its hold ends. */
     if (rc == 0 && (!item->batch_link.held || batcher_moment(&q->batcher) < moment))
         woken = pick_idle(q, from);
     unlock(q);
@@ -299,7 +298,7 @@ void queue_close(struct queue *q, struct pool_client *from)
     lock(q);
     atomic_store_explicit(&q->closed, true, memory_order_release);
     struct worker *worker;
-    /* One by one: a worker that was woken may end, and its memory go, at once. */
+    /* One by one: a woken worker may end at once, and free its memory. */
     while ((worker = pick_idle(q, from))) {
         unlock(q);
         worker->wake(worker, from);
@@ -315,7 +314,7 @@ bool queue_closed(struct queue *q)
 
 void queue_release(struct queue *q)
 {
-    check(q->workers > 0, "a queue is released that was not made");
+    check(q->workers > 0, "a queue is released that was not initialised");
     (void)item_release_held(q, DEADLINE_NEVER);
     while (q->order.count > 0) {
         struct queue_item *item = item_of(order_oldest(&q->order));

@@ -3,6 +3,8 @@
  */
 #include "sched/queue.h"
 
+#include "base/bug.h"
+
 struct queue_item *item_of(struct order_item *order)
 {
     return container_of(order, struct queue_item, order);
@@ -32,7 +34,7 @@ static int64_t total_cost(const struct queue_item *item)
     return cost;
 }
 
-/* True: of one or more nothing was known, and is now. */
+/* Returns true if a cost that was unknown is known now. */
 static bool learn_costs(const struct queue *q, struct queue_item *item)
 {
     bool news = false;
@@ -65,8 +67,7 @@ bool item_is_batch(const struct queue *q, const struct queue_item *item)
     return item->batch > 1 && !item->fused && batcher_max(&q->batcher, item->step) > 1;
 }
 
-/* Until when it may be held back. If others come, it is done when they are, too: a full batch must
- * still be in time. */
+/* Until when it may be held back: a full batch, which ends as a whole, must still be in time. */
 static int64_t held_until(const struct queue_item *item)
 {
     if (item->deadline == DEADLINE_NEVER)
@@ -77,6 +78,7 @@ static int64_t held_until(const struct queue_item *item)
 void item_add(struct queue *q, struct queue_item *item, bool again)
 {
     struct queue_item *member = item;
+    check(!item->leader, "an item is put that is in the queue");
     do {
         member->leader = item;
         q->count++;
@@ -88,14 +90,14 @@ void item_add(struct queue *q, struct queue_item *item, bool again)
         order_add(&q->order, &item->order, again);
 }
 
-/* Where nobody waits any more, nothing stands. */
+/* An empty class does not stand. */
 static void settle_class(struct queue *q, const struct order_item *order)
 {
-    struct class_stats *line = order_stats(order);
+    struct class_stats *stats = order_stats(order);
     if (order_oldest_of_class(order))
         return;
-    q->standing_classes -= line->state != ADMISSION_NORMAL;
-    admission_drained(line);
+    q->standing_classes -= stats->state != ADMISSION_NORMAL;
+    admission_drained(stats);
 }
 
 static void detach(struct queue *q, struct queue_item *item)
@@ -121,18 +123,22 @@ bool item_split(struct queue *q, struct queue_item *first, unsigned most)
     for (struct queue_item *member = rest; member; member = member->fused)
         member->leader = rest;
     last->fused = NULL;
+    check(q->count >= members, "%u items leave a queue of %u", members, q->count);
     q->count -= members;
     return rest != NULL;
 }
 
 void item_pop_leader(struct queue *q, struct queue_item *item)
 {
+    check(item->leader == item, "an item leaves as a leader that is none");
     (void)item_split(q, item, 1);
     item->leader = NULL;
 }
 
 void item_pop_member(struct queue *q, struct queue_item *item)
 {
+    check(
+        item->leader && item->leader != item, "an item leaves an entry that it does not follow in");
     struct queue_item **link = &item->leader->fused;
     while (*link != item)
         link = &(*link)->fused;

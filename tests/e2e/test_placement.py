@@ -109,7 +109,7 @@ def test_a_step_that_blocks_the_loop_is_moved_and_named_with_its_stack(start):
     one_of_tries(lambda: moved_and_named(start("--log-level", "debug", config=JUMP)))
 
 
-def test_steps_of_batches_are_left_to_find_mates(start):
+def test_steps_with_batches_fan_out(start):
     weir = start("--log-level", "debug", config=HEAD + """
 steps: {many: {step: burn, batch: {max: 8}}}
 routes:
@@ -121,7 +121,7 @@ routes:
     found = placements(weir)
     assert found == {"inline": 0, "fanout": 100}
     assert samples(weir)['weir_placement_total{pool="default",placement="fused"}'] == 0
-    assert any("2 x 'many' in pool 'default': fanout: its tasks go in batches" in m for m in told_at(weir, "debug"))
+    assert any("2 x 'many' in pool 'default': fanout: its tasks run in batches" in m for m in told_at(weir, "debug"))
 
 
 def test_decisions_are_told_with_their_reasons_and_without_a_flood(start):
@@ -136,7 +136,7 @@ def test_decisions_are_told_with_their_reasons_and_without_a_flood(start):
                r"[a-z, -]+ \(cost (unknown|[0-9.]+ (us|ms)), dispatch (unknown|[0-9.]+ (us|ms)), \d+ idle, \d+ queued, \d+ under way\)$")
     assert told and all(re.match(pattern, m) for m in told), told
     assert "fanout: a cost is not known yet" in told[0]
-    assert any("inline instead of fanout: handing over would make it slower" in m for m in told)
+    assert any("inline instead of fanout: dispatching would make it slower" in m for m in told)
     assert len(told) <= 2 * (seconds + 20)  # time: of 300 requests that change its mind
 
 

@@ -413,7 +413,7 @@ static void compare(struct sim *sim, enum conf_pool_kind kind, bool stationary)
         if (d == POOL_INLINE && kind != CONF_POOL_THREADS)
             continue;
         measure(s, host, d, &forced);
-        if (d != POOL_INLINE || sum_of(s) <= PLACEMENT_TURN_NS)
+        if (d != POOL_INLINE || sum_of(s) <= PLACEMENT_TICK_NS)
             best = forced.per_s > best ? forced.per_s : best;
         worst = worst == 0 || forced.per_s < worst ? forced.per_s : worst;
     }

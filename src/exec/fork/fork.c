@@ -1,6 +1,6 @@
 /*
- * fork.c: pools of kind `fork`: each task has a process of its own, forked from one that has
- * everything loaded. As many workers as may run at once, all at one client, share that one.
+ * fork.c: pools of kind `fork`: each task has a process of its own, forked from a zygote that has
+ * the steps loaded. All workers live at one client and share the zygote.
  */
 #include "exec/fork/zygote.h"
 
@@ -8,18 +8,18 @@
 
 #include <errno.h>
 
-static int turn(struct fork_worker *h)
+static int run_once(struct fork_worker *h)
 {
     struct task *t;
     if (!zygote_usable(h->zygote)) {
         loop_worker_away(&h->base);
-        return loop_worker_rest(&h->base, deadline_after(world_now(h->base.world), ASK_EVERY_NS));
+        return loop_worker_park(&h->base, deadline_after(world_now(h->base.world), ASK_EVERY_NS));
     }
     if (loop_worker_take(&h->base, &t, 1) > 0)
         return fork_run(h, t);
     if (queue_closed(&h->base.worker.pool->queue))
         return 0;
-    return loop_worker_rest(&h->base, h->base.worker.until);
+    return loop_worker_park(&h->base, h->base.worker.until);
 }
 
 static int run_worker(void *arg)
@@ -27,7 +27,7 @@ static int run_worker(void *arg)
     struct fork_worker *h = arg;
     int rc = 0;
     while (rc == 0 && !queue_closed(&h->base.worker.pool->queue))
-        rc = turn(h);
+        rc = run_once(h);
     loop_worker_away(&h->base);
     bytes_release(&h->out);
     return rc;
@@ -43,7 +43,7 @@ static void init_worker(struct zygote *z, unsigned index)
         WORKER_HEAD_SIZE + 256 + (value < WORKER_FRAME_MAX ? (size_t)value : WORKER_FRAME_MAX));
 }
 
-/* The zygote goes after the last worker. */
+/* The zygote ends after the last worker. */
 static int run_workers(struct zygote *z)
 {
     GROUP(keeping, GROUP_INDEPENDENT);
@@ -70,14 +70,14 @@ static int run_pool(void *arg)
     return rc;
 }
 
-static int start(struct pool *p, struct pool_client *d, struct group *group)
+static int start(struct pool *p, struct pool_client *client, struct group *group)
 {
     struct zygote *z = mem_zalloc(sizeof(*z) + (size_t)p->size * sizeof(struct fork_worker));
     if (!z)
         return -ENOMEM;
     z->pool = p;
-    z->client = d;
-    z->world = d->world;
+    z->client = client;
+    z->world = client->world;
     z->size = p->size;
     list_init(&z->forks);
     for (unsigned i = 0; i < z->size; i++)

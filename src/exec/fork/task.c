@@ -1,5 +1,5 @@
 /*
- * task.c: one task, one process: has it forked, gives it the task, reads its answer.
+ * task.c: one task, one process: orders the fork, sends the task, reads the result.
  */
 #include "exec/fork/zygote.h"
 
@@ -14,7 +14,7 @@ static void count(struct fork_worker *h, enum pool_restart why)
     atomic_fetch_add_explicit(&h->zygote->pool->restarts[why], 1, memory_order_relaxed);
 }
 
-/* It is killed, if it has not ended, and its task with it. */
+/* Kills the fork, if it has not ended; its task fails. */
 static void lose(struct fork_worker *h, struct task *t, enum pool_restart why,
     enum pool_outcome outcome, const char *how)
 {
@@ -24,13 +24,13 @@ static void lose(struct fork_worker *h, struct task *t, enum pool_restart why,
     log_with(pool_log(p), LOG_WARN, TASK_FIELDS(t, LOG_TEXT("reason", how)),
         "pool '%s': the worker that was forked for %s %s, in step '%s'%s", p->conf->name,
         t->name[0] ? t->name : "a request without a name", how, p->specs[t->item.step].name,
-        worker_log_before(&h->fork.zygote->words));
+        worker_log_last(&h->fork.zygote->log));
     task_worker_lost(t, outcome, h->base.worker.client,
         "the worker of pool '%s' that ran step '%s' %s", p->conf->name, p->specs[t->item.step].name,
         how);
 }
 
-/* Nobody has died of it: there was nobody. */
+/* There was no fork that could have died of it. */
 static void lose_unforked(struct fork_worker *h, struct task *t)
 {
     const struct pool *p = h->zygote->pool;
@@ -42,7 +42,7 @@ static void lose_unforked(struct fork_worker *h, struct task *t)
         "no worker of pool '%s' can be forked: %s", p->conf->name, why);
 }
 
-/* Its channel has ended without an answer: the zygote says why, soon. */
+/* Its channel ended without a result: the zygote will report why. */
 static void lose_ended(struct fork_worker *h, struct task *t)
 {
     struct fork *f = &h->fork;
@@ -50,7 +50,7 @@ static void lose_ended(struct fork_worker *h, struct task *t)
     {
         CORO_SHIELD(until);
         while (!f->ended && f->zygote == h->zygote->respawn.now && world_now(h->base.world) < until)
-            if (loop_worker_rest(&h->base, until))
+            if (loop_worker_park(&h->base, until))
                 break;
     }
     if (f->ended && !f->forked)
@@ -65,7 +65,7 @@ static void lose_ended(struct fork_worker *h, struct task *t)
         lose(h, t, RESTART_MISBEHAVED, POOL_DIED, "closed its channel");
 }
 
-/* 0: go on; 1: the task has its outcome. */
+/* Returns 1 if the task has its outcome, else 0. */
 static int look(struct fork_worker *h, struct task *t, int64_t now)
 {
     const struct conf_pool *conf = h->zygote->pool->conf;
@@ -80,12 +80,12 @@ static int look(struct fork_worker *h, struct task *t, int64_t now)
     }
     if (!h->fork.ended && h->fork.zygote == h->zygote->respawn.now)
         return 0;
-    /* What it wrote before is read first, though this thread had no time for it until now. */
-    if (!h->fork.heard_out) {
-        h->fork.heard_out = true;
+    /* What it wrote before its end is read first. */
+    if (!h->fork.drained) {
+        h->fork.drained = true;
         return 0;
     }
-    lose_ended(h, t); /* and what it left behind holds its channel open */
+    lose_ended(h, t); /* a process that it left behind holds the channel open */
     return 1;
 }
 
@@ -107,7 +107,7 @@ static int await(struct fork_worker *h, struct task *t)
         struct worker_frame f;
         struct error e;
         int64_t now = world_now(h->base.world);
-        int64_t until = now + (h->fork.heard_out ? PROCESS_END_NS : LOOK_EVERY_NS);
+        int64_t until = now + (h->fork.drained ? PROCESS_END_NS : LOOK_EVERY_NS);
         if (limit)
             until = deadline_sooner(until, deadline_after(h->began, limit));
         int rc = frames_next(&h->frames, until, &f, &e);
@@ -153,7 +153,7 @@ static int run(struct fork_worker *h, struct task *t, struct stream *theirs)
     }
     h->zygote->respawn.worked = true;
     rc = frames_write(&h->frames, &h->out);
-    (void)rc; /* what went wrong with that shows in reading */
+    (void)rc; /* a failed write shows when reading */
     return await(h, t);
 }
 
@@ -168,7 +168,7 @@ static int with_channel(struct fork_worker *h, struct task *t)
         return 0;
     }
     frames_init(
-        &h->frames, h->base.world, ours, &h->fork.zygote->words, h->zygote->pool->conf->value);
+        &h->frames, h->base.world, ours, &h->fork.zygote->log, h->zygote->pool->conf->value);
     rc = run(h, t, theirs);
     frames_release(&h->frames);
     stream_close(ours);

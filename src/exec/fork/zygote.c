@@ -1,6 +1,5 @@
 /*
- * zygote.c: see zygote.h. The coroutine that keeps the zygote is the only one that reads from it;
- * who gives it orders takes turns.
+ * zygote.c: see zygote.h. One coroutine alone reads from the zygote; workers write under a lock.
  */
 #include "exec/fork/zygote.h"
 
@@ -8,7 +7,7 @@
 
 #include <errno.h>
 
-/* ---- What it says ---- */
+/* ---- Its reports ---- */
 
 static struct fork *find(struct zygote *z, uint64_t id)
 {
@@ -25,8 +24,8 @@ static void notice(struct fork *f)
     loop_worker_notice(&container_of(f, struct fork_worker, fork)->base);
 }
 
-/* 0, or -EBADMSG. Most ends are of forks that were answered before, and forgotten. */
-static int hear(struct zygote *z, const struct worker_frame *frame)
+/* 0, or -EBADMSG. Most reported ends are of forks whose task is done and released. */
+static int handle_frame(struct zygote *z, const struct worker_frame *frame)
 {
     if (frame->kind != WORKER_FORKED && frame->kind != WORKER_ENDED)
         return -EBADMSG;
@@ -75,18 +74,18 @@ static void lost(struct zygote *z, int rc, const char *sentence)
         ended            ? pool_process_end_text(p->exit.status, p->exit.signal).text
         : rc == -EBADMSG ? sentence
                          : "closed its channel",
-        worker_log_before(&p->words));
+        worker_log_last(&p->log));
     k->worked = !list_empty(&z->forks);
     respawn_dismiss(k, ended ? RESTART_DIED : RESTART_MISBEHAVED);
     list_each (link, &z->forks)
         notice(list_entry(link, struct fork, link));
 }
 
-static int turn(struct zygote *z)
+static int run_once(struct zygote *z)
 {
     struct respawn *k = &z->respawn;
     const struct pool_process *before = k->now;
-    int64_t until = respawn_tend(k);
+    int64_t until = respawn_step(k);
     if (k->now && k->now != before) {
         z->broken = NULL;
         for (unsigned i = 0; i < z->size; i++)
@@ -98,7 +97,7 @@ static int turn(struct zygote *z)
     struct error e = {.sentence = "wrote a frame that is not for its server"};
     int rc = frames_next(&k->now->frames, DEADLINE_NEVER, &f, &e);
     if (rc == 0)
-        rc = hear(z, &f);
+        rc = handle_frame(z, &f);
     if (rc == 0 || rc == -ECANCELED)
         return rc;
     lost(z, rc, e.sentence);
@@ -112,14 +111,14 @@ int zygote_run(void *arg)
     respawn_init(&z->respawn, z->pool, z->client, &processes, 0, z->size, changed, z);
     int rc = 0;
     while (rc == 0)
-        rc = turn(z);
+        rc = run_once(z);
     respawn_end(&z->respawn);
     return 0;
 }
 
 /* ---- Orders ---- */
 
-/* Waits for its turn, not longer than a write may take: 0 or a negative errno. */
+/* Takes the lock, within the time that a write may take: 0 or a negative errno. */
 static int begin_order(struct zygote *z)
 {
     CORO_DEADLINE(deadline_after(world_now(z->world), FRAMES_WRITE_NS));
@@ -149,7 +148,7 @@ int zygote_fork(struct zygote *z, const struct fork *f, struct stream *passed)
     bytes_release(&out);
     if (rc && rc != -ECANCELED) {
         z->broken = f->zygote;
-        pool_process_kill(f->zygote); /* half an order may stand there */
+        pool_process_kill(f->zygote); /* half an order may have been written */
     }
     return rc;
 }

@@ -1,9 +1,8 @@
 /*
- * zygote.h: the process of a pool of kind `fork` that has everything loaded, as its server sees it,
- * and the workers that have it forked.
+ * zygote.h: the zygote of a pool of kind `fork`, from the server's side, and its workers.
  *
- * One coroutine keeps the zygote and reads what it says; each worker writes orders to it, one at a
- * time, and speaks with the fork that comes of it over a stream of their own.
+ * One coroutine respawns the zygote and reads its frames. Each worker orders forks from it, one
+ * order at a time, and talks to its fork over a stream of their own.
  */
 #pragma once
 
@@ -18,11 +17,11 @@ struct fork {
     struct list link; /* in the zygote's */
     uint64_t id;
     struct pool_process *zygote; /* held */
-    bool forked;                 /* the zygote has said so: there is, or was, a child */
-    bool ended;                  /* the zygote has said how: */
+    bool forked;                 /* the zygote reported it: there is, or was, a child */
+    bool ended;                  /* the zygote reported its end: */
     int status, signal;          /* an errno in `status` if it was not forked */
     bool out_of_memory;
-    bool heard_out; /* all that it wrote before has been asked for */
+    bool drained; /* everything that it wrote has been read */
 };
 
 struct fork_worker {
@@ -39,7 +38,7 @@ struct zygote {
     struct pool_client *client;
     struct world *world;
     struct respawn respawn;
-    const struct pool_process *broken; /* an order to it failed: respawn will see its end */
+    const struct pool_process *broken; /* an order to it failed; respawn will notice its end */
     struct coro *parked;
     struct mutex writing; /* one order at a time */
     struct list forks;
@@ -50,8 +49,8 @@ struct zygote {
 
 /* A coroutine's function: keeps it going until it is cancelled, then ends it. */
 int zygote_run(void *zygote);
-/* Has it fork, with `passed` as its child's channel, which is closed here. 0, or a negative errno:
- * then there is no child. */
+/* Orders a fork, with `passed` as the child's channel, which is closed here. 0; or a negative
+ * errno, and there is no child. */
 int zygote_fork(struct zygote *z, const struct fork *f, struct stream *passed)
     __attribute__((warn_unused_result));
 void zygote_kill(struct zygote *z, const struct fork *f);
@@ -60,7 +59,7 @@ static inline bool zygote_usable(const struct zygote *z)
     return z->respawn.now && z->respawn.now != z->broken;
 }
 
-/* ---- Hands: task.c ---- */
+/* ---- Workers: task.c ---- */
 
-/* Has it done, to its outcome: 0 or -ECANCELED. */
+/* Runs the task to its outcome: 0 or -ECANCELED. */
 int fork_run(struct fork_worker *h, struct task *t) __attribute__((warn_unused_result));

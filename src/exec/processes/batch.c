@@ -1,5 +1,5 @@
 /*
- * batch.c: from tasks to frames. What comes back is reply.c's, how it goes wrong loss.c's.
+ * batch.c: tasks to frames. Replies are in reply.c, lost processes in loss.c.
  */
 #include "exec/processes/batch.h"
 
@@ -9,9 +9,10 @@
 
 #include <errno.h>
 
-void batch_init(struct batch *b, struct pool *p, struct pool_client *d, unsigned worker)
+void batch_init(struct batch *b, struct pool *p, struct pool_client *client, unsigned worker)
 {
-    *b = (struct batch){.pool = p, .client = d, .world = d->world, .worker = worker, .first_id = 1};
+    *b = (struct batch){
+        .pool = p, .client = client, .world = client->world, .worker = worker, .first_id = 1};
     size_t value = p->conf->value < WORKER_FRAME_MAX ? (size_t)p->conf->value : WORKER_FRAME_MAX;
     bytes_init(&b->out, BATCH_BYTES_MAX + value + WORKER_HEAD_SIZE);
 }
@@ -21,7 +22,7 @@ void batch_release(struct batch *b)
     bytes_release(&b->out);
 }
 
-/* Large values may leave so much in shared memory; more is given back to the kernel. */
+/* Large values may keep this much shared memory; the rest is returned to the kernel. */
 #define SHARED_KEEP     ((size_t)4 * 1024 * 1024)
 #define INPUT_ALIGNMENT ((size_t)64)
 
@@ -38,7 +39,7 @@ static bool fits_in_shared(const struct batch *b, const struct pool_process *p, 
     return room >= b->shared_at && len <= room - b->shared_at;
 }
 
-/* Puts a large input where the worker sees it. */
+/* Puts a large input into shared memory. */
 static int share_input(
     struct batch *b, struct pool_process *p, const struct task *t, struct worker_text *text)
 {
@@ -64,14 +65,14 @@ static int encode(struct batch *b, struct pool_process *p, const struct task *t,
     if (!is_large(p, t)) {
         f.task.input.inside = t->input;
     } else if (share_input(b, p, t, &f.task.input) != 0) {
-        if (joined) /* a long frame must be the only one */
+        if (joined) /* a long frame goes alone */
             return -ENOMEM;
         f.task.input = (struct worker_text){.inside = t->input};
     }
     return worker_encode(&b->out, &f);
 }
 
-/* Whether the task is run together with the last that was added. */
+/* Returns true if the task runs together with the last one added. */
 static bool joins(const struct batch *b, const struct task *t)
 {
     if (b->count == 0)
@@ -102,13 +103,13 @@ static void add(struct batch *b, struct pool_process *p, struct task *t, int64_t
     b->tasks[b->count++] = t;
 }
 
-/* Others go neither before it nor behind it, but for its group. */
+/* Returns true if only its group may go with it. */
 static bool is_alone(const struct pool_process *p, const struct task *t)
 {
     return t->item.batch == 0 || is_large(p, t) || t->input.len > BATCH_BYTES_MAX / 2;
 }
 
-/* Whether the task may go with those that are there. */
+/* Returns true if the task may be added. */
 static bool goes_along(const struct batch *b, const struct pool_process *p, const struct task *t)
 {
     if (b->count == 0)
@@ -169,7 +170,7 @@ static int64_t next_look(const struct batch *b)
     return limit ? deadline_sooner(look, deadline_after(b->progress, limit)) : look;
 }
 
-/* One frame, or one look: 0, -ECANCELED; or the worker is lost, for what `loss` says. */
+/* Handles one frame, or one check: 0; -ECANCELED; or the process is lost, and `loss` says how. */
 static int go_on(struct batch *b, struct pool_process *p, struct loss *loss)
 {
     struct worker_frame f;
@@ -201,7 +202,7 @@ static int run(struct batch *b, struct pool_process *p, struct loss *loss)
         return loss_misbehaved(loss, "does not read what it is sent");
     b->written = rc == 0;
     b->progress = world_now(b->world);
-    /* If it could not be written the worker has gone, maybe with words before that. */
+    /* A failed write means that the process is gone; it may have written frames before. */
     rc = 0;
     while (rc == 0 && b->answered < b->count)
         rc = go_on(b, p, loss);
@@ -217,7 +218,7 @@ enum batch_end batch_run(struct batch *b, struct pool_process *p, enum pool_rest
     int rc = run(b, p, &loss);
     enum batch_end end = BATCH_DONE;
     if (rc == -ECANCELED) {
-        pool_process_kill(p); /* it would not hear that it is to end */
+        pool_process_kill(p); /* it would not read the order to end */
         batch_abandon(b);
         end = BATCH_CANCELLED;
     } else if (rc) {
@@ -229,7 +230,7 @@ enum batch_end batch_run(struct batch *b, struct pool_process *p, enum pool_rest
         end = BATCH_LOST;
     }
     b->first_id += b->count;
-    /* Everything is answered: nobody needs what stands there. */
+    /* All have results: the shared memory is not needed. */
     if (end == BATCH_DONE && b->longest > SHARED_KEEP)
         shared_trim(p->shared, WORKER_CONTROL_SIZE);
     if (b->out.size > 4 * BATCH_BYTES_MAX) {

@@ -1,13 +1,12 @@
 /*
- * loss.c: how workers are lost, and what becomes of their tasks.
+ * loss.c: a worker process is lost: why, and what becomes of its tasks.
  *
- * The task that ran shares its worker's fate: it fails, or is tried again if it may be. Those that
- * were answered are answered. Those that were behind it had not begun, and go back into the queue.
- * Those before it had run, but their results are lost: they fail, or run again if they may.
+ * The task that ran fails, or is tried again if it may be. Tasks behind it had not begun, and go
+ * back into the queue. Tasks before it had run, but their results are lost: they fail, or run
+ * again.
  *
- * Of a group that ran together nobody knows which task it was. One bad input must not fail the
- * others: once, each goes back into the queue to be run alone, and only the one that kills again is
- * to blame.
+ * In a group that ran together the culprit is unknown, and one bad input must not fail the others:
+ * once, each goes back into the queue to run alone; the one that kills again is to blame.
  */
 #include "exec/processes/internal.h"
 
@@ -64,9 +63,9 @@ int loss_ended(struct batch *b, struct pool_process *p, struct loss *l)
         pool_process_end_text(p->exit.status, p->exit.signal).text);
 }
 
-/* ---- Looking ---- */
+/* ---- Checks ---- */
 
-/* Whether the worker says which of those that are not answered it is running. */
+/* Returns true if the process reports which of the pending tasks it runs. */
 static bool says_running(const struct batch *b, const struct pool_process *p, unsigned *place)
 {
     uint64_t id = p->control ? atomic_load(&p->control->running) : 0;
@@ -91,7 +90,7 @@ static int look_at_memory(struct batch *b, struct pool_process *p, struct loss *
     return 0;
 }
 
-/* Tells the worker which of the group nobody waits for any more. Whether that is all of them. */
+/* Marks tasks of the group whose callers have left. Returns true if that is all of them. */
 static bool tell_left(struct batch *b, struct pool_process *p, struct batch_group g)
 {
     bool all = true;
@@ -124,10 +123,9 @@ static int look_at_callers(struct batch *b, struct pool_process *p, struct loss 
     return 0;
 }
 
-/* Those behind a task that takes long are better off elsewhere. A worker says what it runs before
- * it asks what was recalled: so of what was recalled it starts nothing behind what it says then.
- * That may be one that it had begun just before it was told, and takes long itself; so each look
- * asks again. */
+/* Recalls the tasks behind one that takes long. A process publishes what it runs before it reads
+ * what was recalled; so it starts no recalled task behind the one that it has published. That may
+ * be one that it had just begun, and that takes long, too: so each check recalls again. */
 static void recall(struct batch *b, struct pool_process *p)
 {
     unsigned running;
@@ -161,7 +159,7 @@ int batch_look(struct batch *b, struct pool_process *p, int64_t now, struct loss
     if (now - b->looked < LOOK_EVERY_NS)
         return 0;
     b->looked = now;
-    if (p->ended || !p->child) /* and a process that it left behind holds its channel open */
+    if (p->ended || !p->child) /* a process that it left behind holds the channel open */
         return loss_ended(b, p, l);
     if (now - b->progress >= LOOK_EVERY_NS / 2)
         recall(b, p);
@@ -169,7 +167,7 @@ int batch_look(struct batch *b, struct pool_process *p, int64_t now, struct loss
     return rc ? rc : look_at_callers(b, p, l);
 }
 
-/* ---- What becomes of its tasks ---- */
+/* ---- Its tasks ---- */
 
 static void lose(struct batch *b, struct pool_process *p, struct task *t, const struct loss *l)
 {
@@ -202,8 +200,7 @@ static void log_loss(
             LOG_TEXT("id", t ? t->name : "")),
         "pool '%s': worker %d %s, in step '%s' of %s%s%s", b->pool->conf->name, p->pid, l->how,
         t ? b->pool->specs[t->item.step].name : "none",
-        t && t->name[0] ? t->name : "a request without a name", together,
-        worker_log_before(&p->words));
+        t && t->name[0] ? t->name : "a request without a name", together, worker_log_last(&p->log));
 }
 
 void batch_lost(struct batch *b, struct pool_process *p, const struct loss *l)
@@ -211,7 +208,7 @@ void batch_lost(struct batch *b, struct pool_process *p, const struct loss *l)
     unsigned running;
     bool blame = says_running(b, p, &running) || b->written;
     struct batch_group g = batch_group_at(b, running);
-    pool_process_kill(p); /* before another runs what it may be running */
+    pool_process_kill(p); /* before another process runs the same task */
     log_loss(b, p, running, l);
     for (unsigned i = b->answered; i < b->count; i++) {
         struct task *t = b->tasks[i];

@@ -1,10 +1,9 @@
 /*
- * processes.c: pools of kind `processes`: each worker is a coroutine on some I/O thread, which
- * takes tasks and gives them to a worker process of its own.
+ * processes.c: pools of kind `processes`: each worker is a coroutine on an I/O thread that takes
+ * tasks and sends them to a worker process of its own.
  *
- * No thread stands between: the result of a task comes as readiness of a socket on the loop that
- * may be its caller's own. What can go wrong with a worker is in loss.c, how one is kept going in
- * respawn.c.
+ * No other thread is between: a result is a readable socket on an I/O thread's loop. A lost process
+ * is loss.c's, its replacement respawn.c's.
  */
 #include "exec/loop_worker.h"
 #include "exec/processes/batch.h"
@@ -29,8 +28,8 @@ static void changed(void *ctx)
     loop_worker_notice(&h->base);
 }
 
-/* From three quarters of `max_tasks` for the first worker to five for the last: so that those that
- * began together do not end together. */
+/* From 3/4 of `max_tasks` for the first worker to 5/4 for the last, so that processes that started
+ * together are not replaced together. */
 static unsigned limit_of(const struct pool *p, unsigned index)
 {
     uint64_t max = p->conf->max_tasks;
@@ -39,7 +38,7 @@ static unsigned limit_of(const struct pool *p, unsigned index)
     return limit ? (unsigned)limit : p->conf->max_tasks;
 }
 
-/* One batch after another. If that takes longer than was thought, the rest is for others, too. */
+/* One batch after another. If they take longer than expected, the rest goes back to the queue. */
 static int serve(struct process_worker *h, unsigned count)
 {
     struct respawn *k = &h->respawn;
@@ -71,24 +70,24 @@ static int serve(struct process_worker *h, unsigned count)
     return 0;
 }
 
-static int turn(struct process_worker *h)
+static int run_once(struct process_worker *h)
 {
     struct respawn *k = &h->respawn;
     const struct pool_process *before = k->now;
-    int64_t until = respawn_tend(k);
+    int64_t until = respawn_step(k);
     if (k->now != before)
         h->served = 0;
     if (!k->now) {
         int64_t ask = deadline_after(world_now(k->world), ASK_EVERY_NS);
         loop_worker_away(&h->base);
-        return loop_worker_rest(&h->base, deadline_sooner(until, ask));
+        return loop_worker_park(&h->base, deadline_sooner(until, ask));
     }
     unsigned count = loop_worker_take(&h->base, h->taken, TAKE_MAX);
     if (count > 0)
         return serve(h, count);
     if (queue_closed(&h->base.worker.pool->queue))
         return 0;
-    return loop_worker_rest(&h->base, deadline_sooner(until, h->base.worker.until));
+    return loop_worker_park(&h->base, deadline_sooner(until, h->base.worker.until));
 }
 
 static int work(struct process_worker *h)
@@ -99,7 +98,7 @@ static int work(struct process_worker *h)
         &h->respawn, p, h->base.worker.client, &processes, h->base.worker.index + 1, 1, changed, h);
     int rc = 0;
     while (rc == 0 && !queue_closed(&p->queue))
-        rc = turn(h);
+        rc = run_once(h);
     loop_worker_away(&h->base);
     respawn_end(&h->respawn);
     int ended = group_wait(&processes);
@@ -115,13 +114,14 @@ static int run_worker(void *arg)
     return rc;
 }
 
-static int start_worker(struct pool *p, struct pool_client *d, struct group *group, unsigned index)
+static int start_worker(
+    struct pool *p, struct pool_client *client, struct group *group, unsigned index)
 {
     struct process_worker *h = mem_zalloc(sizeof(*h));
     if (!h)
         return -ENOMEM;
-    loop_worker_init(&h->base, p, d, index);
-    batch_init(&h->batch, p, d, index);
+    loop_worker_init(&h->base, p, client, index);
+    batch_init(&h->batch, p, client, index);
     h->limit = limit_of(p, index);
     int rc = group_spawn(group, "process worker", run_worker, h);
     if (rc)
@@ -129,11 +129,11 @@ static int start_worker(struct pool *p, struct pool_client *d, struct group *gro
     return rc;
 }
 
-static int start(struct pool *p, struct pool_client *d, struct group *group)
+static int start(struct pool *p, struct pool_client *client, struct group *group)
 {
     int rc = 0;
-    for (unsigned i = d->index; i < p->size && rc == 0; i += p->pools->clients)
-        rc = start_worker(p, d, group, i);
+    for (unsigned i = client->index; i < p->size && rc == 0; i += p->pools->clients)
+        rc = start_worker(p, client, group, i);
     return rc;
 }
 

@@ -1,5 +1,5 @@
 /*
- * reply.c: what a worker says of its tasks. It is believed in nothing that can be checked.
+ * reply.c: results from a worker process, which is not trusted: everything is checked.
  */
 #include "exec/processes/internal.h"
 
@@ -7,7 +7,7 @@
 
 #include <errno.h>
 
-/* Where the output is: 0, or -EBADMSG. */
+/* Finds the output: 0, or -EBADMSG. */
 static int find_output(struct pool_process *p, const struct worker_text *text, struct span *out)
 {
     *out = text->inside;
@@ -20,7 +20,7 @@ static int find_output(struct pool_process *p, const struct worker_text *text, s
     return 0;
 }
 
-/* Its place is the worker's again. */
+/* The process may write there again. */
 static void give_back(struct batch *b, struct pool_process *p, const struct worker_result *r)
 {
     if (!r->output.shared)
@@ -30,7 +30,7 @@ static void give_back(struct batch *b, struct pool_process *p, const struct work
     atomic_store_explicit(&p->control->taken, r->id, memory_order_release);
 }
 
-/* It was not started. Of a task that was not recalled this is a step's own word. */
+/* It was not started. If it was not recalled, its step wrote this. */
 static bool was_recalled(const struct batch *b, const struct worker_result *r)
 {
     return b->recalled && b->answered >= b->recalled && r->outcome == WORKER_FAILED &&

@@ -6,10 +6,10 @@
 #include "base/mem.h"
 #include "data/json.h"
 
-/* A buffer of inputs that is larger is given back after the task. */
+/* A larger buffer of inputs is freed after the task. */
 #define INPUTS_KEPT_MAX ((size_t)256 * 1024)
 
-/* A batch, as it is called. */
+/* One call of run_batch. */
 struct together {
     unsigned count;
     struct task *tasks[TAKE_MAX];
@@ -41,7 +41,7 @@ static int copy_input(struct thread_run *r, struct span input)
     return rc ? rc : bytes_append(&r->inputs, padding, sizeof padding);
 }
 
-/* It is about to be called: its input is ours, too. False: it has its outcome. */
+/* Claims the task and copies its input. Returns false if it has its outcome. */
 static bool begin_task(struct thread_run *r, struct task *t, int64_t now)
 {
     if (!task_claim(t, now, NULL))
@@ -87,7 +87,7 @@ static void run_one(struct thread_run *r, struct step_worker *worker, struct tas
     end_inputs(r);
 }
 
-/* How many of the tasks are called at once: their inputs together are no longer than one may be. */
+/* How many run together: their inputs are at most as long as one may be. */
 static unsigned count_together(const struct thread_run *r, const struct step_worker *worker,
     struct task **tasks, unsigned count)
 {
@@ -105,7 +105,7 @@ static unsigned count_together(const struct thread_run *r, const struct step_wor
     return n ? n : 1;
 }
 
-/* Those whose callers are still there, with copies of their inputs. */
+/* Collects the tasks whose callers still wait, with copies of their inputs. */
 static void begin_together(struct thread_run *r, struct task **tasks, unsigned count, int64_t now)
 {
     struct together *g = r->together;

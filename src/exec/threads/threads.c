@@ -2,9 +2,9 @@
  * threads.c: workers that are companions: threads of this process that take tasks, call the step,
  * and send the result home.
  *
- * At the pool's home client one coroutine starts them all, and waits until they have ended. They
- * end when the queue is closed. A step that runs for ever cannot be ended within a process: then
- * the client is told that it is stuck, and nothing that the thread may touch is freed.
+ * At the pool's home client one coroutine starts all of them, and waits for their end, which comes
+ * when the queue is closed. A step that never returns cannot be ended within a process: then the
+ * client is stuck, and nothing that the thread may touch is freed.
  */
 #include "exec/start.h"
 #include "exec/threads/run.h"
@@ -15,21 +15,21 @@
 
 #include <errno.h>
 
-/* Between two looks whether a waker is done, which it is at once unless it is kept from running. */
+/* Between two checks whether a waker is done; it is at once, unless it is descheduled. */
 #define WAKE_TAKES_NS (100 * NS_PER_US)
 
 struct thread_worker {
     struct worker worker;
     struct threads *all;
     struct companion *companion; /* for the coroutine */
-    struct companion *self;      /* the same, for who wakes it: set before it is ever idle */
-    atomic_uint woken;           /* how often it was, by the queue: at last as often as picked */
+    struct companion *self;      /* the same, for wakers: set before it is first idle */
+    atomic_uint woken; /* how often the queue has woken it; in the end as often as it was picked */
     struct worker_start start;
     struct thread_run run;
     struct message ended;
 };
 
-/* Those of one pool. */
+/* The threads of one pool. */
 struct threads {
     struct pool *pool;
     struct pool_client *client;
@@ -42,9 +42,9 @@ struct threads {
     struct thread_worker workers[];
 };
 
-/* ---- On the companion's thread ---- */
+/* ---- On a companion's thread ---- */
 
-/* To count is the last that a waker does with it. */
+/* The count is the last thing that a waker touches. */
 static void wake(struct worker *worker, struct pool_client *from)
 {
     struct thread_worker *h = container_of(worker, struct thread_worker, worker);
@@ -52,18 +52,18 @@ static void wake(struct worker *worker, struct pool_client *from)
     atomic_fetch_add_explicit(&h->woken, 1, memory_order_release);
 }
 
-/* Who has picked it to be woken may not have done so yet (whoever closes the queue, say, while
- * another's end ends this one): it must still be there then. */
+/* A thread that has picked this worker may not have woken it yet (one that closes the queue, say):
+ * the worker must not be freed before. */
 static void leave_queue(struct thread_worker *h)
 {
     struct work *work = h->start.place.work;
     queue_away(&h->all->pool->queue, &h->worker, NULL);
     while (atomic_load_explicit(&h->woken, memory_order_acquire) != h->worker.picked)
-        /* However it ends: what it waits for is looked at. */
+        /* Woken or not: the condition is checked again. */
         (void)!companion_park(h->self, deadline_after(work->now(work), WAKE_TAKES_NS));
 }
 
-/* Those taken at once. If that takes longer than was thought, the rest is for others, too. */
+/* Runs what was taken. If it takes longer than expected, the rest goes back to the queue. */
 static void run_tasks(struct thread_worker *h, struct task **tasks, unsigned count, int64_t began)
 {
     struct work *work = h->start.place.work;
@@ -111,7 +111,7 @@ static void run_worker(struct companion *self, void *arg)
     world_post(h->start.world, &h->ended);
 }
 
-/* ---- On the home client's ---- */
+/* ---- On the home client's thread ---- */
 
 static void hand_ended(struct message *m)
 {
@@ -166,7 +166,7 @@ static void wait_for_starts(struct threads *all)
     }
 }
 
-/* Whether all ended in time. */
+/* Returns true if all ended in time. */
 static bool end_companions(struct threads *all)
 {
     struct world *w = all->client->world;
@@ -197,7 +197,7 @@ static int run_pool(void *arg)
     start_companions(all);
     wait_for_starts(all);
     int rc = all->started ? future_wait(&all->first_end) : 0;
-    /* One that was refused has ended; the others go on until the client is told to end. */
+    /* A refused one has ended; the others go on until the queue is closed. */
     while (rc == 0 && !queue_closed(&all->pool->queue) && all->ended < all->started)
         rc = future_wait(&all->last_end);
     if (!end_companions(all)) {
@@ -208,13 +208,13 @@ static int run_pool(void *arg)
     return rc;
 }
 
-static int start(struct pool *p, struct pool_client *d, struct group *group)
+static int start(struct pool *p, struct pool_client *client, struct group *group)
 {
     struct threads *all = mem_zalloc(sizeof(*all) + (size_t)p->size * sizeof(struct thread_worker));
     if (!all)
         return -ENOMEM;
     all->pool = p;
-    all->client = d;
+    all->client = client;
     all->size = p->size;
     future_init(&all->first_end);
     future_init(&all->last_end);

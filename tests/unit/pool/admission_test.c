@@ -85,7 +85,7 @@ static void where_all_wait_for_an_interval_it_stands_until_one_does_not(void **s
 static void a_queue_of_dear_tasks_may_be_longer(void **state)
 {
     int64_t now = 0;
-    line.usual = 30 * MS;
+    line.mean_cost = 30 * MS;
     for (; now < 450 * MS; now += 15 * MS)
         admission_taken(&line, 50 * MS, NS_PER_S, 30 * MS, now);
     assert_int_equal(line.state, ADMISSION_NORMAL);

@@ -289,7 +289,7 @@ static enum placement place(struct scene *s, const char *step, const char *input
     return set.placed;
 }
 
-/* On this host handing over takes no time. */
+/* On this host dispatching takes no time. */
 static void set_dispatch_cost(struct scene *s, int64_t ns)
 {
     for (unsigned i = 0; i < 60; i++) {
@@ -307,7 +307,7 @@ static void auto_learns_in_pool(struct scene *s)
     must_sleep(s->client->world, NS_PER_S);                   /* two lines a second are said */
     for (unsigned i = 0; i < 20; i++)
         must(place(s, "burn", "{\"us\": 5}", 3) == PLACE_INLINE);
-    must(was_said(": handing over would make it slower"));
+    must(was_said(": dispatching would make it slower"));
     must(place(s, "burn", "{\"us\": 5}", 1) == PLACE_INLINE);
     /* A size that was never seen. */
     must(place(s, "burn",

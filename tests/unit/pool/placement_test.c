@@ -48,18 +48,18 @@ static bool waits(struct placement_view v)
 
 static void inline_or_not(void **state)
 {
-    static const char slower[] = "handing over would make it slower";
+    static const char slower[] = "dispatching would make it slower";
     decides(usual, PLACE_INLINE, slower);
     decides(WITH(v->may_inline = false), PLACE_FUSED, "several workers are not faster");
     decides(WITH(v->sum_ns = 0), PLACE_FANOUT, "not known yet");
     decides(WITH(v->sum_ns = 0; v->idle = 0), PLACE_FUSED, "no two workers");
     decides(WITH(v->sum_ns = 0; v->idle = 9; v->count = 1), PLACE_FANOUT, "not known yet");
-    decides(WITH(v->dispatch_ns = 0; v->count = 1), PLACE_FANOUT, "handing over is not known");
+    decides(WITH(v->dispatch_ns = 0; v->count = 1), PLACE_FANOUT, "dispatch cost is not known");
     /* Only an idle worker can be measured. */
     decides(
-        WITH(v->dispatch_ns = 0; v->idle = 0; v->queued = 9; v->sets = 11), PLACE_INLINE, slower);
-    decides(WITH(v->batched = true), PLACE_FANOUT, "go in batches");
-    decides(WITH(v->batched = true; v->idle = 0; v->queued = 9), PLACE_FANOUT, "go in batches");
+        WITH(v->dispatch_ns = 0; v->idle = 0; v->queued = 9; v->groups = 11), PLACE_INLINE, slower);
+    decides(WITH(v->batched = true), PLACE_FANOUT, "run in batches");
+    decides(WITH(v->batched = true; v->idle = 0; v->queued = 9), PLACE_FANOUT, "run in batches");
     /* Ten dispatches. */
     decides(WITH(v->dispatch_ns = 3001), PLACE_INLINE, slower);
     decides(WITH(v->dispatch_ns = 3000), PLACE_FUSED, "not faster");
@@ -75,55 +75,56 @@ static void inline_or_not(void **state)
     decides(WITH(v->tail_ns = PLACEMENT_ALONE_NS; v->count = 1), PLACE_FANOUT, "block");
 }
 
-static void a_turn_has_a_budget(void **state)
+static void a_tick_has_a_budget(void **state)
 {
-    int64_t left = PLACEMENT_TURN_NS - 30 * US;
-    decides(WITH(v->turn_ns = left), PLACE_INLINE, "slower");
-    decides(WITH(v->turn_ns = left + 1; v->count = 1), PLACE_FANOUT, "enough");
-    assert_true(waits(WITH(v->turn_ns = left + 1)));
-    assert_false(waits(WITH(v->turn_ns = left)));
-    assert_false(waits(WITH(v->sum_ns = PLACEMENT_TURN_NS + 1)));
+    int64_t left = PLACEMENT_TICK_NS - 30 * US;
+    decides(WITH(v->tick_ns = left), PLACE_INLINE, "slower");
+    decides(WITH(v->tick_ns = left + 1; v->count = 1), PLACE_FANOUT, "enough");
+    assert_true(waits(WITH(v->tick_ns = left + 1)));
+    assert_false(waits(WITH(v->tick_ns = left)));
+    assert_false(waits(WITH(v->sum_ns = PLACEMENT_TICK_NS + 1)));
     /* What is cheap waits for the next one. */
-    decides(WITH(v->turn_ns = PLACEMENT_TURN_NS; v->sum_ns = 6999), PLACE_INLINE, "slower");
-    decides(WITH(v->turn_ns = PLACEMENT_TURN_NS; v->sum_ns = 7000), PLACE_FUSED, "not faster");
+    decides(WITH(v->tick_ns = PLACEMENT_TICK_NS; v->sum_ns = 6999), PLACE_INLINE, "slower");
+    decides(WITH(v->tick_ns = PLACEMENT_TICK_NS; v->sum_ns = 7000), PLACE_FUSED, "not faster");
 }
 
 /* Others want this thread, too. */
-static void those_that_are_held_up_count(void **state)
+static void competing_requests_count(void **state)
 {
     /* 30 us each, beside a dispatch of 20 and 7 of this thread. */
-    decides(WITH(v->held_up = 1; v->count = 1), PLACE_INLINE, "slower");
-    decides(WITH(v->held_up = 2; v->count = 1), PLACE_FANOUT, "others would wait");
-    decides(WITH(v->held_up = 2; v->count = 1; v->dispatch_ns = 24 * US), PLACE_INLINE, "slower");
-    decides(WITH(v->held_up = 2), PLACE_FUSED, "not faster");
+    decides(WITH(v->competing = 1; v->count = 1), PLACE_INLINE, "slower");
+    decides(WITH(v->competing = 2; v->count = 1), PLACE_FANOUT, "would delay other requests");
+    decides(WITH(v->competing = 2; v->count = 1; v->dispatch_ns = 24 * US), PLACE_INLINE, "slower");
+    decides(WITH(v->competing = 2), PLACE_FUSED, "not faster");
     /* Nobody is held up by what takes this thread as long to hand over. */
-    decides(WITH(v->held_up = 99; v->sum_ns = 6999), PLACE_INLINE, "slower");
-    decides(WITH(v->held_up = 99; v->sum_ns = 9000), PLACE_FUSED, "not");
-    decides(WITH(v->held_up = 99; v->sum_ns = PLACEMENT_PUT_NS + PLACEMENT_BACK_NS - 1;
+    decides(WITH(v->competing = 99; v->sum_ns = 6999), PLACE_INLINE, "slower");
+    decides(WITH(v->competing = 99; v->sum_ns = 9000), PLACE_FUSED, "not");
+    decides(WITH(v->competing = 99; v->sum_ns = PLACEMENT_PUT_NS + PLACEMENT_BACK_NS - 1;
                  v->effort_ns = 0),
         PLACE_INLINE, "slower");
-    decides(WITH(v->held_up = 99; v->sum_ns = PLACEMENT_PUT_NS + PLACEMENT_BACK_NS + 3000;
+    decides(WITH(v->competing = 99; v->sum_ns = PLACEMENT_PUT_NS + PLACEMENT_BACK_NS + 3000;
                  v->effort_ns = 0; v->count = 1),
-        PLACE_FANOUT, "others would wait");
+        PLACE_FANOUT, "would delay other requests");
     /* Who is handed over has to wait for a worker, too: of four sets, two at a time. */
-    decides(WITH(v->held_up = 2; v->sets = 3; v->idle = 0), PLACE_INLINE, "slower");
+    decides(WITH(v->competing = 2; v->groups = 3; v->idle = 0), PLACE_INLINE, "slower");
 }
 
-static void who_waits_for_a_hand_is_overtaken_without_harm(void **state)
+static void waiting_tasks_are_overtaken_without_harm(void **state)
 {
     /* Until this thread is back the workers have enough to do. */
-    decides(WITH(v->idle = 0; v->sets = 4; v->queued = 2), PLACE_INLINE, "slower");
-    decides(WITH(v->idle = 0; v->sets = 4; v->queued = 1), PLACE_FUSED, "others wait");
-    decides(WITH(v->idle = 0; v->sets = 4; v->queued = 2; v->turn_ns = 1), PLACE_FUSED, "wait");
-    decides(WITH(v->idle = 0; v->sets = 6; v->queued = 4; v->turn_ns = 30 * US), PLACE_INLINE, "s");
+    decides(WITH(v->idle = 0; v->groups = 4; v->queued = 2), PLACE_INLINE, "slower");
+    decides(WITH(v->idle = 0; v->groups = 4; v->queued = 1), PLACE_FUSED, "other tasks wait");
+    decides(WITH(v->idle = 0; v->groups = 4; v->queued = 2; v->tick_ns = 1), PLACE_FUSED, "wait");
+    decides(
+        WITH(v->idle = 0; v->groups = 6; v->queued = 4; v->tick_ns = 30 * US), PLACE_INLINE, "s");
     /* But for what is short this takes a core away from them, if all are theirs. */
     struct placement_view many = usual;
     many.idle = 0;
-    many.sets = many.queued = 9;
+    many.groups = many.queued = 9;
     many.sum_ns = PLACEMENT_SHORT_NS - 1;
     decides(many, PLACE_INLINE, "slower");
     many.sum_ns = PLACEMENT_SHORT_NS;
-    decides(many, PLACE_FUSED, "others wait");
+    decides(many, PLACE_FUSED, "other tasks wait");
     many.cores_left = true;
     decides(many, PLACE_INLINE, "slower");
     /* What is cheap may, always. */
@@ -144,7 +145,7 @@ static void fanned_out_or_fused(void **state)
     decides(v, PLACE_FUSED, "no two workers");
     v.idle = 2;
     v.queued = 1;
-    decides(v, PLACE_FUSED, "others wait");
+    decides(v, PLACE_FUSED, "other tasks wait");
     v.queued = 0;
     /* As measured. */
     v.fanout_ns = 28820 * US;
@@ -154,13 +155,13 @@ static void fanned_out_or_fused(void **state)
     /* Of many workers, with others under way: these have their turn, too. */
     v = dear();
     v.workers = 4;
-    v.sets = 2;
+    v.groups = 2;
     v.idle = 0;
     v.queued = 3;
     v.count = 4;
     decides(v, PLACE_FANOUT, "faster together");
-    v.sets = 3;
-    decides(v, PLACE_FUSED, "others wait");
+    v.groups = 3;
+    decides(v, PLACE_FUSED, "other tasks wait");
     /* One that is dear among cheap ones wins nothing, two do. */
     v = dear();
     v.sum_ns = 20010 * US;
@@ -267,9 +268,9 @@ TEST_FILE(placement)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(inline_or_not),
-        cmocka_unit_test(a_turn_has_a_budget),
-        cmocka_unit_test(those_that_are_held_up_count),
-        cmocka_unit_test(who_waits_for_a_hand_is_overtaken_without_harm),
+        cmocka_unit_test(a_tick_has_a_budget),
+        cmocka_unit_test(competing_requests_count),
+        cmocka_unit_test(waiting_tasks_are_overtaken_without_harm),
         cmocka_unit_test(fanned_out_or_fused),
         cmocka_unit_test(decisions_stay_near_a_border),
         cmocka_unit_test(it_does_not_oscillate),
