@@ -9,6 +9,7 @@
  * The two take turns, so that both meet the same machine. Exit status 1 if a bar is missed. Worker
  * processes are this program again.
  */
+#include "../../tests/one_call.h"
 #include "../bench.h"
 
 #include "coro/group.h"

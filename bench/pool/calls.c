@@ -15,6 +15,7 @@
  * Worker processes are this program again. The workers of `fork` have 100 MB of memory, touched, as
  * if they had a model: each is a copy of that.
  */
+#include "../../tests/one_call.h"
 #include "../bench.h"
 
 #include "coro/group.h"

@@ -1,5 +1,5 @@
 /*
- * call.c: one call: puts a task, waits, and takes its result.
+ * call.c: one call of a group: what refuses it, its task, and its result.
  */
 #include "pool/call.h"
 
@@ -84,28 +84,6 @@ int call_refused(struct pool_call *c, int rc, int64_t retry_after)
         rc == -EPIPE ? "the pool is ending" : "there was no memory for the task");
 }
 
-static int wait_for(struct pool_client *client, struct pool *p, struct pool_call *c, struct task *t)
-{
-    int rc = queue_put(&p->queue, &t->item, client);
-    if (rc) {
-        rc = call_refused(c, rc, t->item.retry_after);
-        task_release(t, true);
-        task_release(t, true);
-        return rc;
-    }
-    rc = coro_park("a task");
-    if (rc && task_leave(t)) {
-        t->caller = NULL;
-        rc = call_left(c, t, rc);
-        task_release(t, true);
-        return rc;
-    }
-    /* Its message is still under way, or was delivered to a caller that was awake already. */
-    if (rc && t->caller)
-        client->early++;
-    return call_take(client, c, t);
-}
-
 int call_admit(struct pool_call *c, const struct pool *p)
 {
     if (c->input.len > p->conf->value)
@@ -121,10 +99,9 @@ int call_admit(struct pool_call *c, const struct pool *p)
     return 0;
 }
 
-struct task *call_task(struct pool_client *client, struct pool *p, struct pool_call *c,
-    struct coro *caller, int64_t now)
+struct task *call_task(struct pool_client *client, struct pool *p, struct pool_call *c, int64_t now)
 {
-    struct task *t = task_new(client, p, c->step, caller);
+    struct task *t = task_new(client, p, c->step, NULL);
     if (!t) {
         (void)refuse(c, POOL_OUT_OF_MEMORY, "there was no memory for the task");
         return NULL;
@@ -141,22 +118,6 @@ struct task *call_task(struct pool_client *client, struct pool *p, struct pool_c
     return t;
 }
 
-static int run(struct pool_client *client, struct pool *p, struct pool_call *c)
-{
-    CORO_DEADLINE(c->deadline);
-    int rc = call_admit(c, p);
-    if (rc)
-        return rc;
-    struct task *t = call_task(
-        client, p, c, p->ops->runs_on_caller ? NULL : coro_self(), world_now(client->world));
-    if (!t)
-        return c->error.code;
-    if (!p->ops->runs_on_caller)
-        return wait_for(client, p, c, t);
-    inline_run(client, t);
-    return call_take(client, c, t);
-}
-
 void call_begin(const struct pool *p, struct pool_call *c)
 {
     check(c->step < p->step_count, "step %u of pool '%s', which has %u", c->step, p->conf->name,
@@ -165,14 +126,6 @@ void call_begin(const struct pool *p, struct pool_call *c)
     c->held = NULL;
     c->queue_ns = c->wall_ns = c->processor_ns = c->retry_after = 0;
     error_clear(&c->error);
-}
-
-int pool_call(struct pool_client *client, struct pool *p, struct pool_call *c)
-{
-    call_begin(p, c);
-    int rc = run(client, p, c);
-    pool_metrics_count(client, p, c);
-    return rc;
 }
 
 void pool_call_release(struct pool_call *c)

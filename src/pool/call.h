@@ -1,5 +1,5 @@
 /*
- * call.h: what single calls and call groups share. For pool/ itself.
+ * call.h: one call of a group. For call_group.c.
  */
 #pragma once
 
@@ -10,8 +10,8 @@ void call_begin(const struct pool *p, struct pool_call *c);
 /* What is decided without a task: 0; or the call has its outcome, and its negative errno. */
 int call_admit(struct pool_call *c, const struct pool *p);
 /* Makes its task; NULL: no memory, and the call has that outcome. */
-struct task *call_task(struct pool_client *client, struct pool *p, struct pool_call *c,
-    struct coro *caller, int64_t now);
+struct task *call_task(
+    struct pool_client *client, struct pool *p, struct pool_call *c, int64_t now);
 /* The queue refused its task with `rc`. Returns the errno of its outcome, as do the others. */
 int call_refused(struct pool_call *c, int rc, int64_t retry_after);
 /* Its caller left before there was a result. */

@@ -31,7 +31,7 @@ static bool run_here(
     int rc = call_admit(c, p);
     if (rc == -ECANCELED || rc == -ETIMEDOUT)
         *why = *why ? *why : rc;
-    struct task *t = rc ? NULL : call_task(client, p, c, NULL, world_now(client->world));
+    struct task *t = rc ? NULL : call_task(client, p, c, world_now(client->world));
     if (!t)
         return true;
     inline_run(client, t);
@@ -71,7 +71,7 @@ static struct task *make_task(struct call_group *g, struct pool_call *c, int64_t
             g->why = rc;
         return NULL;
     }
-    struct task *t = call_task(g->client, g->pool, c, NULL, now);
+    struct task *t = call_task(g->client, g->pool, c, now);
     if (!t)
         return NULL;
     if (!g->head) {

@@ -85,7 +85,7 @@ void pool_client_free(struct pool_client *client);
 
 struct pool_call {
     unsigned step;     /* pool_step */
-    struct span input; /* a JSON text; borrowed until pool_call returns */
+    struct span input; /* a JSON text; borrowed until pool_call_all returns */
     bool retry;        /* it may run again after its worker died */
     struct span name;  /* the request's id, for the log; borrowed likewise */
     int64_t deadline;  /* besides the coroutine's; or DEADLINE_NEVER */
@@ -111,21 +111,17 @@ struct pool_call {
         .deadline = DEADLINE_NEVER, .sort_deadline = DEADLINE_NEVER, __VA_ARGS__ \
     }
 
-/* Has the task done, within the coroutine's deadline: 0 if it is; otherwise a negative errno:
- * -ECANCELED and -ETIMEDOUT as of any wait, and others with the outcome and the error. A result
- * that came before the caller was woken counts, also if it is cancelled or late. */
-int pool_call(struct pool_client *client, struct pool *p, struct pool_call *c)
-    __attribute__((warn_unused_result));
 /* On the client's thread, before the client is freed. */
 void pool_call_release(struct pool_call *c);
 
 /* How the ready steps of a request are dispatched. */
 enum pool_dispatch { POOL_AUTO, POOL_FUSED, POOL_FANOUT, POOL_INLINE };
 
-/* Runs all calls, each to its outcome, and waits for all: 0; or -ECANCELED or -ETIMEDOUT of the
- * caller, which calls without a result then have as outcome. Fused calls are one entry in the
- * queue, which one worker runs one after the other (idle workers take what has not begun after a
- * while). `placed`: NULL, or gets the decision. */
+/* Runs all calls, each to its outcome, within the coroutine's deadline, and waits for all: 0; or
+ * -ECANCELED or -ETIMEDOUT of the caller, which calls without a result then have as outcome. A
+ * result that came before the caller was woken counts, even if it is cancelled or late. Fused calls
+ * are one entry in the queue, which one worker runs one after the other (idle workers take what has
+ * not begun after a while). `placed`: NULL, or gets the decision. */
 int pool_call_all(struct pool_client *client, struct pool *p, struct pool_call *const *calls,
     unsigned count, enum pool_dispatch dispatch, enum placement *placed)
     __attribute__((warn_unused_result));

@@ -4,6 +4,7 @@
  * what is late does not start, nothing starts twice, nobody who can wait waits for ever, and no
  * hand is idle while a task waits in the queue.
  */
+#include "../one_call.h"
 #include "queue_watch.h"
 #include "runner.h"
 #include "step_watch.h"

@@ -3,6 +3,7 @@
  * the ones before have been answered: how much is done in time, who is refused and how soon, who
  * gets which share, who waits how long; and that all is as ever when the load has gone.
  */
+#include "../one_call.h"
 #include "runner.h"
 #include "step_watch.h"
 

@@ -7,6 +7,7 @@
  * that kills its workers runs twice at most; none starts when it is late; no worker is idle while
  * a task waits; when the faults are over everybody is served again, soon; and nothing is left.
  */
+#include "../one_call.h"
 #include "queue_watch.h"
 #include "runner.h"
 #include "step_watch.h"

@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include "../../one_call.h"
+
 #include "base/bug.h"
 #include "coro/group.h"
 #include "coro/sync.h"
