@@ -35,7 +35,7 @@ struct connection {
 };
 
 static const char reply[] = "HTTP/1.1 200 OK\r\nServer: bare\r\nContent-Type: application/json\r\n"
-                            "Content-Length: 27\r\n\r\n{\"message\":\"Hello, World!\"}";
+                            "Content-Length: 28\r\n\r\n{\"message\":\"Hello, World!\"}\n";
 static struct connection *first_delayed;
 static struct connection **last_delayed = &first_delayed;
 static int64_t wait_ms = 1000;

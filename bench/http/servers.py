@@ -14,7 +14,7 @@ import time
 
 import processes
 
-ANSWER = b'{"message":"Hello, World!"}'
+ANSWER = b'{"message":"Hello, World!"}\n'
 BIG = 1 << 20  # bytes of the big reply
 OPEN_FILES = 65536
 STOP_SECONDS = 10
@@ -215,8 +215,8 @@ http {
     %(upstream)s
     server {
         listen %(address)s backlog=4096;
-        location = /json { return 200 '{"message":"Hello, World!"}'; }
-        location = /body { return 200 '{"message":"Hello, World!"}'; }
+        location = /json { return 200 '{"message":"Hello, World!"}\\n'; }
+        location = /body { return 200 '{"message":"Hello, World!"}\\n'; }
         location = /big { alias %(folder)s/big; }
         %(forward)s
         %(more)s

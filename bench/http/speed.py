@@ -66,7 +66,7 @@ def compare_heads(report, running, path):
 
 
 def direct(machine, report, ours, rounds, seconds):
-    """27 bytes of JSON, at 1, 64 and 512 connections."""
+    """28 bytes of JSON, at 1, 64 and 512 connections."""
     runs = Runs()
     for nth in range(rounds):
         with ours(machine) as us, servers.Nginx(machine) as nginx, servers.Backend(machine) as floor:
