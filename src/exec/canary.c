@@ -40,7 +40,7 @@ static bool take_canary(struct pool *p)
 static void send_canary(struct pool *p, struct pool_client *from)
 {
     struct task *t = p->canary;
-    task_init(t, NULL, p, p->step_count, NULL);
+    task_init(t, NULL, p, p->step_count);
     task_set_input(t, canary_input);
     t->retry = true;
     t->item.deadline = DEADLINE_NEVER;

@@ -19,7 +19,6 @@ struct placement_metrics;
 struct step_backoff;
 
 struct executor_ops {
-    const char *name; /* as in the configuration */
     /* Makes the workers of this pool that live at the client (companions: all, at the pool's home
      * client), each as a coroutine of the group, which goes on until queue_closed. Each calls
      * pool_client_worker_started once when it is ready, or will not be. */

@@ -45,7 +45,7 @@ static void make(struct companion *self, void *arg)
 /* The pool's canary: an echo, before any task. */
 static int send_canary(struct inline_worker *k, struct error *refused)
 {
-    struct task *t = task_new(k->client, k->pool, k->pool->step_count, NULL);
+    struct task *t = task_new(k->client, k->pool, k->pool->step_count);
     if (!t)
         return error_set(
             refused, -ENOMEM, "pool", "pool '%s': %s", k->pool->conf->name, error_text(-ENOMEM));
@@ -181,11 +181,8 @@ static unsigned workers_at(const struct pool *p, unsigned client)
     return 1;
 }
 
-const struct executor_ops executor_inline = {.name = "inline",
-    .start = start_all,
-    .workers_at = workers_at,
-    .runs_on_caller = true,
-    .loads_steps = true};
+const struct executor_ops executor_inline = {
+    .start = start_all, .workers_at = workers_at, .runs_on_caller = true, .loads_steps = true};
 
 struct running {
     struct step_worker *worker;

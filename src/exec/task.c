@@ -57,8 +57,7 @@ static int grow(struct step_output *o, size_t room)
 static void task_delivered(struct message *m);
 
 /* Sets what is read; most of a task is room for sentences and outputs. */
-void task_init(
-    struct task *t, struct pool_client *client, struct pool *p, unsigned step, struct coro *caller)
+void task_init(struct task *t, struct pool_client *client, struct pool *p, unsigned step)
 {
     queue_item_init(&t->item);
     t->item.step = step;
@@ -83,19 +82,18 @@ void task_init(
     t->output_too_large = false;
     t->done = (struct message){.deliver = task_delivered};
     t->client = client;
-    t->caller = caller;
+    t->caller = NULL;
     t->group = NULL;
     atomic_store_explicit(&t->pending, 0, memory_order_relaxed);
 }
 
-struct task *task_new(
-    struct pool_client *client, struct pool *p, unsigned step, struct coro *caller)
+struct task *task_new(struct pool_client *client, struct pool *p, unsigned step)
 {
     struct task *t = pool_client_kept(client);
     if (!t)
         t = mem_alloc(sizeof(*t));
     if (t)
-        task_init(t, client, p, step, caller);
+        task_init(t, client, p, step);
     return t;
 }
 

@@ -75,13 +75,12 @@ static inline void task_set_input(struct task *t, struct span input)
 
 /* ---- What callers do ---- */
 
-/* A task of `p` for the waiting coroutine `caller` (NULL: it does not wait), with two holders, or
- * NULL. Its input, item, retry and name are the caller's to fill in. */
-struct task *task_new(struct pool_client *client, struct pool *p, unsigned step,
-    struct coro *caller) __attribute__((warn_unused_result));
+/* A task of `p` with two holders, or NULL. Its input, item, retry and name are the caller's to fill
+ * in; and `caller`, if a coroutine waits for its message. */
+struct task *task_new(struct pool_client *client, struct pool *p, unsigned step)
+    __attribute__((warn_unused_result));
 /* The same in memory that is there. `client` NULL: it is the canary. */
-void task_init(
-    struct task *t, struct pool_client *client, struct pool *p, unsigned step, struct coro *caller);
+void task_init(struct task *t, struct pool_client *client, struct pool *p, unsigned step);
 /* Before they are put, tasks of one caller may join a group: then one message, the head's, comes
  * when the last has its result. The head has a third holder for that, which the message releases.
  * Its caller waits for all. */

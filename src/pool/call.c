@@ -31,15 +31,17 @@ static int refuse_too_long(struct pool_call *c, const struct pool *p)
 }
 
 /* The caller leaves before there is a result. */
-int call_left(struct pool_call *c, const struct task *t, int why)
+void call_left(struct pool_call *c, const struct task *t, int why)
 {
     bool ran = atomic_load_explicit(&t->state, memory_order_relaxed) == TASK_LEFT;
+    check(why == -ECANCELED || why == -ETIMEDOUT, "a caller leaves for %s", error_text(why));
     if (why == -ECANCELED)
-        return refuse(c, POOL_CANCELLED,
+        refuse(c, POOL_CANCELLED,
             ran ? "the caller left while the step ran" : "the caller left before the step began");
-    return refuse(c, POOL_EXPIRED,
-        ran ? "the deadline passed while the step ran"
-            : "the deadline passed before the task could be started");
+    else
+        refuse(c, POOL_EXPIRED,
+            ran ? "the deadline passed while the step ran"
+                : "the deadline passed before the task could be started");
 }
 
 /* A step that looks at weir_cancelled gives up when its deadline passes: perhaps before its caller
@@ -50,7 +52,7 @@ static bool gave_up_late(const struct pool_client *client, const struct task *t)
            t->item.deadline <= world_now(client->world);
 }
 
-int call_take(const struct pool_client *client, struct pool_call *c, struct task *t)
+void call_take(const struct pool_client *client, struct pool_call *c, struct task *t)
 {
     t->caller = NULL;
     c->outcome = t->outcome;
@@ -60,7 +62,7 @@ int call_take(const struct pool_client *client, struct pool_call *c, struct task
     if (t->outcome == POOL_DONE) {
         c->output = (struct span){.ptr = t->output.base, .len = t->output.len};
         c->held = t;
-        return 0;
+        return;
     }
     if (gave_up_late(client, t)) {
         refuse(c, POOL_EXPIRED, "the deadline passed while the step ran");
@@ -70,18 +72,19 @@ int call_take(const struct pool_client *client, struct pool_call *c, struct task
         c->error.code = pool_outcome_errno(t->outcome);
     }
     task_release(t, true);
-    return c->error.code;
 }
 
-int call_refused(struct pool_call *c, int rc, int64_t retry_after)
+void call_refused(struct pool_call *c, int rc, int64_t retry_after)
 {
     c->retry_after = retry_after;
-    if (rc == -ENOBUFS || rc == -ETIME)
-        return refuse(c, POOL_OVERLOADED,
-            rc == -ENOBUFS ? "the pool's queue is full"
-                           : "the pool has too much to do to be done before the deadline");
-    return refuse(c, rc == -EPIPE ? POOL_UNAVAILABLE : POOL_OUT_OF_MEMORY,
-        rc == -EPIPE ? "the pool is ending" : "there was no memory for the task");
+    if (rc == -ENOBUFS)
+        refuse(c, POOL_OVERLOADED, "the pool's queue is full");
+    else if (rc == -ETIME)
+        refuse(c, POOL_OVERLOADED, "the pool has too much to do to be done before the deadline");
+    else if (rc == -EPIPE)
+        refuse(c, POOL_UNAVAILABLE, "the pool is ending");
+    else
+        refuse(c, POOL_OUT_OF_MEMORY, "there was no memory for the task");
 }
 
 int call_admit(struct pool_call *c, const struct pool *p)
@@ -101,9 +104,9 @@ int call_admit(struct pool_call *c, const struct pool *p)
 
 struct task *call_task(struct pool_client *client, struct pool *p, struct pool_call *c, int64_t now)
 {
-    struct task *t = task_new(client, p, c->step, NULL);
+    struct task *t = task_new(client, p, c->step);
     if (!t) {
-        (void)refuse(c, POOL_OUT_OF_MEMORY, "there was no memory for the task");
+        refuse(c, POOL_OUT_OF_MEMORY, "there was no memory for the task");
         return NULL;
     }
     task_set_input(t, c->input);

@@ -12,9 +12,9 @@ int call_admit(struct pool_call *c, const struct pool *p);
 /* Makes its task; NULL: no memory, and the call has that outcome. */
 struct task *call_task(
     struct pool_client *client, struct pool *p, struct pool_call *c, int64_t now);
-/* The queue refused its task with `rc`. Returns the errno of its outcome, as do the others. */
-int call_refused(struct pool_call *c, int rc, int64_t retry_after);
+/* The queue refused its task with `rc`. */
+void call_refused(struct pool_call *c, int rc, int64_t retry_after);
 /* Its caller left before there was a result. */
-int call_left(struct pool_call *c, const struct task *t, int why);
+void call_left(struct pool_call *c, const struct task *t, int why);
 /* Takes the result. If there is an output the call keeps the caller's reference to the task. */
-int call_take(const struct pool_client *client, struct pool_call *c, struct task *t);
+void call_take(const struct pool_client *client, struct pool_call *c, struct task *t);

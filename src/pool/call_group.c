@@ -35,7 +35,7 @@ static bool run_here(
     if (!t)
         return true;
     inline_run(client, t);
-    (void)call_take(client, c, t);
+    call_take(client, c, t);
     return !choose_ran_inline(client, p, c, forced, world_now(client->world));
 }
 
@@ -107,7 +107,7 @@ static void count_off(struct call_group *g)
 static void take_back(struct call_group *g, struct pool_call *c, int rc, int64_t retry_after)
 {
     struct task *t = c->held;
-    (void)call_refused(c, rc, retry_after);
+    call_refused(c, rc, retry_after);
     c->held = NULL;
     t->item.fused = NULL;
     task_release(t, true);
@@ -151,7 +151,7 @@ static bool leave(struct call_group *g, struct pool_call *c, int why)
     if (!task_leave(t))
         return false;
     c->held = NULL;
-    (void)call_left(c, t, why);
+    call_left(c, t, why);
     task_release(t, true);
     count_off(g);
     return true;
@@ -168,7 +168,7 @@ static void withdraw(struct call_group *g, unsigned refused, int rc, int64_t ret
         if (i > refused || queue_remove(&g->pool->queue, &c->held->item))
             take_back(g, c, rc, retry_after);
         else if (leave(g, c, -ECANCELED))
-            (void)call_refused(c, rc, retry_after);
+            call_refused(c, rc, retry_after);
     }
 }
 
@@ -250,7 +250,7 @@ static void take_all(struct call_group *g)
         struct task *t = c->held;
         c->held = NULL;
         if (t)
-            (void)call_take(g->client, c, t);
+            call_take(g->client, c, t);
     }
 }
 

@@ -315,7 +315,7 @@ bool queue_closed(struct queue *q)
 void queue_release(struct queue *q)
 {
     check(q->workers > 0, "a queue is released that was not initialised");
-    (void)item_release_held(q, DEADLINE_NEVER);
+    (void)item_release_held(q, DEADLINE_NEVER); /* whether there were some does not matter */
     while (q->order.count > 0) {
         struct queue_item *item = item_of(order_oldest(&q->order));
         item_pop_leader(q, item);

@@ -58,7 +58,7 @@ static struct order_place place_of(const struct queue_item *item)
 
 struct order_place item_place(const struct queue *q, struct queue_item *item)
 {
-    (void)learn_costs(q, item);
+    (void)learn_costs(q, item); /* it is not ordered yet */
     return place_of(item);
 }
 
@@ -131,7 +131,7 @@ bool item_split(struct queue *q, struct queue_item *first, unsigned most)
 void item_pop_leader(struct queue *q, struct queue_item *item)
 {
     check(item->leader == item, "an item leaves as a leader that is none");
-    (void)item_split(q, item, 1);
+    (void)item_split(q, item, 1); /* whether some are left does not matter */
     item->leader = NULL;
 }
 

@@ -94,8 +94,5 @@ static unsigned workers_at(const struct pool *p, unsigned client)
     return client == p->index % p->pools->clients ? p->size : 0;
 }
 
-const struct executor_ops executor_fork = {.name = "fork",
-    .start = start,
-    .workers_at = workers_at,
-    .uses_processes = true,
-    .forks = true};
+const struct executor_ops executor_fork = {
+    .start = start, .workers_at = workers_at, .uses_processes = true, .forks = true};

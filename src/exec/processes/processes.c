@@ -142,8 +142,5 @@ static unsigned workers_at(const struct pool *p, unsigned client)
     return p->size / p->pools->clients + (client < p->size % p->pools->clients);
 }
 
-const struct executor_ops executor_processes = {.name = "processes",
-    .start = start,
-    .workers_at = workers_at,
-    .uses_processes = true,
-    .can_batch = true};
+const struct executor_ops executor_processes = {
+    .start = start, .workers_at = workers_at, .uses_processes = true, .can_batch = true};

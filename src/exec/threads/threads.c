@@ -231,8 +231,5 @@ static unsigned workers_at(const struct pool *p, unsigned client)
     return client == p->index % p->pools->clients ? p->size : 0;
 }
 
-const struct executor_ops executor_threads = {.name = "threads",
-    .start = start,
-    .workers_at = workers_at,
-    .loads_steps = true,
-    .can_batch = true};
+const struct executor_ops executor_threads = {
+    .start = start, .workers_at = workers_at, .loads_steps = true, .can_batch = true};

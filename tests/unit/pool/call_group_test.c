@@ -478,7 +478,7 @@ static void note(struct scene *s, size_t input, int64_t ns, bool done)
 {
     struct pool_call c = call_of(s, "burn", "0");
     static struct task t;
-    task_init(&t, s->client, s->pool, c.step, NULL);
+    task_init(&t, s->client, s->pool, c.step);
     t.input.len = input;
     t.wall_ns = ns;
     for (unsigned i = 0; i < 100; i++)

@@ -71,7 +71,7 @@ static int teardown(void **state)
 /* One more that runs in the worker. */
 static struct task *given(void)
 {
-    struct task *t = task_new(&client, &pool, 0, NULL);
+    struct task *t = task_new(&client, &pool, 0);
     struct task *taken;
     assert_non_null(t);
     t->item.put_at = NOW;

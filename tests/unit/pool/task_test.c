@@ -67,7 +67,7 @@ static int teardown(void **state)
 
 static struct task *task_put(void)
 {
-    struct task *t = task_new(&client, &pool, 0, NULL);
+    struct task *t = task_new(&client, &pool, 0);
     assert_non_null(t);
     t->input = SPAN("1");
     t->item.deadline = NOW + NS_PER_S;
@@ -252,7 +252,7 @@ static void the_next_call_reuses_the_task(void **state)
     assert_true(task_leave(t));
     task_release(t, true);
     mem_fail_at(1, true);
-    struct task *again = task_new(&client, &pool, 0, NULL);
+    struct task *again = task_new(&client, &pool, 0);
     mem_fail_at(0, false);
     assert_ptr_equal(again, t);
     assert_int_equal(state_of(t), TASK_WAITING);
