@@ -429,19 +429,26 @@ def find(weir, title):
     return pids[0] if len(pids) == 1 else None
 
 
+def await_one(weir, title):
+    """The pid of the only one that is called so: a fork has its zygote's title until it has set its own."""
+    seen = []
+    until(lambda: seen.append(find(weir, title)) or seen[-1])
+    return seen[-1]
+
+
 def test_ps_shows_what_each_process_is(start):
     weir = start(config=NAMED)
     until(lambda: shows(weir, named()))
     assert command_line(weir.pid)[0].endswith("serve --log-format text %s" % weir.config)  # how people find a supervisor
     assert command_line(weir.pid)[1] == "weir"
-    shown = subprocess.run(["ps", "-o", "args=", "-p", str(find(weir, named()[1][0]))], capture_output=True, text=True, check=True)
+    shown = subprocess.run(["ps", "-o", "args=", "-p", str(await_one(weir, named()[1][0]))], capture_output=True, text=True, check=True)
     assert shown.stdout.rstrip("\n") == named()[1][0]
 
     fork = "weir: pool %s fork" % NAMES["forks"]
     with concurrent.futures.ThreadPoolExecutor() as clients:
         reply = clients.submit(ask, weir.port, "/fork", {"ms": 600_000})
         until(lambda: shows(weir, named((fork, "weir-fork"))) or reply.done())
-        os.kill(find(weir, fork), signal.SIGKILL)  # else its task would go on for its ten minutes
+        os.kill(await_one(weir, fork), signal.SIGKILL)  # else its task would go on for its ten minutes
         problem(reply.result(), 503, "worker-died")
     until(lambda: shows(weir, named()))
 
@@ -450,7 +457,7 @@ def test_who_replaces_a_process_is_called_as_it_was(start):
     weir = start(config=NAMED)
     until(lambda: shows(weir, named()))
     for title, _ in named():
-        before = find(weir, title)
+        before = await_one(weir, title)
         os.kill(before, signal.SIGKILL)
         until(lambda: find(weir, title) not in (None, before) and shows(weir, named()), 2 * HANG_S)
     before = set(titles(weir.pid))
