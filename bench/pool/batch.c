@@ -13,6 +13,7 @@
 #include "../bench.h"
 
 #include "coro/group.h"
+#include "flow/flow.h"
 #include "pool/pool.h"
 #include "worker/main.h"
 #include "world/uv/uv_world.h"
@@ -99,7 +100,7 @@ static int measure(void *arg)
     struct error e;
     struct pools *pools;
     struct conf_errors *errors = conf_errors_new();
-    if (!errors || conf_parse(&conf, span_of(b->config), errors) != 0)
+    if (!errors || conf_parse(&conf, span_of(b->config), &flow_kinds, errors) != 0)
         die("its configuration");
     struct pools_options options = {.config = conf_config(conf),
         .clients = 1,

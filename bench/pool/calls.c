@@ -139,8 +139,7 @@ static void configure(struct bench *b)
     for (int i = 0; i < 3; i++)
         b->steps[i] =
             (struct conf_step){.name = of_plugin[i], .plugin = BENCH_STEPS, .step = of_plugin[i]};
-    b->node = (struct conf_flow_node){
-        .name = "n", .kind = CONF_NODE_STEP, .step = {.step = step, .pool = kind}};
+    b->node = (struct conf_flow_node){.name = "n", .work = {.step = step, .pool = kind}};
     b->route = (struct conf_route){.nodes = &b->node, .node_count = 1};
     b->config = (struct config){.pools = &b->pool,
         .pool_count = 1,

@@ -226,8 +226,8 @@ static void configure(struct bench *b, unsigned choice)
         .nice = 5,
         .start = 30 * NS_PER_S,
         .value = 1 << 20};
-    b->nodes[choice] = (struct conf_flow_node){
-        .name = "n", .kind = CONF_NODE_STEP, .step = {.step = "burn", .pool = choices[choice]}};
+    b->nodes[choice] =
+        (struct conf_flow_node){.name = "n", .work = {.step = "burn", .pool = choices[choice]}};
     b->routes[choice] = (struct conf_route){.name = "bench",
         .nodes = &b->nodes[choice],
         .node_count = 1,

@@ -98,7 +98,7 @@ static bool lacks_steps(const struct config *c, const struct conf_route *route)
 {
     bool runs_any = false;
     for (unsigned i = 0; i < route->node_count; i++)
-        runs_any |= route->nodes[i].kind == CONF_NODE_STEP;
+        runs_any |= route->nodes[i].work.step != NULL;
     return runs_any && c->partial;
 }
 

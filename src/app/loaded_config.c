@@ -7,6 +7,7 @@
 #include "base/bug.h"
 #include "base/mem.h"
 #include "coro/coro.h"
+#include "flow/flow.h"
 
 #include <errno.h>
 #include <string.h>
@@ -23,7 +24,7 @@ int loaded_config_read(
 {
     const struct overrides *o = source->overrides;
     struct conf *conf;
-    int rc = conf_load(&conf, source->path, source->files, errors);
+    int rc = conf_load(&conf, source->path, source->files, &flow_kinds, errors);
     if (conf) {
         int checked = app_check(conf, source->unsafe, errors);
         rc = checked == -ENOMEM ? checked : rc ? rc : checked;
@@ -298,7 +299,7 @@ int64_t loaded_config_start_ns(const struct loaded_config *p)
     for (unsigned i = 0; i < c->route_count; i++)
         for (unsigned j = 0; j < c->routes[i].node_count; j++) {
             const struct conf_flow_node *n = &c->routes[i].nodes[j];
-            int64_t start = n->kind == CONF_NODE_STEP ? pool_start(c, n->step.pool) : 0;
+            int64_t start = n->work.pool ? pool_start(c, n->work.pool) : 0;
             longest = start > longest ? start : longest;
         }
     return START_NS + longest;

@@ -8,6 +8,7 @@
 #include "app/override.h"
 
 #include "data/json.h"
+#include "flow/flow.h"
 
 #include <errno.h>
 
@@ -137,7 +138,7 @@ int override_conf(struct conf **conf, const struct overrides *o, struct conf_err
     if (rc == 0)
         rc = override(&text, "\"log\"", "\"format\"", o->log_format);
     if (rc == 0)
-        rc = conf_parse(&changed, bytes_span(&text), errors);
+        rc = conf_parse(&changed, bytes_span(&text), &flow_kinds, errors);
     bytes_release(&text);
     if (rc) {
         conf_free(changed);

@@ -14,6 +14,7 @@
 #include "base/bug.h"
 #include "base/mem.h"
 #include "coro/group.h"
+#include "flow/flow.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -165,7 +166,7 @@ static int configure(struct server *s, struct error *e)
     struct conf_errors *errors = conf_errors_new();
     if (!errors)
         return error_set(e, -ENOMEM, "memory", "no memory for the configuration");
-    int rc = conf_parse(&s->conf, bytes_span(&s->start.config), errors);
+    int rc = conf_parse(&s->conf, bytes_span(&s->start.config), &flow_kinds, errors);
     if (rc == 0) {
         s->config = conf_config(s->conf);
         apply_log(s);

@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 
 #include "app/check.h"
+#include "flow/flow.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -147,7 +148,7 @@ static int print_schema(void)
 {
     struct bytes text;
     bytes_init(&text, PRINTED_MAX);
-    return print_bytes(conf_schema_write(&text), &text, stdout);
+    return print_bytes(conf_schema_write(&flow_kinds, &text), &text, stdout);
 }
 
 static const struct option options[] = {

@@ -117,49 +117,25 @@ struct conf_step { /* steps: {tag: {plugin: ./tagger.so, options: {...}, retry: 
     } batch;
 };
 
-/* One node of a flow, with exactly one of the kinds set. Its expressions are templates: the tree as
- * it stood. */
-enum conf_node_kind { CONF_NODE_SLEEP, CONF_NODE_HTTP, CONF_NODE_REPLY, CONF_NODE_STEP };
-
-enum conf_distribution { CONF_FIXED, CONF_UNIFORM, CONF_EXPONENTIAL };
-
-struct conf_sleep { /* sleep: 70ms | {uniform: [10ms, 20ms]} | {exponential: 70ms, seed: 7} */
-    enum conf_distribution distribution;
-    int64_t low_ns;  /* of uniform; the span of fixed; the mean of exponential */
-    int64_t high_ns; /* of uniform */
-    uint64_t seed;   /* 0: the world's own */
+/* What a node has done in a pool. */
+struct conf_work {
+    const char *step; /* one of `steps`, or a built-in one; NULL: it uses no pool */
+    const char *pool; /* one of `pools`, or "default"; as the step says unless given */
+    bool retry;       /* as the step says */
 };
 
-struct conf_http { /* http: {url: ..., method: GET, headers: {...}, body: ..., expect: 200-299,
-                      times: 1} */
-    const struct conf_node *url;     /* a template in text: scheme and authority must be literal */
-    const struct conf_node *method;  /* literal; GET, or POST with a body */
-    const struct conf_node *headers; /* a map of templates, or NULL */
-    const struct conf_node *body;    /* a template, or NULL */
-    const struct conf_node *expect;  /* statuses that are no failure: a number, a range "200-299", a
-                                        list of them. 200-299 */
-    unsigned times; /* 1: several at once; the value is a list then if it was given */
-    bool times_given;
-    bool send_deadline; /* client.send_deadline: says how long the answer is waited for */
-};
-
-struct conf_step_node {            /* step: tag, input: $body, pool: cpu */
-    const char *step;              /* one of `steps`, or a built-in one */
-    const char *pool;              /* one of `pools`, or "default"; as the step says unless given */
-    const struct conf_node *input; /* a template; NULL: $body */
-    bool retry;                    /* as the step says */
-};
+struct conf_flow_kind; /* schema.h */
+struct conf_flow_kinds;
 
 #define CONF_NO_DEADLINE INT64_MAX
 
+/* One node of a flow. */
 struct conf_flow_node {
     struct conf_mark mark;
     const char *name;
-    enum conf_node_kind kind;
-    struct conf_sleep sleep;
-    struct conf_http http;
-    struct conf_step_node step;
-    const struct conf_node *value;    /* of a reply node: the template that becomes its value */
+    const struct conf_flow_kind *kind; /* NULL after -EINVAL: none was found */
+    void *own;                         /* the configuration of its kind, of that kind's size */
+    struct conf_work work;
     int64_t deadline;                 /* CONF_NO_DEADLINE: the route's alone */
     bool optional;                    /* its failure is not the request's: */
     const struct conf_node *fallback; /* `default`: its value then; NULL: null */
@@ -178,7 +154,7 @@ struct conf_route {
     unsigned index;      /* in config.routes */
     int64_t deadline;    /* timeouts.request */
     uint64_t body;       /* limits.body */
-    bool sequential;     /* order: sequential */
+    enum conf_order { CONF_PARALLEL, CONF_SEQUENTIAL } order;
     enum conf_dispatch {
         CONF_DISPATCH_AUTO,
         CONF_DISPATCH_FUSED,
@@ -239,15 +215,16 @@ struct conf_source {
     int (*folder)(void *ctx, char **path);
 };
 
-/* Reads `path` and what it includes. 0 and a configuration; -EINVAL and `errors` says why (all that
- * is wrong, not the first alone); -ENOMEM. `errors` is made by conf_errors_new and may gain entries
- * of those who check further. After -EINVAL, `out` is what was understood, to be checked further
- * and freed; or NULL. */
+/* Reads `path` and what it includes, with nodes of these kinds. 0 and a configuration; -EINVAL and
+ * `errors` says why (all that is wrong, not the first alone); -ENOMEM. `errors` is made by
+ * conf_errors_new and may gain entries of those who check further. After -EINVAL, `out` is what was
+ * understood, to be checked further and freed; or NULL. */
 int conf_load(struct conf **out, const char *path, const struct conf_source *source,
-    struct conf_errors *errors) __attribute__((warn_unused_result));
-/* From a text whose `${...}` are not special: what conf_write gave. Likewise. */
-int conf_parse(struct conf **out, struct span text, struct conf_errors *errors)
+    const struct conf_flow_kinds *kinds, struct conf_errors *errors)
     __attribute__((warn_unused_result));
+/* From a text whose `${...}` are not special: what conf_write gave. Likewise. */
+int conf_parse(struct conf **out, struct span text, const struct conf_flow_kinds *kinds,
+    struct conf_errors *errors) __attribute__((warn_unused_result));
 void conf_free(struct conf *c);
 const struct config *conf_config(const struct conf *c);
 
@@ -266,6 +243,8 @@ int conf_print(const struct conf *c, struct bytes *out) __attribute__((warn_unus
 /* As JSON, secrets as "***": for /config. */
 int conf_print_json(const struct conf *c, struct bytes *out) __attribute__((warn_unused_result));
 /* The JSON Schema (draft 2020-12) of a configuration file. */
-int conf_schema_write(struct bytes *out) __attribute__((warn_unused_result));
+int conf_schema_write(const struct conf_flow_kinds *kinds, struct bytes *out)
+    __attribute__((warn_unused_result));
 /* doc/guide/configuration.md: every key with type, unit, default, description, example. */
-int conf_reference_write(struct bytes *out) __attribute__((warn_unused_result));
+int conf_reference_write(const struct conf_flow_kinds *kinds, struct bytes *out)
+    __attribute__((warn_unused_result));

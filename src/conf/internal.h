@@ -2,8 +2,8 @@
  * internal.h: what the parts of conf/ know of each other.
  *
  * A loading goes: text -> libyaml's events -> tree (yaml.c, with expand.c at each scalar) -> one
- * tree of all files (include.c) -> struct config (read.c, route.c, types.c, by schema.c's table).
- * Going back: struct config -> tree (show.c, by the same table) -> text (print.c).
+ * tree of all files (include.c) -> struct config (read.c, by schema.c's tables and the types).
+ * Going back: struct config -> tree (show.c, by the same tables) -> text (print.c).
  */
 #pragma once
 
@@ -14,6 +14,7 @@
 struct conf {
     struct arena arena;
     struct conf_node *root; /* of all files; a map, or NULL: they say nothing */
+    const struct conf_flow_kinds *kinds;
     struct config config;
 };
 
@@ -84,8 +85,3 @@ int conf_write_text(struct bytes *out, struct span text, bool dollars)
     __attribute__((warn_unused_result));
 /* The whole configuration as a tree, every default filled in; NULL without memory. */
 const struct conf_node *conf_show(const struct conf *c, struct arena *arena);
-
-/* "1.5s", "64MiB": the shortest that reads back as the same. */
-#define CONF_AMOUNT_MAX 32
-const char *conf_duration_text(int64_t ns, char out[CONF_AMOUNT_MAX]);
-const char *conf_size_text(uint64_t bytes, char out[CONF_AMOUNT_MAX]);

@@ -1,7 +1,10 @@
 /*
- * read.c: from a tree to struct config, by the table.
+ * read.c: from a tree to struct config, by the tables.
  */
 #include "conf/read.h"
+#include "conf/internal.h"
+#include "conf/show.h"
+#include "conf/type.h"
 
 #include "base/bug.h"
 #include "base/mem.h"
@@ -10,7 +13,7 @@
 #include <stdio.h>
 
 #define WHERE_DEPTH_MAX 16
-#define KEYS_TEXT_MAX   256
+#define KEYS_TEXT_MAX   320
 
 /* ---- Sentences ---- */
 
@@ -77,12 +80,21 @@ static void tell_unknown(struct conf_reader *r, const struct conf_section *secti
             conf_quoted(m->name, found), in, known);
 }
 
-static void tell_missing(struct conf_reader *r, const struct conf_section *section,
-    const struct conf_key *key, const struct conf_node *n, const struct conf_where *where)
+void conf_check_keys(struct conf_reader *r, const struct conf_section *section,
+    const struct conf_node *map, const struct conf_where *where)
+{
+    check(section->count <= CONF_KEYS_MAX, "a section has %u keys", section->count);
+    for (unsigned i = 0; i < map->count; i++)
+        if (!conf_section_key(section, map->members[i].name.ptr)) /* names have no zero byte */
+            tell_unknown(r, section, &map->members[i], where);
+}
+
+static void tell_missing(struct conf_reader *r, const struct conf_key *key,
+    const struct conf_node *n, const struct conf_where *where)
 {
     char place[CONF_WHERE_MAX];
     conf_error(r->errors, &n->mark, "%s: the key '%s' is missing, expected one such as '%s: %s'",
-        where ? conf_where_text(where, place) : section->name, key->name, key->name, key->example);
+        conf_where_text(where, place), key->name, key->name, key->example);
 }
 
 /* ---- Values ---- */
@@ -99,68 +111,68 @@ struct conf_node *conf_new_scalar(
     return n;
 }
 
-/* Those that may be written without a value: "limits:" and nothing. */
-static bool may_be_empty(enum conf_type type)
-{
-    return type == CONF_SECTION || type == CONF_ROUTES || type == CONF_NODES ||
-           type == CONF_FIELDS || type == CONF_POOLS || type == CONF_STEPS;
-}
-
-static size_t inherited_size(const struct conf_key *key)
-{
-    return key->type == CONF_BOOL ? sizeof(bool) : sizeof(uint64_t); /* a duration, a size */
-}
-
 static int read_default(struct conf_reader *r, const struct conf_key *key,
     const struct conf_node *map, const struct conf_where *where, void *at)
 {
-    if (key->inherits)
-        memcpy(at, (const char *)&r->conf->config + key->inherits, inherited_size(key));
-    if (key->type == CONF_SECTION)
+    struct conf_node once = {.kind = CONF_SCALAR, .text = SPAN("")};
+    struct conf_node *n = &once;
+    if (key->inherits) {
+        check(key->type->size > 0, "the key '%s' inherits what has no size", key->name);
+        memcpy(at, (const char *)r->config + key->inherits, key->type->size);
+    }
+    if (key->type == &conf_type_section)
         return conf_read_section(r, key->section, NULL, where, at);
     if (!key->default_)
         return 0;
-    if (key->type == CONF_STATUS || key->type == CONF_STATUSES || key->type == CONF_PRIORITY) {
-        struct conf_node *kept = conf_new_scalar(r->arena, key->default_, map);
-        return kept ? conf_read_value(r, key, kept, where, at) : -ENOMEM;
+    if (key->type->keeps_default) {
+        n = conf_new_scalar(r->arena, key->default_, map);
+        if (!n)
+            return -ENOMEM;
+    } else {
+        once.text = span_of(key->default_);
+        once.mark = map ? map->mark : (struct conf_mark){.file = ""};
     }
-    struct conf_node n = {.kind = CONF_SCALAR, .text = span_of(key->default_)};
-    n.mark = map ? map->mark : (struct conf_mark){.file = ""};
-    return conf_read_value(r, key, &n, where, at);
+    return key->type->read(r, key, n, where, at);
 }
 
-/* Values by which a flow is run, but which do not change what it is. */
-static bool is_setting(enum conf_type type)
+static struct conf_node *find_value(const struct conf_node *map, const char *name)
 {
-    return type == CONF_DURATION || type == CONF_SIZE || type == CONF_COUNT || type == CONF_SEED ||
-           type == CONF_BOOL || type == CONF_CHOICE || type == CONF_ORDER || type == CONF_TEXT ||
-           type == CONF_THREADS || type == CONF_SLEEP || type == CONF_RANGE;
+    for (unsigned i = 0; map && i < map->count; i++)
+        if (map->members[i].name.ptr[0] == name[0] && strcmp(map->members[i].name.ptr, name) == 0)
+            return map->members[i].value;
+    return NULL;
 }
 
-/* The map's values by the section's keys. Names have no zero byte, so they can be compared as they
- * are. */
-static void sort_members(struct conf_reader *r, const struct conf_section *section,
-    const struct conf_node *n, const struct conf_where *where,
-    struct conf_node *values[CONF_KEYS_MAX])
+static int read_key(struct conf_reader *r, const struct conf_key *key, const struct conf_node *map,
+    const struct conf_where *where, void *at)
 {
-    for (unsigned i = 0; i < n->count; i++) {
-        const struct conf_member *m = &n->members[i];
-        unsigned k = 0;
-        while (k < section->count && (section->keys[k].name[0] != m->name.ptr[0] ||
-                                         strcmp(section->keys[k].name, m->name.ptr) != 0))
-            k++;
-        if (k < section->count)
-            values[k] = m->value;
-        else
-            tell_unknown(r, section, m, where);
+    struct conf_where here = {.up = where, .name = span_of(key->name)};
+    struct conf_node *value = find_value(map, key->name);
+    unsigned mistakes = conf_errors_count(r->errors);
+    unsigned of_settings = r->setting_mistakes;
+    if (!value || (value->kind == CONF_NULL && key->type->may_be_empty)) {
+        if (key->required && map)
+            tell_missing(r, key, map, where);
+        return read_default(r, key, map, &here, at);
     }
+    int rc = key->type->read(r, key, value, &here, at);
+    if (key->type->is_setting) /* those in parts of it are counted once */
+        r->setting_mistakes = of_settings + conf_errors_count(r->errors) - mistakes;
+    return rc;
+}
+
+int conf_read_keys(struct conf_reader *r, const struct conf_key *keys, unsigned count,
+    const struct conf_node *map, const struct conf_where *where, void *base)
+{
+    int rc = 0;
+    for (unsigned i = 0; rc == 0 && i < count; i++)
+        rc = read_key(r, &keys[i], map, where, (char *)base + keys[i].offset);
+    return rc;
 }
 
 int conf_read_section(struct conf_reader *r, const struct conf_section *section,
-    struct conf_node *n, const struct conf_where *where, void *base)
+    const struct conf_node *n, const struct conf_where *where, void *base)
 {
-    struct conf_node *values[CONF_KEYS_MAX] = {0};
-    check(section->count <= CONF_KEYS_MAX, "a section has %u keys", section->count);
     if (n && n->kind != CONF_MAP) {
         char expected[KEYS_TEXT_MAX + 40];
         char known[KEYS_TEXT_MAX];
@@ -169,61 +181,60 @@ int conf_read_section(struct conf_reader *r, const struct conf_section *section,
         conf_tell(r, n, where, expected, "");
         n = NULL;
     } else if (n) {
-        sort_members(r, section, n, where, values);
+        conf_check_keys(r, section, n, where);
     }
-    for (unsigned i = 0; i < section->count; i++) {
-        const struct conf_key *key = &section->keys[i];
-        struct conf_where here = {.up = where, .name = span_of(key->name)};
-        void *at = (char *)base + key->offset;
-        int rc;
-        unsigned mistakes = conf_errors_count(r->errors);
-        unsigned of_settings = r->setting_mistakes;
-        if (values[i] && !(values[i]->kind == CONF_NULL && may_be_empty(key->type))) {
-            rc = conf_read_value(r, key, values[i], &here, at);
-            if (is_setting(key->type)) /* those in parts of it are counted once */
-                r->setting_mistakes = of_settings + conf_errors_count(r->errors) - mistakes;
-        } else {
-            if (key->required && n)
-                tell_missing(r, section, key, n, where);
-            rc = read_default(r, key, n, &here, at);
-        }
-        if (rc)
-            return rc;
-    }
+    return conf_read_keys(r, section->keys, section->count, n, where, base);
+}
+
+/* ---- The types that are read here ---- */
+
+static int read_section(struct conf_reader *r, const struct conf_key *key, struct conf_node *n,
+    const struct conf_where *where, void *at)
+{
+    return conf_read_section(r, key->section, n, where, at);
+}
+
+static struct conf_node *show_section(
+    struct conf_show *s, const struct conf_key *key, const void *at, const struct conf_node *origin)
+{
+    return conf_show_section(s, key->section, at, origin);
+}
+
+static int put_section(struct bytes *out, const struct conf_key *key)
+{
+    return bytes_printf(
+        out, "\"anyOf\":[{\"$ref\":\"#/$defs/%s\"},{\"type\":\"null\"}]", key->section->name);
+}
+
+static int read_include(struct conf_reader *r, const struct conf_key *key, struct conf_node *n,
+    const struct conf_where *where, void *at)
+{
+    conf_error(r->errors, &n->mark, "include: nothing can be included here");
     return 0;
 }
 
-int conf_read_value(struct conf_reader *r, const struct conf_key *key, struct conf_node *n,
-    const struct conf_where *where, void *at)
+static struct conf_node *show_include(
+    struct conf_show *s, const struct conf_key *key, const void *at, const struct conf_node *origin)
 {
-    switch (key->type) {
-    case CONF_SECTION:
-        return conf_read_section(r, key->section, n, where, at);
-    case CONF_LISTENERS:
-        return conf_read_listeners(r, n, where);
-    case CONF_ROUTES:
-        return conf_read_routes(r, n, where);
-    case CONF_NODES:
-        return conf_read_nodes(r, n, where, at);
-    case CONF_SLEEP:
-        return conf_read_sleep(r, key, n, where, at);
-    case CONF_RANGE:
-        return conf_read_range(r, key, n, where, at);
-    case CONF_HTTP:
-        return conf_read_http(r, n, where, at);
-    case CONF_STATUSES:
-        return conf_read_statuses(r, n, where, at);
-    case CONF_POOLS:
-        return conf_read_pools(r, n, where);
-    case CONF_STEPS:
-        return conf_read_steps(r, n, where);
-    case CONF_INCLUDE:
-        conf_error(r->errors, &n->mark, "include: nothing can be included here");
-        return 0;
-    default:
-        return conf_read_scalar(r, key, n, where, at);
-    }
+    return NULL;
 }
+
+static int put_include(struct bytes *out, const struct conf_key *key)
+{
+    return conf_schema_put(out,
+        "\"anyOf\":[{\"type\":\"string\",\"minLength\":1},{\"type\":\"array\","
+        "\"items\":{\"type\":\"string\",\"minLength\":1}}]");
+}
+
+const struct conf_type conf_type_section = {.words = "map",
+    .may_be_empty = true,
+    .read = read_section,
+    .show = show_section,
+    .schema = put_section};
+const struct conf_type conf_type_include = {.words = "path, or list of paths",
+    .read = read_include,
+    .show = show_include,
+    .schema = put_include};
 
 /* ---- Loading ---- */
 
@@ -246,20 +257,28 @@ static const struct conf_bounds handed_bounds = {
 
 static int read_config(struct conf *c, const struct conf_reading *reading)
 {
-    struct conf_reader r = {
-        .conf = c, .arena = &c->arena, .errors = reading->errors, .source = reading->source};
+    struct conf_key keys[CONF_KEYS_MAX];
+    struct conf_reader r = {.config = &c->config,
+        .root = c->root,
+        .kinds = c->kinds,
+        .node = conf_flow_section(c->kinds, keys),
+        .arena = &c->arena,
+        .errors = reading->errors,
+        .source = reading->source};
     return conf_read_section(&r, &conf_section_root, c->root, NULL, &c->config);
 }
 
 /* By `path`, or from `text`. */
 static int load(struct conf **out, const char *path, struct span text,
-    const struct conf_source *source, struct conf_errors *errors)
+    const struct conf_source *source, const struct conf_flow_kinds *kinds,
+    struct conf_errors *errors)
 {
     unsigned before = conf_errors_count(errors);
     struct conf *c = mem_zalloc(sizeof *c);
     *out = NULL;
     if (!c)
         return -ENOMEM;
+    c->kinds = kinds;
     arena_init(&c->arena, ARENA_MAX);
     struct conf_reading reading = {.arena = &c->arena,
         .source = source,
@@ -290,14 +309,15 @@ static int load(struct conf **out, const char *path, struct span text,
 }
 
 int conf_load(struct conf **out, const char *path, const struct conf_source *source,
-    struct conf_errors *errors)
+    const struct conf_flow_kinds *kinds, struct conf_errors *errors)
 {
-    return load(out, path, (struct span){0}, source, errors);
+    return load(out, path, (struct span){0}, source, kinds, errors);
 }
 
-int conf_parse(struct conf **out, struct span text, struct conf_errors *errors)
+int conf_parse(struct conf **out, struct span text, const struct conf_flow_kinds *kinds,
+    struct conf_errors *errors)
 {
-    return load(out, "configuration", text, NULL, errors);
+    return load(out, "configuration", text, NULL, kinds, errors);
 }
 
 void conf_free(struct conf *c)

@@ -1,14 +1,15 @@
 /*
- * read.h: what the readers of tree into struct config share: read.c goes through sections, types.c
- * reads single values, route.c what has a form of its own, work.c pools and steps.
+ * read.h: what is shared by those who read a tree into struct config: types, and kinds of nodes.
  *
- * A reader never stops at a mistake: it tells it and goes on, with the default in place. Only
+ * A reader never stops at a mistake: it reports it and goes on, with the default in place. Only
  * want of memory ends a reading.
  */
 #pragma once
 
-#include "conf/internal.h"
+#include "conf/config.h"
 #include "conf/schema.h"
+
+#include "base/arena.h"
 
 /* Where a value stands, for sentences: "routes[3].nodes.user.sleep". */
 struct conf_where {
@@ -18,7 +19,10 @@ struct conf_where {
 };
 
 struct conf_reader {
-    struct conf *conf;
+    struct config *config;
+    const struct conf_node *root; /* of the whole tree, or NULL */
+    const struct conf_flow_kinds *kinds;
+    struct conf_section node; /* the keys that a node may have */
     struct arena *arena;
     struct conf_errors *errors;
     const struct conf_source *source; /* NULL: what was handed on */
@@ -29,49 +33,34 @@ struct conf_reader {
 #define CONF_WHERE_MAX 256
 const char *conf_where_text(const struct conf_where *where, char out[CONF_WHERE_MAX]);
 
-/* Reads one value into `at`: 0, also if it was wrong; -ENOMEM. */
-int conf_read_value(struct conf_reader *r, const struct conf_key *key, struct conf_node *n,
-    const struct conf_where *where, void *at) __attribute__((warn_unused_result));
-/* Reads a map's members by the section's keys into `base`; NULL: all defaults. */
+/* Reads a map's members by the section's keys into `base`, each by its type; `n` NULL: all
+ * defaults. 0, also after mistakes; -ENOMEM. */
 int conf_read_section(struct conf_reader *r, const struct conf_section *section,
-    struct conf_node *n, const struct conf_where *where, void *base)
+    const struct conf_node *n, const struct conf_where *where, void *base)
     __attribute__((warn_unused_result));
-/* The scalars and templates (types.c). */
-int conf_read_scalar(struct conf_reader *r, const struct conf_key *key, struct conf_node *n,
-    const struct conf_where *where, void *at) __attribute__((warn_unused_result));
-/* What has a form of its own (route.c). */
-int conf_read_listeners(struct conf_reader *r, struct conf_node *n, const struct conf_where *where);
-int conf_read_routes(struct conf_reader *r, struct conf_node *n, const struct conf_where *where);
-int conf_read_nodes(struct conf_reader *r, struct conf_node *n, const struct conf_where *where,
-    struct conf_route *route);
-int conf_read_sleep(struct conf_reader *r, const struct conf_key *key, struct conf_node *n,
-    const struct conf_where *where, struct conf_sleep *sleep);
-int conf_read_range(struct conf_reader *r, const struct conf_key *key, struct conf_node *n,
-    const struct conf_where *where, struct conf_sleep *sleep);
-int conf_read_http(struct conf_reader *r, struct conf_node *n, const struct conf_where *where,
-    struct conf_http *http);
-int conf_read_statuses(struct conf_reader *r, struct conf_node *n, const struct conf_where *where,
-    const struct conf_node **at);
-/* Pools, steps, and the nodes that use them (work.c). */
-int conf_read_pools(struct conf_reader *r, struct conf_node *n, const struct conf_where *where);
-int conf_read_steps(struct conf_reader *r, struct conf_node *n, const struct conf_where *where);
-/* Of a node of any kind, after its keys: what its step says, unless the node does. `told`:
- * something is wrong with the node already. */
-int conf_read_work(struct conf_reader *r, const struct conf_node *n, const struct conf_where *where,
-    struct conf_flow_node *node, bool told);
-
-/* Of a route with its nodes: whether its `dispatch` can be done where its steps run. */
+/* Likewise, of a map whose other keys were checked, or NULL. */
+int conf_read_keys(struct conf_reader *r, const struct conf_key *keys, unsigned count,
+    const struct conf_node *map, const struct conf_where *where, void *base)
+    __attribute__((warn_unused_result));
+/* Reports the members of a map that the section does not have. */
+void conf_check_keys(struct conf_reader *r, const struct conf_section *section,
+    const struct conf_node *map, const struct conf_where *where);
+/* What a node has done in a pool, after its keys are read into `work`: what the step says unless
+ * the node does. 0 or -ENOMEM. */
+int conf_read_work(struct conf_reader *r, const struct conf_node *map,
+    const struct conf_where *where, struct conf_work *work) __attribute__((warn_unused_result));
+/* Of a route with its nodes: reports a `dispatch` that is impossible where its steps run. */
 void conf_check_dispatch(struct conf_reader *r, const struct conf_node *n,
     const struct conf_where *where, const struct conf_route *route);
 
-/* Whether it is a name such as nodes, pools and steps have. */
+/* Returns true if it is a name such as nodes, pools and steps have. */
 bool conf_is_name(struct span s, size_t max);
 
 /* "limits.body: found 'lots', expected ..."; `hint` is put behind. */
 void conf_tell(struct conf_reader *r, const struct conf_node *n, const struct conf_where *where,
     const char *expected, const char *hint);
 
-/* Whether a mistake within it was told when its text was read. */
+/* Returns true if a mistake within it was reported when its text was read. */
 bool conf_was_told(const struct conf_node *n);
 
 /* A scalar of a constant text, where `like` stands (or nowhere). NULL without memory. */

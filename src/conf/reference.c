@@ -1,16 +1,14 @@
 /*
- * reference.c: the table as a page: doc/guide/configuration.md is this and nothing else.
+ * reference.c: the tables as a page: doc/guide/configuration.md is this and nothing else.
  */
 #include "conf/internal.h"
 #include "conf/schema.h"
 
-#include <inttypes.h>
-
 static const char opening[] =
     "# Configuration\n"
     "\n"
-    "<!-- Written by Weir from the table in src/conf/schema.c; tests/unit/conf/reference_test\n"
-    "     compares. To write it anew:\n"
+    "<!-- Written by Weir from the tables in src/conf/schema.c and src/flow/node_*.c;\n"
+    "     tests/unit/conf/reference_test compares. To write it anew:\n"
     "     WEIR_WRITE_REFERENCE=1 ./test conf/reference -->\n"
     "\n"
     "A configuration is a YAML file.\n"
@@ -49,66 +47,6 @@ static const char opening[] =
     "as `${NAME}` and `GET /hello/{name}` do, needs quotes too. Keys that stand twice, merge keys\n"
     "(`<<`), tags of one's own and several documents in a file are refused.\n";
 
-static const char *type_words(const struct conf_key *key)
-{
-    switch (key->type) {
-    case CONF_DURATION:
-        return "duration";
-    case CONF_SIZE:
-        return key->unit ? key->unit : "size";
-    case CONF_COUNT:
-        return key->unit ? key->unit : "number";
-    case CONF_SEED:
-        return "number";
-    case CONF_BOOL:
-        return "boolean";
-    case CONF_TEXT:
-        return "text";
-    case CONF_ADDRESS:
-        return "address";
-    case CONF_ADMIN:
-        return "address or `off`";
-    case CONF_THREADS:
-        return "`auto` or a number";
-    case CONF_PATTERN:
-        return "method and path";
-    case CONF_TEMPLATE:
-        return "template";
-    case CONF_FIELDS:
-        return "map of templates";
-    case CONF_STATUS:
-        return "status or template";
-    case CONF_PRIORITY:
-        return "number or reference";
-    case CONF_STATUSES:
-        return "statuses";
-    case CONF_URL:
-        return "URL";
-    case CONF_METHOD:
-        return "method";
-    case CONF_NAME:
-        return "name";
-    case CONF_PATH:
-        return "path";
-    case CONF_LITERAL:
-        return "any value";
-    case CONF_LISTENERS:
-        return "address, or list";
-    case CONF_ROUTES:
-        return "list";
-    case CONF_SLEEP:
-        return "duration, or map";
-    case CONF_HTTP:
-        return "URL, or map";
-    case CONF_RANGE:
-        return "two durations";
-    case CONF_INCLUDE:
-        return "path, or list of paths";
-    default:
-        return "map";
-    }
-}
-
 static int write_choices(struct bytes *out, const struct conf_key *key)
 {
     int rc = 0;
@@ -117,27 +55,11 @@ static int write_choices(struct bytes *out, const struct conf_key *key)
     return rc;
 }
 
-/* ", 1 to 1000" */
-static int write_bounds(struct bytes *out, const struct conf_key *key)
+static int write_type(struct bytes *out, const struct conf_key *key)
 {
-    char least[CONF_AMOUNT_MAX];
-    char most[CONF_AMOUNT_MAX];
-    switch (key->type) {
-    case CONF_COUNT:
-    case CONF_THREADS:
-        return bytes_printf(out, ", %" PRIu64 " to %" PRIu64,
-            key->type == CONF_THREADS ? UINT64_C(1) : key->min, key->max);
-    case CONF_PRIORITY:
-        return bytes_printf(out, ", -%" PRIu64 " to %" PRIu64, key->max, key->max);
-    case CONF_DURATION:
-        return bytes_printf(out, ", %s to %s", conf_duration_text((int64_t)key->min, least),
-            conf_duration_text((int64_t)key->max, most));
-    case CONF_SIZE:
-        return bytes_printf(
-            out, ", %s to %s", conf_size_text(key->min, least), conf_size_text(key->max, most));
-    default:
-        return 0;
-    }
+    const char *words = key->unit ? key->unit : key->type->words;
+    int rc = key->choices ? write_choices(out, key) : bytes_append_span(out, span_of(words));
+    return rc || !key->type->bounds ? rc : key->type->bounds(out, key);
 }
 
 static int write_default(struct bytes *out, const struct conf_key *key)
@@ -170,10 +92,7 @@ static int write_key(struct bytes *out, const struct conf_key *key)
 {
     int rc = bytes_printf(out, "| `%s` | ", key->name);
     if (rc == 0)
-        rc = key->choices ? write_choices(out, key)
-                          : bytes_append_span(out, span_of(type_words(key)));
-    if (rc == 0)
-        rc = write_bounds(out, key);
+        rc = write_type(out, key);
     if (rc == 0)
         rc = bytes_append_span(out, SPAN(" | "));
     if (rc == 0)
@@ -187,25 +106,48 @@ static int write_key(struct bytes *out, const struct conf_key *key)
     return rc ? rc : bytes_append_span(out, SPAN(" |\n"));
 }
 
-static int write_section(struct bytes *out, const struct conf_section *section)
+static int write_keys(struct bytes *out, const struct conf_section *section)
 {
-    int rc = bytes_printf(out, "\n## %s\n\n%s", section->title, section->description);
-    if (rc == 0 && section->short_form)
-        rc = bytes_printf(out, " Short: %s.", section->short_form);
-    if (rc == 0)
-        rc = bytes_append_span(
-            out, SPAN("\n\n| key | type | default | meaning |\n| --- | --- | --- | --- |\n"));
+    int rc = bytes_append_span(
+        out, SPAN("\n\n| key | type | default | meaning |\n| --- | --- | --- | --- |\n"));
     for (unsigned i = 0; rc == 0 && i < section->count; i++)
         rc = write_key(out, &section->keys[i]);
     return rc;
 }
 
-int conf_reference_write(struct bytes *out)
+static int write_section(struct bytes *out, const struct conf_section *section)
+{
+    int rc = bytes_printf(out, "\n## %s\n\n%s", section->title, section->description);
+    if (rc == 0 && section->short_form)
+        rc = bytes_printf(out, " Short: %s.", section->short_form);
+    return rc ? rc : write_keys(out, section);
+}
+
+static int write_nodes(struct bytes *out, const struct conf_flow_kinds *kinds)
+{
+    struct conf_key keys[CONF_KEYS_MAX];
+    struct conf_section all = conf_flow_section(kinds, keys);
+    char names[CONF_FLOW_KINDS_TEXT_MAX];
+    int rc = bytes_printf(out, "\n## %s\n\n%s %s.", all.title, all.description,
+        conf_flow_kinds_text(kinds, "`", names));
+    if (rc == 0)
+        rc = write_keys(out, &all);
+    for (unsigned i = 0; rc == 0 && i < kinds->count; i++) {
+        const struct conf_section *const *s = kinds->list[i]->sections;
+        for (; rc == 0 && s && *s; s++)
+            rc = write_section(out, *s);
+    }
+    return rc;
+}
+
+int conf_reference_write(const struct conf_flow_kinds *kinds, struct bytes *out)
 {
     size_t before = out->len;
     int rc = bytes_append_span(out, span_of(opening));
     for (unsigned i = 0; rc == 0 && conf_sections[i]; i++)
         rc = write_section(out, conf_sections[i]);
+    if (rc == 0)
+        rc = write_nodes(out, kinds);
     if (rc)
         out->len = before;
     return rc;

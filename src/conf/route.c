@@ -1,8 +1,10 @@
 /*
- * route.c: the parts of a configuration that may be written in more than one form: listeners,
- * routes, nodes, sleeps, calls, statuses.
+ * route.c: listeners, routes and their nodes.
  */
+#include "conf/internal.h"
 #include "conf/read.h"
+#include "conf/show.h"
+#include "conf/type.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -20,8 +22,8 @@ static int read_listener(struct conf_reader *r, struct conf_node *n, const struc
     int rc = conf_read_section(r, &conf_section_listener, NULL, where, listen);
     if (rc)
         return rc;
-    return conf_read_value(
-        r, conf_section_key(&conf_section_listener, "address"), n, where, &listen->address);
+    const struct conf_key *address = conf_section_key(&conf_section_listener, "address");
+    return address->type->read(r, address, n, where, &listen->address);
 }
 
 static void tell_twins(struct conf_reader *r, const struct conf_listen *listen, unsigned count)
@@ -39,9 +41,10 @@ static void tell_twins(struct conf_reader *r, const struct conf_listen *listen, 
 
 #define LISTENERS_MAX 256
 
-int conf_read_listeners(struct conf_reader *r, struct conf_node *n, const struct conf_where *where)
+static int read_listeners(struct conf_reader *r, const struct conf_key *key, struct conf_node *n,
+    const struct conf_where *where, void *at)
 {
-    struct config *config = &r->conf->config;
+    struct config *config = r->config;
     bool list = n->kind == CONF_LIST;
     unsigned count = list ? n->count : 1;
     if (count == 0 || count > LISTENERS_MAX) {
@@ -62,6 +65,36 @@ int conf_read_listeners(struct conf_reader *r, struct conf_node *n, const struct
     tell_twins(r, config->listen, count);
     return 0;
 }
+
+static struct conf_node *show_listeners(
+    struct conf_show *s, const struct conf_key *key, const void *at, const struct conf_node *origin)
+{
+    unsigned count = s->config->listen_count;
+    struct conf_node *list = conf_show_list(s, count);
+    for (unsigned i = 0; i < count && !s->failed; i++) {
+        const struct conf_node *from =
+            origin && origin->kind == CONF_LIST ? origin->elements[i] : origin;
+        struct conf_node *n =
+            conf_show_section(s, &conf_section_listener, &s->config->listen[i], from);
+        if (n && from && from->kind == CONF_SCALAR && from->secret)
+            n->members[0].value->secret = n->members[0].value->quoted = true;
+        conf_show_element(list, n);
+    }
+    return list;
+}
+
+static int put_listeners(struct bytes *out, const struct conf_key *key)
+{
+    return conf_schema_put(out,
+        "\"anyOf\":[{\"$ref\":\"#/$defs/address\"},{\"$ref\":\"#/$defs/listen\"},"
+        "{\"type\":\"array\",\"minItems\":1,\"maxItems\":256,\"items\":{\"anyOf\":["
+        "{\"$ref\":\"#/$defs/address\"},{\"$ref\":\"#/$defs/listen\"}]}}]");
+}
+
+const struct conf_type conf_type_listeners = {.words = "address, or list",
+    .read = read_listeners,
+    .show = show_listeners,
+    .schema = put_listeners};
 
 /* ---- routes ---- */
 
@@ -93,9 +126,10 @@ static int read_route(struct conf_reader *r, struct conf_node *n, const struct c
     return route->name ? 0 : -ENOMEM;
 }
 
-int conf_read_routes(struct conf_reader *r, struct conf_node *n, const struct conf_where *where)
+static int read_routes(struct conf_reader *r, const struct conf_key *key, struct conf_node *n,
+    const struct conf_where *where, void *at)
 {
-    struct config *config = &r->conf->config;
+    struct config *config = r->config;
     if (n->kind != CONF_LIST) {
         conf_tell(r, n, where, "a list of routes, each with '- ' before it", "");
         config->partial = true;
@@ -117,32 +151,102 @@ int conf_read_routes(struct conf_reader *r, struct conf_node *n, const struct co
     return 0;
 }
 
+static struct conf_node *show_routes(
+    struct conf_show *s, const struct conf_key *key, const void *at, const struct conf_node *origin)
+{
+    unsigned count = s->config->route_count;
+    struct conf_node *list = conf_show_list(s, count);
+    for (unsigned i = 0; i < count && !s->failed; i++)
+        conf_show_element(list,
+            conf_show_section(s, &conf_section_route, &s->config->routes[i], origin->elements[i]));
+    return list;
+}
+
+static int put_routes(struct bytes *out, const struct conf_key *key)
+{
+    return conf_schema_put(
+        out, "\"type\":[\"array\",\"null\"],\"items\":{\"$ref\":\"#/$defs/routes\"}");
+}
+
+const struct conf_type conf_type_routes = {.words = "list",
+    .may_be_empty = true,
+    .read = read_routes,
+    .show = show_routes,
+    .schema = put_routes};
+
 /* ---- nodes ---- */
 
-/* `told`: something is wrong with the node already, perhaps the spelling of its kind. */
-static void find_kind(struct conf_reader *r, const struct conf_node *n,
-    const struct conf_where *where, struct conf_flow_node *node, bool told)
+static const char *name_of(const struct conf_flow_kind *kind)
 {
-    static const char *const kinds[] = {
-        "sleep", "http", "reply", "step"}; /* by enum conf_node_kind */
+    return kind->keys[0].name;
+}
+
+/* `told`: something is wrong with the node already, perhaps the spelling of its kind. */
+static const struct conf_flow_kind *find_kind(
+    struct conf_reader *r, const struct conf_node *map, const struct conf_where *where, bool told)
+{
     char place[CONF_WHERE_MAX];
-    const char *first = NULL;
-    for (unsigned i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        if (!conf_member(n, kinds[i]))
+    char names[CONF_FLOW_KINDS_TEXT_MAX];
+    const struct conf_flow_kind *first = NULL;
+    for (unsigned i = 0; i < r->kinds->count; i++) {
+        const struct conf_flow_kind *kind = r->kinds->list[i];
+        if (!conf_member(map, name_of(kind)))
             continue;
         if (first) {
-            conf_error(r->errors, &n->mark,
-                "%s: found both '%s' and '%s', expected exactly one of sleep, http, reply and step",
-                conf_where_text(where, place), first, kinds[i]);
-            return;
+            conf_error(r->errors, &map->mark,
+                "%s: found both '%s' and '%s', expected exactly one of %s",
+                conf_where_text(where, place), name_of(first), name_of(kind),
+                conf_flow_kinds_text(r->kinds, "", names));
+            return first;
         }
-        first = kinds[i];
-        node->kind = (enum conf_node_kind)i;
+        first = kind;
     }
     if (!first && !told)
-        conf_error(r->errors, &n->mark,
-            "%s: found no kind of node, expected exactly one of sleep, http, reply and step",
-            conf_where_text(where, place));
+        conf_error(r->errors, &map->mark, "%s: found no kind of node, expected exactly one of %s",
+            conf_where_text(where, place), conf_flow_kinds_text(r->kinds, "", names));
+    return first;
+}
+
+static void tell_stray(struct conf_reader *r, const struct conf_node *map,
+    const struct conf_where *where, const struct conf_flow_kind *kind, const char *key)
+{
+    char place[CONF_WHERE_MAX];
+    for (unsigned i = 0; i < map->count; i++) {
+        const struct conf_member *m = &map->members[i];
+        struct conf_where here = {.up = where, .name = m->name};
+        if (span_equal(m->name, span_of(key)))
+            conf_error(r->errors, &m->mark,
+                "%s: found in a node without '%s', expected '%s' beside it",
+                conf_where_text(&here, place), name_of(kind), name_of(kind));
+    }
+}
+
+/* Keys that mean something only in a node of another kind. */
+static void check_stray(struct conf_reader *r, const struct conf_node *map,
+    const struct conf_where *where, const struct conf_flow_kind *own)
+{
+    for (unsigned i = 0; i < r->kinds->count; i++) {
+        const struct conf_flow_kind *kind = r->kinds->list[i];
+        for (unsigned k = 1; kind != own && k < kind->key_count; k++)
+            tell_stray(r, map, where, kind, kind->keys[k].name);
+    }
+}
+
+static int read_own(struct conf_reader *r, const struct conf_node *map,
+    const struct conf_where *where, struct conf_flow_node *node, bool told)
+{
+    unsigned before = conf_errors_count(r->errors);
+    const struct conf_flow_kind *kind = find_kind(r, map, where, told);
+    node->kind = kind;
+    if (!told && conf_errors_count(r->errors) == before)
+        check_stray(r, map, where, kind);
+    if (!kind)
+        return 0;
+    node->own = arena_zalloc(r->arena, kind->size);
+    if (!node->own)
+        return -ENOMEM;
+    int rc = conf_read_keys(r, kind->keys, kind->key_count, map, where, node->own);
+    return rc || !kind->finish ? rc : kind->finish(r, map, where, node);
 }
 
 static int read_node(struct conf_reader *r, struct conf_member *m, const struct conf_where *where,
@@ -158,12 +262,14 @@ static int read_node(struct conf_reader *r, struct conf_member *m, const struct 
             "%s: found the name %s, expected at most %d letters, digits, '_' and '-', a letter "
             "first",
             conf_where_text(where->up, place), conf_quoted(m->name, found), NODE_NAME_MAX);
+    if (m->value->kind != CONF_MAP)
+        return conf_read_section(r, &r->node, m->value, where, node);
     unsigned before = conf_errors_count(r->errors);
-    int rc = conf_read_section(r, &conf_section_node, m->value, where, node);
-    if (rc || m->value->kind != CONF_MAP)
-        return rc;
-    find_kind(r, m->value, where, node, conf_errors_count(r->errors) > before);
-    rc = conf_read_work(r, m->value, where, node, conf_errors_count(r->errors) > before);
+    conf_check_keys(r, &r->node, m->value, where);
+    int rc =
+        conf_read_keys(r, conf_section_node.keys, conf_section_node.count, m->value, where, node);
+    if (rc == 0)
+        rc = read_own(r, m->value, where, node, conf_errors_count(r->errors) > before);
     if (rc)
         return rc;
     const struct conf_node *otherwise = conf_member(m->value, "default");
@@ -175,9 +281,10 @@ static int read_node(struct conf_reader *r, struct conf_member *m, const struct 
     return 0;
 }
 
-int conf_read_nodes(struct conf_reader *r, struct conf_node *n, const struct conf_where *where,
-    struct conf_route *route)
+static int read_nodes(struct conf_reader *r, const struct conf_key *key, struct conf_node *n,
+    const struct conf_where *where, void *at)
 {
+    struct conf_route *route = at;
     if (n->kind != CONF_MAP) {
         conf_tell(r, n, where, "a map of nodes such as {pause: {sleep: 70ms}}", "");
         return 0;
@@ -197,106 +304,40 @@ int conf_read_nodes(struct conf_reader *r, struct conf_node *n, const struct con
     return 0;
 }
 
-/* ---- sleep ---- */
-
-int conf_read_sleep(struct conf_reader *r, const struct conf_key *key, struct conf_node *n,
-    const struct conf_where *where, struct conf_sleep *sleep)
+static struct conf_node *show_node(
+    struct conf_show *s, const struct conf_flow_node *node, const struct conf_node *origin)
 {
-    if (n->kind == CONF_MAP && conf_member(n, "uniform")) {
-        sleep->distribution = CONF_UNIFORM;
-        return conf_read_section(r, &conf_section_uniform, n, where, sleep);
-    }
-    if (n->kind == CONF_MAP && conf_member(n, "exponential")) {
-        sleep->distribution = CONF_EXPONENTIAL;
-        return conf_read_section(r, &conf_section_exponential, n, where, sleep);
-    }
-    if (n->kind != CONF_SCALAR) {
-        conf_tell(r, n, where,
-            "a duration such as 70ms, {uniform: [10ms, 20ms]} or {exponential: 70ms}", "");
-        return 0;
-    }
-    struct conf_key fixed = *key;
-    fixed.type = CONF_DURATION;
-    sleep->distribution = CONF_FIXED;
-    return conf_read_scalar(r, &fixed, n, where, &sleep->low_ns);
+    const struct conf_flow_kind *kind = node->kind;
+    struct conf_node *map = conf_show_map(s, CONF_KEYS_MAX);
+    if (kind)
+        conf_show_keys(s, map, kind->keys, kind->key_count, node->own, origin);
+    conf_show_keys(s, map, conf_section_node.keys, conf_section_node.count, node, origin);
+    return map;
 }
 
-int conf_read_range(struct conf_reader *r, const struct conf_key *key, struct conf_node *n,
-    const struct conf_where *where, struct conf_sleep *sleep)
+static struct conf_node *show_nodes(
+    struct conf_show *s, const struct conf_key *key, const void *at, const struct conf_node *origin)
 {
-    struct conf_key bound = *key;
-    bound.type = CONF_DURATION;
-    if (n->kind != CONF_LIST || n->count != 2) {
-        conf_tell(r, n, where, "two durations such as [10ms, 20ms]", "");
-        return 0;
-    }
-    int rc = conf_read_scalar(r, &bound, n->elements[0], where, &sleep->low_ns);
-    if (rc == 0)
-        rc = conf_read_scalar(r, &bound, n->elements[1], where, &sleep->high_ns);
-    if (rc == 0 && sleep->high_ns < sleep->low_ns)
-        conf_tell(r, n->elements[1], where, "a duration that is not shorter than the first", "");
-    return rc;
+    const struct conf_route *route = at;
+    if (route->node_count == 0)
+        return NULL;
+    struct conf_node *map = conf_show_map(s, route->node_count);
+    for (unsigned i = 0; i < route->node_count && !s->failed; i++)
+        conf_show_member(
+            map, route->nodes[i].name, show_node(s, &route->nodes[i], origin->members[i].value));
+    return map;
 }
 
-/* ---- http ---- */
-
-int conf_read_http(struct conf_reader *r, struct conf_node *n, const struct conf_where *where,
-    struct conf_http *http)
+static int put_nodes(struct bytes *out, const struct conf_key *key)
 {
-    int rc;
-    if (n->kind == CONF_SCALAR) {
-        rc = conf_read_section(r, &conf_section_http, NULL, where, http);
-        if (rc == 0)
-            rc = conf_read_value(
-                r, conf_section_key(&conf_section_http, "url"), n, where, &http->url);
-    } else if (n->kind == CONF_MAP) {
-        rc = conf_read_section(r, &conf_section_http, n, where, http);
-    } else {
-        conf_tell(
-            r, n, where, "a URL such as http://127.0.0.1:9001/users, or a map with 'url'", "");
-        return 0;
-    }
-    if (rc)
-        return rc;
-    http->times_given = conf_member(n, "times") != NULL;
-    if (!http->method)
-        http->method = conf_new_scalar(r->arena, http->body ? "POST" : "GET", n);
-    return http->method ? 0 : -ENOMEM;
+    return conf_schema_put(out,
+        "\"type\":[\"object\",\"null\"],"
+        "\"propertyNames\":{\"pattern\":\"^[A-Za-z_][A-Za-z0-9_-]{0,63}$\"},"
+        "\"additionalProperties\":{\"$ref\":\"#/$defs/nodes\"}");
 }
 
-/* ---- Statuses ---- */
-
-static bool status_at(const char *text)
-{
-    return text[0] >= '1' && text[0] <= '5' && text[1] >= '0' && text[1] <= '9' && text[2] >= '0' &&
-           text[2] <= '9';
-}
-
-/* "200" or "200-299" */
-static bool is_statuses(struct conf_node *n)
-{
-    if (n->kind != CONF_SCALAR || n->text.len < 3 || !status_at(n->text.ptr))
-        return false;
-    n->quoted = n->quoted && !n->expanded; /* a number from a variable is a number */
-    if (n->text.len == 3)
-        return !n->quoted;
-    return n->text.len == 7 && n->text.ptr[3] == '-' && status_at(n->text.ptr + 4) &&
-           memcmp(n->text.ptr, n->text.ptr + 4, 3) <= 0;
-}
-
-int conf_read_statuses(struct conf_reader *r, struct conf_node *n, const struct conf_where *where,
-    const struct conf_node **at)
-{
-    static const char expected[] =
-        "a status such as 200, a range such as 200-299, or a list of them";
-    bool list = n->kind == CONF_LIST && n->count > 0;
-    for (unsigned i = 0; list && i < n->count; i++) {
-        struct conf_where here = {.up = where, .index = (int)i};
-        if (!is_statuses(n->elements[i]))
-            conf_tell(r, n->elements[i], &here, expected, "");
-    }
-    if (!list && !is_statuses(n))
-        conf_tell(r, n, where, expected, "");
-    *at = n;
-    return 0;
-}
+const struct conf_type conf_type_nodes = {.words = "map",
+    .may_be_empty = true,
+    .read = read_nodes,
+    .show = show_nodes,
+    .schema = put_nodes};

@@ -3,6 +3,7 @@
  * point.
  */
 #include "conf/internal.h"
+#include "conf/type.h"
 
 #include "base/time.h"
 

@@ -4,7 +4,10 @@
  * Pools are read first, then steps, then routes (by the table's order), so that each is held
  * against those that it names. Whether a step exists is not known here: step/ is above.
  */
+#include "conf/internal.h"
 #include "conf/read.h"
+#include "conf/show.h"
+#include "conf/type.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -98,9 +101,10 @@ static int read_pool(struct conf_reader *r, struct conf_member *m, const struct 
     return rc;
 }
 
-int conf_read_pools(struct conf_reader *r, struct conf_node *n, const struct conf_where *where)
+static int read_pools(struct conf_reader *r, const struct conf_key *key, struct conf_node *n,
+    const struct conf_where *where, void *at)
 {
-    struct config *config = &r->conf->config;
+    struct config *config = r->config;
     if (n->kind != CONF_MAP || n->count > CONF_POOLS_MAX) {
         conf_tell(r, n, where, "a map of at most 64 pools such as {cpu: {kind: processes}}", "");
         config->partial = true;
@@ -118,10 +122,42 @@ int conf_read_pools(struct conf_reader *r, struct conf_node *n, const struct con
     return 0;
 }
 
-/* Behind the others, where conf_read_pools left room for it. */
+/* A pool that was not given comes behind those that were. */
+static struct conf_node *show_pools(
+    struct conf_show *s, const struct conf_key *key, const void *at, const struct conf_node *origin)
+{
+    unsigned count = s->config->pool_count;
+    if (count == 0)
+        return NULL;
+    struct conf_node *map = conf_show_map(s, count);
+    for (unsigned i = 0; i < count && !s->failed; i++) {
+        const struct conf_pool *pool = &s->config->pools[i];
+        const struct conf_node *from =
+            origin && i < origin->count ? origin->members[i].value : NULL;
+        conf_show_member(map, pool->name, conf_show_section(s, &conf_section_pool, pool, from));
+    }
+    return map;
+}
+
+static int put_pools(struct bytes *out, const struct conf_key *key)
+{
+    return bytes_printf(out,
+        "\"type\":[\"object\",\"null\"],\"propertyNames\":{" CONF_SCHEMA_WORD "},"
+        "\"maxProperties\":%d,\"additionalProperties\":{\"anyOf\":["
+        "{\"$ref\":\"#/$defs/pools\"},{\"type\":\"null\"}]}",
+        CONF_POOLS_MAX);
+}
+
+const struct conf_type conf_type_pools = {.words = "map",
+    .may_be_empty = true,
+    .read = read_pools,
+    .show = show_pools,
+    .schema = put_pools};
+
+/* Behind the others, where read_pools left room for it. */
 static int add_default_pool(struct conf_reader *r, const struct conf_node *n)
 {
-    struct config *config = &r->conf->config;
+    struct config *config = r->config;
     if (find_pool(config, SPAN(DEFAULT_POOL)))
         return 0;
     if (!config->pools)
@@ -139,16 +175,15 @@ static int add_default_pool(struct conf_reader *r, const struct conf_node *n)
 /* Whether all pools there may be were read. */
 static bool knows_pools(const struct conf_reader *r)
 {
-    const struct conf_node *given = conf_member(r->conf->root, "pools");
-    return !r->conf->config.partial &&
-           (!given || given->kind == CONF_NULL || r->conf->config.pools);
+    const struct conf_node *given = conf_member(r->root, "pools");
+    return !r->config->partial && (!given || given->kind == CONF_NULL || r->config->pools);
 }
 
 /* That the pool which the map names is one. */
 static void check_pool(
     struct conf_reader *r, const struct conf_node *map, const struct conf_where *where)
 {
-    const struct config *config = &r->conf->config;
+    const struct config *config = r->config;
     struct conf_where here = {.up = where, .name = SPAN("pool")};
     const char *names[CONF_POOLS_MAX + 2];
     char hint[CONF_WORD_MAX + 32] = "";
@@ -203,9 +238,10 @@ static int read_step(struct conf_reader *r, struct conf_member *m, const struct 
     return 0;
 }
 
-int conf_read_steps(struct conf_reader *r, struct conf_node *n, const struct conf_where *where)
+static int read_steps(struct conf_reader *r, const struct conf_key *key, struct conf_node *n,
+    const struct conf_where *where, void *at)
 {
-    struct config *config = &r->conf->config;
+    struct config *config = r->config;
     if (n->kind != CONF_MAP || n->count > CONF_STEPS_MAX) {
         conf_tell(
             r, n, where, "a map of at most 1000 steps such as {tag: {plugin: ./tagger.so}}", "");
@@ -226,40 +262,58 @@ int conf_read_steps(struct conf_reader *r, struct conf_node *n, const struct con
     return 0;
 }
 
-/* ---- Nodes ---- */
-
-/* `input` and `pool` are a step's. */
-static void check_stray(
-    struct conf_reader *r, const struct conf_node *n, const struct conf_where *where)
+static struct conf_node *show_steps(
+    struct conf_show *s, const struct conf_key *key, const void *at, const struct conf_node *origin)
 {
-    for (unsigned i = 0; i < n->count; i++)
-        if (span_equal(n->members[i].name, SPAN("input")) ||
-            span_equal(n->members[i].name, SPAN("pool")))
-            tell_key(r, &n->members[i], where,
-                "found in a node that runs no step, expected 'step' beside it");
+    unsigned count = s->config->step_count;
+    if (count == 0)
+        return NULL;
+    struct conf_node *map = conf_show_map(s, count);
+    for (unsigned i = 0; i < count && !s->failed; i++) {
+        const struct conf_step *step = &s->config->steps[i];
+        conf_show_member(map, step->name,
+            conf_show_section(s, &conf_section_step, step, origin->members[i].value));
+    }
+    return map;
 }
 
-int conf_read_work(struct conf_reader *r, const struct conf_node *n, const struct conf_where *where,
-    struct conf_flow_node *node, bool told)
+static int put_steps(struct bytes *out, const struct conf_key *key)
 {
-    const struct config *config = &r->conf->config;
-    struct conf_step_node *step = &node->step;
-    if (!conf_member(n, "step")) {
-        if (!told)
-            check_stray(r, n, where);
-        return 0;
-    }
-    check_pool(r, n, where);
-    for (unsigned i = 0; i < config->step_count && step->step; i++) {
-        if (strcmp(config->steps[i].name, step->step) != 0)
+    int rc =
+        conf_schema_put(out, "\"type\":[\"object\",\"null\"],\"propertyNames\":{" CONF_SCHEMA_WORD
+                             ",\"not\":{\"enum\":[");
+    for (size_t i = 0; rc == 0 && conf_builtin_steps[i]; i++)
+        rc = bytes_printf(out, "%s\"%s\"", i ? "," : "", conf_builtin_steps[i]);
+    return rc ? rc
+              : bytes_printf(out,
+                    "]}},\"maxProperties\":%d,"
+                    "\"additionalProperties\":{\"$ref\":\"#/$defs/steps\"}",
+                    CONF_STEPS_MAX);
+}
+
+const struct conf_type conf_type_steps = {.words = "map",
+    .may_be_empty = true,
+    .read = read_steps,
+    .show = show_steps,
+    .schema = put_steps};
+
+/* ---- Nodes ---- */
+
+int conf_read_work(struct conf_reader *r, const struct conf_node *map,
+    const struct conf_where *where, struct conf_work *work)
+{
+    const struct config *config = r->config;
+    check_pool(r, map, where);
+    for (unsigned i = 0; i < config->step_count && work->step; i++) {
+        if (strcmp(config->steps[i].name, work->step) != 0)
             continue;
-        step->retry = config->steps[i].retry;
-        if (!step->pool)
-            step->pool = config->steps[i].pool;
+        work->retry = config->steps[i].retry;
+        if (!work->pool)
+            work->pool = config->steps[i].pool;
     }
-    if (!step->pool)
-        step->pool = DEFAULT_POOL;
-    return strcmp(step->pool, DEFAULT_POOL) == 0 ? add_default_pool(r, n) : 0;
+    if (!work->pool)
+        work->pool = DEFAULT_POOL;
+    return strcmp(work->pool, DEFAULT_POOL) == 0 ? add_default_pool(r, map) : 0;
 }
 
 /* ---- Routes ---- */
@@ -275,9 +329,8 @@ void conf_check_dispatch(struct conf_reader *r, const struct conf_node *n,
         return;
     for (unsigned i = 0; i < route->node_count; i++) {
         const struct conf_flow_node *node = &route->nodes[i];
-        const struct conf_pool *pool = node->kind == CONF_NODE_STEP && node->step.pool
-                                           ? find_pool(&r->conf->config, span_of(node->step.pool))
-                                           : NULL;
+        const struct conf_pool *pool =
+            node->work.pool ? find_pool(r->config, span_of(node->work.pool)) : NULL;
         if (!pool || pool->kind == CONF_POOL_INLINE || pool->kind == CONF_POOL_THREADS)
             continue;
         conf_error(r->errors, &given->mark,

@@ -36,20 +36,6 @@ void compiler_error(struct compiler *c, const struct conf_mark *at, const char *
 
 /* ---- What is referred to ---- */
 
-/* What a reference into a node's value asks of the node. */
-static void mark_use(struct flow_node *n, const struct reference *r)
-{
-    unsigned at = n->conf->kind == CONF_NODE_HTTP && n->conf->http.times_given ? 1 : 0;
-    if (r->step_count > 0)
-        n->entered = true;
-    bool whole = r->step_count <= at;
-    bool body = !whole && r->steps[at].name && strcmp(r->steps[at].name, "body") == 0;
-    if (whole || body)
-        n->body_used = true;
-    if (body && r->step_count > at + 1)
-        n->body_entered = true;
-}
-
 static int note_reference(void *ctx, const struct reference *r, const struct conf_mark *at)
 {
     struct compiler *c = ctx;
@@ -60,10 +46,12 @@ static int note_reference(void *ctx, const struct reference *r, const struct con
     if (r->root != REFERENCE_NODE)
         return 0;
     struct flow_node *n = &c->flow->nodes[r->index];
-    mark_use(n, r);
+    n->entered |= r->step_count > 0;
+    if (n->kind->note_reference)
+        n->kind->note_reference(n, r);
     if (!c->self)
         return 0;
-    if (c->flow->route->sequential && r->index >= c->self->index) {
+    if (c->flow->route->order == CONF_SEQUENTIAL && r->index >= c->self->index) {
         compiler_error(c, at,
             "%.*s: in sequential order node '%s' runs before '%s', and cannot know its value",
             SPAN_ARG(r->text), c->self->conf->name, n->conf->name);
@@ -105,24 +93,24 @@ static bool same_dependents(const struct flow_node *a, const struct flow_node *b
            memcmp(a->needed_by, b->needed_by, a->needed_by_count * sizeof *a->needed_by) == 0;
 }
 
-/* Steps of one pool that are ready at once are given to it together where that holds up nobody, or
- * where it was asked for. */
-static void find_company(struct flow *f)
+static bool run_together(const struct flow *f, const struct flow_node *a, const struct flow_node *b)
 {
     enum conf_dispatch how = f->route->dispatch;
     bool all = how == CONF_DISPATCH_FUSED || how == CONF_DISPATCH_INLINE;
+    return a->kind == b->kind && a->kind->run_group && a->conf->work.pool && b->conf->work.pool &&
+           strcmp(a->conf->work.pool, b->conf->work.pool) == 0 && (all || same_dependents(a, b));
+}
+
+/* Nodes with work for one pool that are ready at once are given to it as a group where that holds
+ * up nobody, or where it was asked for. */
+static void find_groups(struct flow *f)
+{
     for (unsigned i = 0; i < f->node_count; i++) {
         struct flow_node *n = &f->nodes[i];
-        if (n->conf->kind != CONF_NODE_STEP)
-            continue;
-        n->step.together = i;
-        for (unsigned k = 0; k < i && n->step.together == i; k++) {
-            const struct flow_node *other = &f->nodes[k];
-            if (other->conf->kind == CONF_NODE_STEP &&
-                strcmp(other->conf->step.pool, n->conf->step.pool) == 0 &&
-                (all || same_dependents(other, n)))
-                n->step.together = other->step.together;
-        }
+        n->together = i;
+        for (unsigned k = 0; k < i && n->together == i; k++)
+            if (run_together(f, &f->nodes[k], n))
+                n->together = f->nodes[k].together;
     }
 }
 
@@ -286,21 +274,6 @@ static void make_static(struct flow *f)
 
 /* ---- The whole ---- */
 
-static const struct node_kind *kind_of(enum conf_node_kind kind)
-{
-    switch (kind) {
-    case CONF_NODE_HTTP:
-        return &node_http;
-    case CONF_NODE_SLEEP:
-        return &node_sleep;
-    case CONF_NODE_STEP:
-        return &node_step;
-    case CONF_NODE_REPLY:
-        break;
-    }
-    return &node_reply;
-}
-
 static int prepare_nodes(struct compiler *c)
 {
     struct flow *f = c->flow;
@@ -313,9 +286,10 @@ static int prepare_nodes(struct compiler *c)
     for (unsigned i = 0; i < f->node_count; i++) {
         struct flow_node *n = &f->nodes[i];
         *n = (struct flow_node){
-            .conf = &route->nodes[i], .kind = kind_of(route->nodes[i].kind), .index = i};
+            .conf = &route->nodes[i], .kind = node_kind_of(&route->nodes[i]), .index = i};
         n->needs = arena_zalloc(&f->arena, f->node_count * sizeof *n->needs);
-        if (!n->needs)
+        n->own = arena_zalloc(&f->arena, n->kind->size);
+        if (!n->needs || !n->own)
             return -ENOMEM;
         names[i] = n->conf->name;
     }
@@ -387,14 +361,14 @@ static int compile_all(struct compiler *c)
     compile_nodes(c);
     compiler_note(c, compile_reply(c));
     compiler_note(c, compile_priority(c));
-    if (f->route->sequential)
+    if (f->route->order == CONF_SEQUENTIAL)
         chain_nodes(f);
     if (c->rc != -ENOMEM) /* what is wrong besides is no reason to keep a cycle for later */
         compiler_note(c, check_order(c));
     if (c->rc == 0)
         compiler_note(c, link_nodes(f));
     if (c->rc == 0) {
-        find_company(f);
+        find_groups(f);
         make_static(f);
     }
     return c->rc;

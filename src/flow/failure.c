@@ -23,8 +23,8 @@ static void whole(const struct run *run, struct error *e)
 {
     const struct conf_flow_node *n = run->blamed ? run->blamed->conf : NULL;
     *e = *run->failure;
-    if (n && n->kind == CONF_NODE_STEP && run->retry_after > 0)
-        error_prefix(e, "node '%s' in pool '%s'", n->name, n->step.pool);
+    if (n && n->work.pool && run->retry_after > 0)
+        error_prefix(e, "node '%s' in pool '%s'", n->name, n->work.pool);
     else if (n)
         error_prefix(e, "node '%s'", n->name);
 }
@@ -32,7 +32,7 @@ static void whole(const struct run *run, struct error *e)
 /* What is said without names, or NULL: the sentence has none. */
 static const char *nameless(const struct run *run, int status)
 {
-    bool of_step = run->blamed && run->blamed->conf->kind == CONF_NODE_STEP;
+    bool of_step = run->blamed && run->blamed->conf->work.pool;
     if (status == 413 && of_step)
         return "the request is larger than what can be computed with";
     if (status < 500)

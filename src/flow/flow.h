@@ -33,6 +33,9 @@
 
 struct flow;
 
+/* The kinds of nodes there are, for conf_load. */
+extern const struct conf_flow_kinds flow_kinds;
+
 /* What step nodes can refer to. */
 struct flow_steps {
     const struct config *config; /* its steps; NULL: there are the built-in ones alone */

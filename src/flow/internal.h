@@ -1,5 +1,5 @@
 /*
- * internal.h: a compiled flow, one run of it, and what a node kind is. For flow/ only.
+ * internal.h: a compiled flow, one run of it, and what a kind of node is. For flow/ only.
  */
 #pragma once
 
@@ -7,39 +7,13 @@
 #include "flow/flow.h"
 #include "flow/local.h"
 
+#include "conf/schema.h"
 #include "coro/group.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
 
 /* ---- Compiled ---- */
-
-struct status_range {
-    int low;
-    int high;
-};
-
-struct flow_http {
-    struct span origin;
-    struct template target;
-    struct span method;
-    struct content content;
-    const struct status_range *expect;
-    unsigned expect_count;
-    struct span expected; /* "200-299", for sentences */
-    bool gives_id;        /* X-Request-Id is among the fields */
-    bool says_deadline;   /* Weir-Deadline is to be sent */
-};
-
-struct flow_sleep {
-    _Atomic uint64_t *draws; /* so far, of a seeded one: the only thing in a flow that changes */
-};
-
-struct flow_step {
-    struct pool *pool; /* NULL in a flow that is only checked */
-    unsigned step;     /* its place there */
-    unsigned together; /* the first of those that are given to the pool with it; itself */
-    struct template input;
-};
 
 struct flow_node {
     const struct conf_flow_node *conf;
@@ -49,16 +23,10 @@ struct flow_node {
     unsigned need_count;
     unsigned *needed_by;
     unsigned needed_by_count;
-    bool body_used;           /* someone refers to the body: it must be JSON if it says so */
-    bool body_entered;        /* someone looks into the body */
     bool entered;             /* someone looks into the value */
     struct template fallback; /* of optional ones; first is NULL: null */
-    union {
-        struct flow_http http;
-        struct flow_sleep sleep;
-        struct flow_step step;
-        struct template value; /* of a reply */
-    };
+    unsigned together;        /* the first of those that run as a group with it; itself */
+    void *own;                /* what its kind compiled, of the kind's size */
 };
 
 struct flow {
@@ -80,6 +48,8 @@ struct flow {
     struct span body;
 };
 
+struct node_state;
+
 struct compiler {
     struct flow *flow;
     const struct flow_steps *steps;
@@ -98,15 +68,35 @@ void compiler_error(struct compiler *c, const struct conf_mark *at, const char *
 
 struct run;
 
+/* A kind of node: one of these in a file of its own, and a line in node_kinds.c. */
 struct node_kind {
-    bool waits; /* for others: its time is none of this server's */
+    struct conf_flow_kind conf; /* its keys */
+    size_t size;                /* of what `compile` fills in: flow_node.own, zeroed */
+    bool waits;                 /* for others: its time is none of this server's */
+    bool limited;               /* its calls under way are limited by their latency: local.c */
     void (*compile)(struct compiler *c, struct flow_node *n);
+    /* Whether what the path has behind the node's name can exist: 0, or -EINVAL with a sentence.
+     * NULL: anything can. */
+    int (*check_reference)(
+        const struct conf_flow_node *n, const struct reference_path *p, struct error *e);
+    /* Some template refers to the value; also before `compile`. NULL: it makes no difference. */
+    void (*note_reference)(struct flow_node *n, const struct reference *r);
     /* Makes the value, which owns its documents also after a failure. 0, or a negative errno and
      * in `*why`, if there is more to say than 'cancelled' and 'too late', an error that lives as
-     * long as the run. Not of steps, which are run together. */
+     * long as the run. */
     int (*run)(
         struct run *run, const struct flow_node *n, struct value *out, const struct error **why);
+    /* In place of `run`: runs those of a set that are ready together (compile.c finds them), and
+     * ends them: 0, or the first's failure. */
+    int (*run_group)(struct run *run, struct node_state *set);
 };
+
+_Static_assert(offsetof(struct node_kind, conf) == 0, "conf/ knows a kind by its first member");
+
+static inline const struct node_kind *node_kind_of(const struct conf_flow_node *n)
+{
+    return (const struct node_kind *)(const void *)n->kind;
+}
 
 extern const struct node_kind node_http;
 extern const struct node_kind node_sleep;
@@ -173,5 +163,3 @@ int run_read_body(struct run *run) __attribute__((warn_unused_result));
 void run_answer_failure(struct run *run);
 /* Tells who observes, and adds up the time that was waited. */
 void run_account(struct run *run, const struct flow_node *n, int64_t ns, int rc);
-/* Runs the steps of a set together, and ends them: 0, or the first's failure. */
-int run_steps(struct run *run, struct node_state *set) __attribute__((warn_unused_result));

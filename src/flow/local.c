@@ -24,9 +24,9 @@ struct flow_figures {
     struct line_series *calls;  /* by http node, in order */
 };
 
-static bool is_http(const struct flow *f, unsigned node)
+static bool is_limited(const struct flow *f, unsigned node)
 {
-    return f->nodes[node].conf->kind == CONF_NODE_HTTP;
+    return f->nodes[node].kind->limited;
 }
 
 static void count_all(
@@ -36,7 +36,7 @@ static void count_all(
     for (unsigned i = 0; i < count; i++) {
         *nodes += flows[i]->node_count;
         for (unsigned k = 0; k < flows[i]->node_count; k++)
-            *calls += is_http(flows[i], k);
+            *calls += is_limited(flows[i], k);
     }
 }
 
@@ -90,7 +90,7 @@ static int register_all(struct flow_figures *figures, struct meter *m,
         if (flows[i]->route->max_in_flight)
             rc = register_route(m, flows[i], &figures->routes[i]);
         for (unsigned k = 0; rc == 0 && adaptive && k < flows[i]->node_count; k++)
-            if (is_http(flows[i], k))
+            if (is_limited(flows[i], k))
                 rc = register_calls(m, flows[i], &flows[i]->nodes[k], &figures->calls[call++]);
     }
     return rc;
@@ -175,7 +175,7 @@ static void make_local(
     }
     local->calls = &l->by_node[first];
     for (unsigned k = 0; m->client->adaptive && k < f->node_count; k++) {
-        if (!is_http(f, k))
+        if (!is_limited(f, k))
             continue;
         local->calls[k] = &l->calls[m->calls];
         make_calls(local->calls[k], m);

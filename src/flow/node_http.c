@@ -7,17 +7,125 @@
 #include "flow/internal.h"
 #include "flow/url.h"
 
+#include "conf/show.h"
+#include "conf/type.h"
 #include "wire/deadline.h"
 #include "wire/problem.h"
 
 #include <errno.h>
 
-#define TIMES_MAX 1000
-
 static const char *const reserved[] = {"connection", "content-length", "expect", "host",
     "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", NULL};
 
+/* ---- Its configuration ---- */
+
+struct http_conf {                   /* http: {url: ..., method: GET, headers: {...}, times: 1} */
+    const struct conf_node *url;     /* a template in text: scheme and authority must be literal */
+    const struct conf_node *method;  /* literal; GET, or POST with a body */
+    const struct conf_node *headers; /* a map of templates, or NULL */
+    const struct conf_node *body;    /* a template, or NULL */
+    const struct conf_node *expect;  /* statuses that are no failure */
+    unsigned times;                  /* calls at once: the value is a list. 0: one, no list */
+    bool send_deadline;              /* says how long the answer is waited for */
+};
+
+#define AT(member) .offset = offsetof(struct http_conf, member)
+static const struct conf_key call_keys[] = {
+    {"url", &conf_type_url, .required = true, AT(url),
+        .description =
+            "What to call. Scheme, host and port stand as they are; the rest is a template.",
+        .example = "http://127.0.0.1:9001/users/$path.id"},
+    {"method", &conf_type_method, AT(method), .default_words = "GET, or POST with a body",
+        .description = "The request's method, in capitals.", .example = "PUT"},
+    {"headers", &conf_type_fields, AT(headers),
+        .description = "Header fields of the request: templates.",
+        .example = "{authorization: 'Bearer ${file:/run/secrets/token}'}"},
+    {"body", &conf_type_template, AT(body), .description = "The request's body: a template.",
+        .example = "{id: $path.id}"},
+    {"expect", &conf_type_statuses, AT(expect), .default_ = "200-299",
+        .description = "Which statuses are no failure: a number, a range, or a list of them.",
+        .example = "[200, 404]"},
+    {"times", &conf_type_count, AT(times), .min = 1, .max = 1000, .default_words = "one call",
+        .unit = "calls",
+        .description = "So many calls at once. If it is given, the node's value is a list."},
+    {"send_deadline", &conf_type_bool, AT(send_deadline),
+        .inherits = offsetof(struct config, client.send_deadline),
+        .default_words = "`client.send_deadline`",
+        .description = "Whether a Weir-Deadline field says how long the answer is waited for.",
+        .example = "true"},
+};
+#undef AT
+static const struct conf_section call_section = {"http", "http: a call to another server",
+    "The node's value is `{status, headers, body}` of the reply.",
+    "the URL alone: `http: \"http://127.0.0.1:9001/users\"`", CONF_KEYS(call_keys)};
+
+static int read_http(struct conf_reader *r, const struct conf_key *key, struct conf_node *n,
+    const struct conf_where *where, void *at)
+{
+    struct http_conf *http = at;
+    int rc;
+    if (n->kind == CONF_SCALAR) {
+        rc = conf_read_section(r, &call_section, NULL, where, http);
+        if (rc == 0)
+            rc = conf_type_url.read(r, key, n, where, &http->url);
+    } else if (n->kind == CONF_MAP) {
+        rc = conf_read_section(r, &call_section, n, where, http);
+    } else {
+        conf_tell(
+            r, n, where, "a URL such as http://127.0.0.1:9001/users, or a map with 'url'", "");
+        return 0;
+    }
+    if (rc == 0 && !http->method)
+        http->method = conf_new_scalar(r->arena, http->body ? "POST" : "GET", n);
+    return rc || http->method ? rc : -ENOMEM;
+}
+
+static struct conf_node *show_http(
+    struct conf_show *s, const struct conf_key *key, const void *at, const struct conf_node *origin)
+{
+    return conf_show_section(s, &call_section, at, origin);
+}
+
+static int put_http(struct bytes *out, const struct conf_key *key)
+{
+    return conf_schema_put(
+        out, "\"anyOf\":[{\"type\":\"string\",\"minLength\":1},{\"$ref\":\"#/$defs/http\"}]");
+}
+
+static const struct conf_type http_type = {
+    .words = "URL, or map", .read = read_http, .show = show_http, .schema = put_http};
+
+static const struct conf_key keys[] = {
+    {"http", &http_type, .section = &call_section, .description = "Calls another server.",
+        .example = "http://127.0.0.1:9001/users/$path.id"},
+};
+static const struct conf_section *const sections[] = {&call_section, NULL};
+
 /* ---- Compiling ---- */
+
+struct status_range {
+    int low;
+    int high;
+};
+
+struct http_node {
+    struct span origin;
+    struct template target;
+    struct span method;
+    struct content content;
+    const struct status_range *expect;
+    unsigned expect_count;
+    struct span expected; /* "200-299", for sentences */
+    bool gives_id;        /* X-Request-Id is among the fields */
+    bool says_deadline;   /* Weir-Deadline is to be sent */
+    bool body_used;    /* some template refers to the body: it must be JSON if its type says so */
+    bool body_entered; /* some template looks into the body */
+};
+
+static const struct http_node *http_of(const struct flow_node *n)
+{
+    return n->own;
+}
 
 static size_t before_dollar(struct span text)
 {
@@ -42,7 +150,7 @@ static int check_target(struct compiler *c, const struct conf_node *url, const s
     return rc;
 }
 
-static int compile_url(struct compiler *c, struct flow_http *h, const struct conf_node *url)
+static int compile_url(struct compiler *c, struct http_node *h, const struct conf_node *url)
 {
     struct error e;
     struct span origin;
@@ -76,7 +184,7 @@ static int compile_url(struct compiler *c, struct flow_http *h, const struct con
     return rc ? rc : check_target(c, url, &h->target);
 }
 
-static void compile_method(struct compiler *c, struct flow_http *h, const struct conf_http *conf)
+static void compile_method(struct compiler *c, struct http_node *h, const struct http_conf *conf)
 {
     h->method = conf->method ? conf->method->text : (conf->body ? SPAN("POST") : SPAN("GET"));
     if (!http_token_valid(h->method) || before_dollar(h->method) < h->method.len ||
@@ -107,7 +215,7 @@ static bool read_range(struct span text, struct status_range *out)
     return digits == 3 && out->low >= 100 && out->low <= out->high && out->high <= 599;
 }
 
-static int compile_expect(struct compiler *c, struct flow_http *h, const struct conf_node *expect)
+static int compile_expect(struct compiler *c, struct http_node *h, const struct conf_node *expect)
 {
     static const struct status_range usual = {200, 299};
     unsigned count = expect && expect->kind == CONF_LIST ? expect->count : 1;
@@ -140,17 +248,69 @@ static int compile_expect(struct compiler *c, struct flow_http *h, const struct 
 
 static void compile(struct compiler *c, struct flow_node *n)
 {
-    const struct conf_http *conf = &n->conf->http;
-    struct flow_http *h = &n->http;
+    const struct http_conf *conf = n->conf->own;
+    struct http_node *h = n->own;
     compiler_note(c, compile_url(c, h, conf->url));
     compile_method(c, h, conf);
     compiler_note(c, compile_expect(c, h, conf->expect));
     compiler_note(c, content_compile(&h->content, conf->headers, conf->body, reserved, &c->site));
     h->gives_id = content_has_field(&h->content, "x-request-id");
     h->says_deadline = conf->send_deadline && !content_has_field(&h->content, "weir-deadline");
-    if (conf->times_given && (conf->times < 1 || conf->times > TIMES_MAX))
-        compiler_error(
-            c, &n->conf->mark, "'times' is from 1 to %d, not %u", TIMES_MAX, conf->times);
+}
+
+static int check_in_answer(const struct reference_path *p, unsigned at, struct error *e)
+{
+    static const char *const parts[] = {"status", "headers", "body"};
+    if (at == p->count)
+        return 0;
+    const char *name = p->list[at].name;
+    if (!name)
+        return reference_wrong(e, p, "an http node's value is no list without 'times'");
+    if (strcmp(name, "body") == 0)
+        return 0;
+    if (strcmp(name, "status") == 0)
+        return p->count == at + 1 ? 0
+                                  : reference_wrong(e, p, "a status is a number: nothing is in it");
+    if (strcmp(name, "headers") == 0) {
+        if (p->count > at + 1 && !p->list[at + 1].name)
+            return reference_wrong(e, p, "headers are found by name");
+        bool cookie = p->count == at + 3 && !p->list[at + 2].name &&
+                      strcasecmp(p->list[at + 1].name, "set-cookie") == 0;
+        return p->count <= at + 2 || cookie
+                   ? 0
+                   : reference_wrong(e, p, "a header is text: nothing is in it");
+    }
+    return reference_unknown(e, p, "an http node's value has no", name, parts,
+        sizeof parts / sizeof *parts, "; it has status, headers and body");
+}
+
+static int check_reference(
+    const struct conf_flow_node *n, const struct reference_path *p, struct error *e)
+{
+    const struct http_conf *conf = n->own;
+    if (conf->times == 0)
+        return check_in_answer(p, 2, e);
+    if (p->count == 2)
+        return 0;
+    if (p->list[2].name)
+        return error_set(e, -EINVAL, "invalid-reference",
+            "%.*s: with 'times' the value is a list; say which: $node.%s[0].%s", SPAN_ARG(p->text),
+            n->name, p->list[2].name);
+    if (p->list[2].index >= conf->times)
+        return error_set(e, -EINVAL, "invalid-reference",
+            "%.*s: the list has %u elements, and the first is [0]", SPAN_ARG(p->text), conf->times);
+    return check_in_answer(p, 3, e);
+}
+
+static void note_reference(struct flow_node *n, const struct reference *r)
+{
+    const struct http_conf *conf = n->conf->own;
+    struct http_node *h = n->own;
+    unsigned at = conf->times > 0; /* behind the index */
+    bool whole = r->step_count <= at;
+    bool body = !whole && r->steps[at].name && strcmp(r->steps[at].name, "body") == 0;
+    h->body_used |= whole || body;
+    h->body_entered |= body && r->step_count > at + 1;
 }
 
 /* ---- Asking ---- */
@@ -164,7 +324,7 @@ struct asking {
 static int make_target(
     struct run *run, const struct flow_node *n, struct asking *a, struct error *e)
 {
-    const struct template *t = &n->http.target;
+    const struct template *t = &http_of(n)->target;
     if (template_is_literal(t)) {
         a->ask.target = t->first->literal;
         return 0;
@@ -176,7 +336,7 @@ static int make_target(
 
 static int make_ask(struct run *run, const struct flow_node *n, struct asking *a, struct error *e)
 {
-    const struct flow_http *h = &n->http;
+    const struct http_node *h = n->own;
     int rc = http_client_origin(run->context->client, h->origin, &a->ask.origin, e);
     if (rc == 0)
         rc = make_target(run, n, a, e);
@@ -204,7 +364,7 @@ static int make_ask(struct run *run, const struct flow_node *n, struct asking *a
 
 /* ---- The answer ---- */
 
-static bool is_expected(const struct flow_http *h, int status)
+static bool is_expected(const struct http_node *h, int status)
 {
     for (unsigned i = 0; i < h->expect_count; i++)
         if (status >= h->expect[i].low && status <= h->expect[i].high)
@@ -214,7 +374,7 @@ static bool is_expected(const struct flow_http *h, int status)
 
 static int check_status(const struct flow_node *n, const struct http1_head *head, struct error *e)
 {
-    const struct flow_http *h = &n->http;
+    const struct http_node *h = n->own;
     if (is_expected(h, head->status))
         return 0;
     /* It was told how long, and may well notice a moment before this side does. */
@@ -229,14 +389,14 @@ static int check_status(const struct flow_node *n, const struct http1_head *head
 static int check_body(struct run *run, const struct flow_node *n, struct answer *a, struct error *e)
 {
     struct span coding = http_content_coding(a->head->fields, a->head->field_count);
-    if (coding.ptr && n->body_used)
+    if (coding.ptr && http_of(n)->body_used)
         return error_set(e, -EPROTO, "upstream-encoding",
             "%.*s answered with a body in the content coding '%.*s', which is not decoded here",
-            SPAN_ARG(n->http.origin), SPAN_ARG(coding));
+            SPAN_ARG(http_of(n)->origin), SPAN_ARG(coding));
     const struct http_field *type =
         http_field_find(a->head->fields, a->head->field_count, "content-type");
     a->is_json = type && media_is_json(type->value);
-    if (!a->is_json || !n->body_used)
+    if (!a->is_json || !http_of(n)->body_used)
         return 0;
     struct error why;
     int rc = json_parse(&a->doc, a->body, JSON_TEXT_MAX, &why);
@@ -246,9 +406,9 @@ static int check_body(struct run *run, const struct flow_node *n, struct answer 
         a->doc = NULL;
         return error_set(e, -EPROTO, "upstream-json",
             "%.*s answered with what is no JSON, although its type says so: %s",
-            SPAN_ARG(n->http.origin), why.sentence);
+            SPAN_ARG(http_of(n)->origin), why.sentence);
     }
-    if (!n->body_entered) {
+    if (!http_of(n)->body_entered) {
         json_free(a->doc); /* it was only to be seen whether it is JSON */
         a->doc = NULL;
     }
@@ -292,7 +452,7 @@ static int enter(struct run *run, const struct flow_node *n, struct calls_local 
     s->retry_after = retry_after > 0 ? retry_after : 1;
     return error_set(e, rc, "overloaded",
         "%u calls to %.*s are under way and %u wait, which is all that it bears", l->line.inside,
-        SPAN_ARG(n->http.origin), l->line.waiting);
+        SPAN_ARG(http_of(n)->origin), l->line.waiting);
 }
 
 static void leave(struct calls_local *l, int64_t now, int64_t took, bool tells)
@@ -322,7 +482,7 @@ static bool tells_latency(const struct flow_node *n, int64_t took, int64_t usual
     const struct http_response *answer)
 {
     if (rc == 0)
-        return is_expected(&n->http, answer->head->status) || (usual > 0 && took >= usual);
+        return is_expected(http_of(n), answer->head->status) || (usual > 0 && took >= usual);
     return rc == -ETIMEDOUT && took >= usual;
 }
 
@@ -330,7 +490,7 @@ static __attribute__((noinline)) int call_upstream(struct run *run, const struct
     const struct http_client_request *ask, struct http_response *answer, struct error *e)
 {
     char text[DEADLINE_TEXT_MAX];
-    if (n->http.says_deadline)
+    if (http_of(n)->says_deadline)
         say_deadline(run, ask, text);
     struct calls_local *l = local_of(run, n);
     int64_t began = l ? world_now(run->context->world) : 0;
@@ -425,8 +585,9 @@ static __attribute__((noinline)) int prepare(
 static int run_http(
     struct run *run, const struct flow_node *n, struct value *out, const struct error **why)
 {
-    bool list = n->conf->http.times_given;
-    unsigned count = list ? n->conf->http.times : 1;
+    const struct http_conf *conf = n->conf->own;
+    bool list = conf->times > 0;
+    unsigned count = list ? conf->times : 1;
     struct answer *answers = arena_zalloc(run->data.arena, count * sizeof *answers);
     if (!answers)
         return -ENOMEM;
@@ -444,4 +605,13 @@ static int run_http(
     return rc;
 }
 
-const struct node_kind node_http = {.waits = true, .compile = compile, .run = run_http};
+const struct node_kind node_http = {
+    .conf = {.keys = keys, .key_count = 1, .size = sizeof(struct http_conf), .sections = sections},
+    .size = sizeof(struct http_node),
+    .waits = true,
+    .limited = true,
+    .compile = compile,
+    .check_reference = check_reference,
+    .note_reference = note_reference,
+    .run = run_http,
+};

@@ -7,11 +7,47 @@
  */
 #include "flow/internal.h"
 
+#include "conf/read.h"
 #include "step/step.h"
 
 #include <errno.h>
 
+/* ---- Its configuration ---- */
+
+struct step_conf { /* step: tag, input: $body, pool: cpu */
+    struct conf_work work;
+    const struct conf_node *input; /* a template; NULL: $body */
+};
+
+#define AT(member) .offset = offsetof(struct step_conf, member)
+static const struct conf_key keys[] = {
+    {"step", &conf_type_name, AT(work.step),
+        .description =
+            "Runs a step, one of `steps` or a built-in one; its output is the node's value.",
+        .example = "tag"},
+    {"input", &conf_type_template, AT(input), .default_words = "`$body`",
+        .description = "What the step gets: a template.", .example = "{text: $body.text}"},
+    {"pool", &conf_type_name, AT(work.pool), .default_words = "the step's",
+        .description = "Where the step runs: one of `pools`, or `default`.", .example = "cpu"},
+};
+#undef AT
+
+static int finish(struct conf_reader *r, const struct conf_node *map,
+    const struct conf_where *where, struct conf_flow_node *node)
+{
+    struct step_conf *conf = node->own;
+    int rc = conf_read_work(r, map, where, &conf->work);
+    node->work = conf->work;
+    return rc;
+}
+
 /* ---- Compiling ---- */
+
+struct step_node {
+    struct pool *pool; /* NULL in a flow that is only checked */
+    unsigned step;     /* its place there */
+    struct template input;
+};
 
 /* For 'did you mean'. */
 static const char *nearest(const struct flow_steps *steps, const char *name, struct arena *arena)
@@ -44,7 +80,7 @@ static bool is_declared(const struct config *config, const char *name)
 
 static void check_step(struct compiler *c, const struct flow_node *n)
 {
-    const char *name = n->conf->step.step;
+    const char *name = n->conf->work.step;
     bool unsafe = false;
     if (is_declared(c->steps->config, name))
         return;
@@ -62,19 +98,21 @@ static void check_step(struct compiler *c, const struct flow_node *n)
 /* The place of the step in its pool. */
 static void find_step(struct compiler *c, struct flow_node *n)
 {
-    const struct conf_step_node *conf = &n->conf->step;
-    struct pool *pool = pools_find(c->steps->pools, conf->pool);
-    int step = pool ? pool_step(pool, conf->step) : -ENOENT;
+    const struct conf_work *work = &n->conf->work;
+    struct step_node *own = n->own;
+    struct pool *pool = pools_find(c->steps->pools, work->pool);
+    int step = pool ? pool_step(pool, work->step) : -ENOENT;
     if (step < 0)
-        compiler_error(c, &n->conf->mark, "the pool '%s' has no step '%s'", conf->pool, conf->step);
-    n->step.pool = pool;
-    n->step.step = step < 0 ? 0 : (unsigned)step;
+        compiler_error(c, &n->conf->mark, "the pool '%s' has no step '%s'", work->pool, work->step);
+    own->pool = pool;
+    own->step = step < 0 ? 0 : (unsigned)step;
 }
 
 static void compile(struct compiler *c, struct flow_node *n)
 {
-    const struct conf_step_node *conf = &n->conf->step;
-    struct template *input = &n->step.input;
+    const struct step_conf *conf = n->conf->own;
+    struct step_node *own = n->own;
+    struct template *input = &own->input;
     int before = c->rc;
     check_step(c, n);
     if (c->rc == before && c->steps->pools)
@@ -108,6 +146,11 @@ static int make_input(struct run *run, const struct template *t, struct bytes *t
     return rc;
 }
 
+static const struct step_node *step_of(const struct flow_node *n)
+{
+    return n->own;
+}
+
 /* One of those that are run together. */
 struct job {
     const struct flow_node *node;
@@ -133,8 +176,8 @@ static struct pool_call *new_call(struct run *run, const struct flow_node *n, in
     k->next = run->calls;
     run->calls = k;
     struct pool_call *c = &k->call;
-    c->step = n->step.step;
-    c->retry = n->conf->step.retry;
+    c->step = step_of(n)->step;
+    c->retry = n->conf->work.retry;
     c->name = run->data.id;
     c->deadline = run_node_deadline(n, now);
     /* Who hurries is not done before others for that. */
@@ -154,8 +197,9 @@ static void prepare(struct run *run, struct job *j, const struct flow_node *n, i
 {
     *j = (struct job){.node = n, .call = new_call(run, n, now)};
     bytes_init(&j->text, TEMPLATE_TEXT_MAX);
-    j->rc = j->call ? make_input(run, &n->step.input, &j->text, &j->call->input, &j->call->error)
-                    : -ENOMEM;
+    j->rc = j->call
+                ? make_input(run, &step_of(n)->input, &j->text, &j->call->input, &j->call->error)
+                : -ENOMEM;
 }
 
 /* Of one whose input could not be made, or whose outcome is a failure. NULL: it was cancelled or
@@ -214,7 +258,7 @@ static void call_all(struct run *run, struct job *jobs, unsigned count, struct p
             calls[called++] = jobs[i].call;
     if (called == 0)
         return;
-    int rc = pool_call_all(run->context->pool_client, first->step.pool, calls, called,
+    int rc = pool_call_all(run->context->pool_client, step_of(first)->pool, calls, called,
         dispatches[run->flow->route->dispatch], NULL);
     (void)rc; /* each call's outcome says more */
     for (unsigned i = 0; i < count; i++)
@@ -237,7 +281,7 @@ static int settle_all(struct run *run, struct job *jobs, unsigned count, int64_t
     return first;
 }
 
-int run_steps(struct run *run, struct node_state *set)
+static int run_group(struct run *run, struct node_state *set)
 {
     unsigned count = 0;
     unsigned i = 0;
@@ -254,4 +298,12 @@ int run_steps(struct run *run, struct node_state *set)
     return settle_all(run, jobs, count, now);
 }
 
-const struct node_kind node_step = {.compile = compile};
+const struct node_kind node_step = {
+    .conf = {.keys = keys,
+        .key_count = sizeof keys / sizeof *keys,
+        .size = sizeof(struct step_conf),
+        .finish = finish},
+    .size = sizeof(struct step_node),
+    .compile = compile,
+    .run_group = run_group,
+};

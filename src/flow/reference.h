@@ -7,8 +7,7 @@
  *
  * Without parentheses a reference is as long as it can be: a "." or "-" that no name follows is
  * text again. Parsing also checks that what is named exists, and that its parts can, as far as
- * that is known before anything ran: a sleep's value is null, an http node's has status, headers
- * and body.
+ * the kind of a node knows that before anything ran.
  */
 #pragma once
 
@@ -44,6 +43,13 @@ struct reference {
 
 #define REFERENCE_STEPS_MAX 32
 
+/* A reference while it is looked up: all its names and indices, the root's first. */
+struct reference_path {
+    struct span text; /* for sentences */
+    struct reference_step list[REFERENCE_STEPS_MAX];
+    unsigned count;
+};
+
 /* What there is to refer to. */
 struct reference_scope {
     const char *const *params; /* of the route's pattern */
@@ -62,3 +68,11 @@ bool reference_begins(char c);
 int reference_parse(struct reference *out, struct span text, size_t *used,
     const struct reference_scope *scope, struct arena *arena, struct error *e)
     __attribute__((warn_unused_result));
+
+/* ---- For kinds of nodes, which know what their values have ---- */
+
+/* "$node.a.b: SENTENCE". Returns -EINVAL. */
+int reference_wrong(struct error *e, const struct reference_path *p, const char *sentence);
+/* "...: WHAT 'found'; did you mean 'x'?", or "...; `otherwise`". Returns -EINVAL. */
+int reference_unknown(struct error *e, const struct reference_path *p, const char *what,
+    const char *found, const char *const *candidates, unsigned count, const char *otherwise);

@@ -194,7 +194,7 @@ static struct node_state *now_ready(struct run *run, struct node_state *set)
     return first;
 }
 
-/* Takes out the first that can begin, and with a step those that are given to its pool with it. */
+/* Takes out the first that can begin, and with it those of its group. */
 static struct node_state *take_set(struct node_state **ready)
 {
     struct node_state *first = *ready;
@@ -202,10 +202,10 @@ static struct node_state *take_set(struct node_state **ready)
     const struct flow_node *n = node_of(first);
     *ready = first->next;
     first->next = NULL;
-    while (n->conf->kind == CONF_NODE_STEP && *ready) {
+    while (n->kind->run_group && *ready) {
         struct node_state *s = *ready;
         const struct flow_node *other = node_of(s);
-        if (other->conf->kind == CONF_NODE_STEP && other->step.together == n->step.together) {
+        if (other->together == n->together) {
             *ready = s->next;
             s->next = NULL;
             *end = s;
@@ -220,7 +220,7 @@ static struct node_state *take_set(struct node_state **ready)
 static int run_set(struct run *run, struct node_state *set)
 {
     const struct flow_node *n = node_of(set);
-    return n->conf->kind == CONF_NODE_STEP ? run_steps(run, set) : run_node(run, n);
+    return n->kind->run_group ? n->kind->run_group(run, set) : run_node(run, n);
 }
 
 static int run_ready(struct run *run, struct node_state *ready);

@@ -36,20 +36,20 @@ static const struct conf_pool *find_conf(const struct config *c, const char *nam
     return NULL;
 }
 
-static const char *pool_of(const struct config *c, const struct conf_step_node *node)
+static const char *pool_of(const struct config *c, const struct conf_work *work)
 {
-    if (node->pool)
-        return node->pool;
-    const struct conf_step *step = find_step(c, node->step);
+    if (work->pool)
+        return work->pool;
+    const struct conf_step *step = find_step(c, work->step);
     return step && step->pool ? step->pool : "default";
 }
 
-/* Iterates over all step nodes. */
+/* Iterates over all nodes that have work for pools. */
 struct each_node {
     const struct config *config;
     unsigned route;
     unsigned next;
-    const struct conf_step_node *node;
+    const struct conf_work *work;
 };
 
 static bool next_node(struct each_node *each)
@@ -58,9 +58,9 @@ static bool next_node(struct each_node *each)
         const struct conf_route *route = &each->config->routes[each->route];
         while (each->next < route->node_count) {
             const struct conf_flow_node *node = &route->nodes[each->next++];
-            if (node->kind != CONF_NODE_STEP)
+            if (!node->work.step)
                 continue;
-            each->node = &node->step;
+            each->work = &node->work;
             return true;
         }
     }
@@ -72,7 +72,7 @@ static bool is_forced_inline(const struct pool *p)
     struct each_node each = {.config = p->pools->config};
     while (next_node(&each))
         if (each.config->routes[each.route].dispatch == CONF_DISPATCH_INLINE &&
-            strcmp(pool_of(each.config, each.node), p->conf->name) == 0)
+            strcmp(pool_of(each.config, each.work), p->conf->name) == 0)
             return true;
     return false;
 }
@@ -135,9 +135,9 @@ static int collect_steps(struct pool *p)
         return -ENOMEM;
     each = (struct each_node){.config = p->pools->config};
     while (next_node(&each)) {
-        if (strcmp(pool_of(p->pools->config, each.node), p->conf->name) != 0)
+        if (strcmp(pool_of(p->pools->config, each.work), p->conf->name) != 0)
             continue;
-        int rc = add_step(p, each.node->step, room);
+        int rc = add_step(p, each.work->step, room);
         if (rc)
             return rc;
     }
@@ -180,7 +180,7 @@ unsigned pools_step_threads(const struct config *config, unsigned clients, unsig
     unsigned least = 0;
     struct each_node each = {.config = config};
     while (next_node(&each)) {
-        const struct conf_pool *conf = find_conf(config, pool_of(config, each.node));
+        const struct conf_pool *conf = find_conf(config, pool_of(config, each.work));
         unsigned threads =
             conf && ops_of(conf)->loads_steps ? step_threads_of(conf, clients, cores) : 0;
         if (threads && (least == 0 || threads < least))
@@ -278,7 +278,7 @@ static int add_pools(struct pools *pools, struct error *e)
     struct each_node each = {.config = pools->config};
     int rc = 0;
     while (rc == 0 && next_node(&each))
-        rc = add_pool(pools, pool_of(pools->config, each.node), e);
+        rc = add_pool(pools, pool_of(pools->config, each.work), e);
     return rc;
 }
 

@@ -2,7 +2,7 @@
  * scalar.c: amounts with units: what is read can be written, and reads back as the same.
  */
 #include "base/bug.h"
-#include "conf/internal.h" /* for the way back to text */
+#include "conf/type.h" /* for the way back to text */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -7,6 +7,7 @@
 #include "flow/template.h"
 #include "base/bug.h"
 #include "base/mem.h"
+#include "flow/flow.h"
 
 #include <errno.h>
 
@@ -16,13 +17,22 @@ enum { JSON_NODE, TEXT_NODE, MANY_NODE, SLEEP_NODE, MADE_NODE, NODES };
 
 static const char *const node_names[NODES] = {"json", "text", "many", "sleep", "made"};
 static const char *const param_names[] = {"id", "rest"};
-static const struct conf_flow_node conf_nodes[NODES] = {
-    {.name = "json", .kind = CONF_NODE_HTTP},
-    {.name = "text", .kind = CONF_NODE_HTTP},
-    {.name = "many", .kind = CONF_NODE_HTTP, .http = {.times = 2, .times_given = true}},
-    {.name = "sleep", .kind = CONF_NODE_SLEEP},
-    {.name = "made", .kind = CONF_NODE_REPLY},
-};
+static const char example[] = "routes: [{route: /, nodes: {json: {http: 'http://a/'}, text: {http: "
+                              "'http://a/'}, many: {http: {url: 'http://a/', times: 2}}, sleep: "
+                              "{sleep: 1s}, made: {reply: 1}}}]";
+
+/* As long as the process: the nodes that templates can refer to. */
+static const struct conf_flow_node *conf_nodes(void)
+{
+    static struct conf *conf;
+    if (!conf) {
+        struct conf_errors *errors = conf_errors_new();
+        check(errors && conf_parse(&conf, span_of(example), &flow_kinds, errors) == 0, "no nodes");
+        conf_errors_free(errors);
+        check(conf_config(conf)->routes[0].node_count == NODES, "other nodes");
+    }
+    return conf_config(conf)->routes[0].nodes;
+}
 
 struct scene {
     struct arena arena;
@@ -203,7 +213,7 @@ static void check_form(struct scene *s, struct span text, enum template_form for
         .scope = {.params = param_names,
             .param_count = 2,
             .has_rest = true,
-            .nodes = conf_nodes,
+            .nodes = conf_nodes(),
             .node_names = node_names,
             .node_count = NODES}};
     unsigned before = conf_errors_count(s->errors);

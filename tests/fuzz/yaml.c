@@ -5,6 +5,7 @@
 #include "base/bug.h"
 #include "base/mem.h"
 #include "conf/config.h"
+#include "flow/flow.h"
 
 #include <errno.h>
 
@@ -20,7 +21,7 @@ static void check_handed_on(const struct conf *c, struct conf_errors *errors)
     bytes_init(&once, OUT_MAX);
     bytes_init(&twice, OUT_MAX);
     check(conf_write(c, &once) == 0, "a configuration that was read cannot be written");
-    if (conf_parse(&back, bytes_span(&once), errors) != 0) {
+    if (conf_parse(&back, bytes_span(&once), &flow_kinds, errors) != 0) {
         check(conf_errors_write(errors, &twice) == 0, "nor the errors");
         bug("what was written cannot be read: %.*s\n%.*s", SPAN_ARG(once), SPAN_ARG(twice));
     }
@@ -65,7 +66,7 @@ static void check_loaded(struct span text, struct conf_errors *errors)
     struct only_file only = {text};
     struct conf_source source = {file, env, &only};
     struct conf *c;
-    if (conf_load(&c, "fuzz.yaml", &source, errors) != 0) {
+    if (conf_load(&c, "fuzz.yaml", &source, &flow_kinds, errors) != 0) {
         conf_free(c);
         return;
     }
@@ -79,7 +80,7 @@ static void check_loaded(struct span text, struct conf_errors *errors)
     conf_free(c);
     if (!memmem(once.ptr, once.len, "***", 3)) {
         only.text = bytes_span(&once);
-        if (conf_load(&c, "fuzz.yaml", &source, errors) != 0) {
+        if (conf_load(&c, "fuzz.yaml", &source, &flow_kinds, errors) != 0) {
             check(conf_errors_write(errors, &twice) == 0, "nor the errors");
             bug("what was printed cannot be loaded: %.*s\n%.*s", SPAN_ARG(once), SPAN_ARG(twice));
         }
@@ -100,7 +101,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct conf_errors *errors = conf_errors_new();
     check(errors, "no memory");
     bytes_init(&told, OUT_MAX);
-    if (conf_parse(&c, text, errors) == 0) {
+    if (conf_parse(&c, text, &flow_kinds, errors) == 0) {
         check(conf_errors_count(errors) == 0, "accepted with errors");
         check_handed_on(c, errors);
         conf_free(c);

@@ -287,8 +287,8 @@ static void configure(struct scene *s)
     for (unsigned i = 0; i < s->step_count; i++) {
         s->steps[i] =
             (struct conf_step){.name = steps[i], .step = "burn", .pool = "p", .batch = {.max = 1}};
-        s->nodes[i] = (struct conf_flow_node){
-            .name = steps[i], .kind = CONF_NODE_STEP, .step = {.step = steps[i], .pool = "p"}};
+        s->nodes[i] =
+            (struct conf_flow_node){.name = steps[i], .work = {.step = steps[i], .pool = "p"}};
     }
     s->route = (struct conf_route){.name = "r",
         .nodes = s->nodes,

@@ -361,13 +361,10 @@ static void run_scene(struct sim *sim, bool pauses, bool overload)
         .queue = overload ? (unsigned)rand_between(r, 2, 60) : 1000,
         .start = NS_PER_S,
         .value = 1000};
-    s->nodes[0] = (struct conf_flow_node){
-        .name = "a", .kind = CONF_NODE_STEP, .step = {.step = "echo", .pool = "p"}};
-    s->nodes[1] = (struct conf_flow_node){
-        .name = "b", .kind = CONF_NODE_STEP, .step = {.step = "burn", .pool = "p"}};
+    s->nodes[0] = (struct conf_flow_node){.name = "a", .work = {.step = "echo", .pool = "p"}};
+    s->nodes[1] = (struct conf_flow_node){.name = "b", .work = {.step = "burn", .pool = "p"}};
     s->brief = (struct conf_step){.name = "brief", .step = "burn", .pool = "p"};
-    s->nodes[2] = (struct conf_flow_node){
-        .name = "c", .kind = CONF_NODE_STEP, .step = {.step = "brief", .pool = "p"}};
+    s->nodes[2] = (struct conf_flow_node){.name = "c", .work = {.step = "brief", .pool = "p"}};
     s->route = (struct conf_route){.nodes = s->nodes, .node_count = 3};
     s->config = (struct config){.pools = &s->conf,
         .pool_count = 1,

@@ -227,8 +227,8 @@ static void run_kinds(struct scene *s)
             (struct conf_step){.name = names[i], .step = "burn", .pool = "p", .batch = {.max = 1}};
         if (s->kinds[i].batched)
             s->steps[i].batch = (struct conf_batch){.max = 8, .wait = NS_PER_MS};
-        s->nodes[i] = (struct conf_flow_node){
-            .name = names[i], .kind = CONF_NODE_STEP, .step = {.step = names[i], .pool = "p"}};
+        s->nodes[i] =
+            (struct conf_flow_node){.name = names[i], .work = {.step = names[i], .pool = "p"}};
     }
     s->route = (struct conf_route){.nodes = s->nodes, .node_count = s->kind_count};
     s->config = (struct config){.pools = &s->conf,

@@ -344,8 +344,7 @@ static void configure(struct scene *s, enum conf_pool_kind kind)
         .value = LARGE + 64,
         .max_tasks = s->kills && kind == CONF_POOL_PROCESSES ? 50 : 0,
         .hard_timeout = 100 * NS_PER_MS};
-    s->node = (struct conf_flow_node){
-        .name = "n", .kind = CONF_NODE_STEP, .step = {.step = "echo", .pool = "p"}};
+    s->node = (struct conf_flow_node){.name = "n", .work = {.step = "echo", .pool = "p"}};
     s->route = (struct conf_route){.nodes = &s->node, .node_count = 1};
     s->config =
         (struct config){.pools = &s->conf, .pool_count = 1, .routes = &s->route, .route_count = 1};

@@ -5,6 +5,7 @@
 
 #include "app/check.h"
 #include "app/override.h"
+#include "flow/flow.h"
 
 #include <errno.h>
 #include <string.h>
@@ -14,7 +15,7 @@ static struct conf *must_parse(const char *text)
     struct conf_errors *errors = conf_errors_new();
     struct conf *conf = NULL;
     assert_non_null(errors);
-    assert_int_equal(conf_parse(&conf, span_of(text), errors), 0);
+    assert_int_equal(conf_parse(&conf, span_of(text), &flow_kinds, errors), 0);
     conf_errors_free(errors);
     return conf;
 }
@@ -66,7 +67,7 @@ static void assert_told(const char *text, const char *told)
     struct bytes said;
     assert_non_null(errors);
     bytes_init(&said, 64 * 1024);
-    int rc = conf_parse(&conf, span_of(text), errors);
+    int rc = conf_parse(&conf, span_of(text), &flow_kinds, errors);
     assert_true(rc == 0 || rc == -EINVAL);
     if (conf) {
         rc = app_check(conf, false, errors);
@@ -151,7 +152,7 @@ static bool check_some(void)
     int rc = errors ? conf_parse(&conf,
                           SPAN("{routes: [{route: \"GET /{a}\", nodes: {n: {sleep: 1s}}, "
                                "reply: {a: $path.a, n: $node.n}}]}"),
-                          errors)
+                          &flow_kinds, errors)
                     : -ENOMEM;
     if (rc == 0) {
         rc = app_check(conf, false, errors);
@@ -228,7 +229,7 @@ static bool override_some(void)
 {
     struct conf_errors *errors = conf_errors_new();
     struct conf *conf = NULL;
-    int rc = errors ? conf_parse(&conf, span_of(all), errors) : -ENOMEM;
+    int rc = errors ? conf_parse(&conf, span_of(all), &flow_kinds, errors) : -ENOMEM;
     if (rc == 0) {
         rc = override_with(&conf, &(struct overrides){"*:1", "off", "info", "json"});
         conf_free(conf);

@@ -554,7 +554,7 @@ static void what_was_handed_on_is_checked(void **state)
         struct conf_errors *errors = conf_errors_new();
         assert_non_null(errors);
         bytes_init(&told, 10000);
-        assert_int_equal(conf_parse(&c, span_of(cases[i].text), errors), -EINVAL);
+        assert_int_equal(conf_parse(&c, span_of(cases[i].text), &flow_kinds, errors), -EINVAL);
         assert_int_equal(conf_errors_write(errors, &told), 0);
         assert_int_equal(bytes_append_byte(&told, '\0'), 0);
         assert_string_equal(told.ptr, cases[i].told);

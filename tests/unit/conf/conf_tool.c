@@ -3,12 +3,13 @@
  * configurations from standard input, each ended by a zero byte, and says "good" or "bad" for each.
  */
 #include "fixture.h"
+#include "flow/flow.h"
 
 static int print_schema(void)
 {
     struct bytes out;
     bytes_init(&out, 1 << 20);
-    int rc = conf_schema_write(&out);
+    int rc = conf_schema_write(&flow_kinds, &out);
     if (rc == 0)
         fwrite(out.ptr, 1, out.len, stdout);
     bytes_release(&out);

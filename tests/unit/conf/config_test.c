@@ -129,34 +129,29 @@ static void everything_is_read(void **state)
     assert_string_equal(r->name, "GET /hello/{name}");
     assert_int_equal(r->deadline, 1500 * NS_PER_MS);
     assert_int_equal(r->body, 10000000);
-    assert_false(r->sequential);
+    assert_int_equal(r->order, CONF_PARALLEL);
     assert_int_equal(r->node_count, 7);
-    assert_int_equal(r->nodes[0].kind, CONF_NODE_HTTP);
+    static const char *const kinds[] = {"http", "sleep", "sleep", "sleep", "http", "http", "reply"};
+    for (size_t i = 0; i < COUNT(kinds); i++)
+        assert_string_equal(r->nodes[i].kind->keys[0].name, kinds[i]);
     assert_string_equal(r->nodes[0].name, "user");
     assert_int_equal(r->nodes[0].deadline, 200 * NS_PER_MS);
-    assert_string_equal(r->nodes[0].http.method->text.ptr, "GET");
-    assert_string_equal(r->nodes[0].http.expect->text.ptr, "200-299");
-    assert_int_equal(r->nodes[0].http.times, 1);
-    assert_false(r->nodes[0].http.times_given);
-    assert_int_equal(r->nodes[1].kind, CONF_NODE_SLEEP);
-    assert_int_equal(r->nodes[1].sleep.low_ns, 70 * NS_PER_MS);
-    assert_int_equal(r->nodes[2].sleep.distribution, CONF_UNIFORM);
-    assert_int_equal(r->nodes[2].sleep.high_ns, 20 * NS_PER_MS);
-    assert_int_equal(r->nodes[2].sleep.seed, 9);
-    assert_int_equal(r->nodes[3].sleep.distribution, CONF_EXPONENTIAL);
     assert_true(r->nodes[3].optional);
     assert_int_equal(r->nodes[3].fallback->count, 13);
-    assert_true(r->nodes[4].http.times_given);
-    assert_string_equal(r->nodes[4].http.method->text.ptr, "PUT");
-    assert_string_equal(r->nodes[5].http.method->text.ptr, "POST");
-    assert_int_equal(r->nodes[6].kind, CONF_NODE_REPLY);
-    assert_int_equal(r->nodes[6].value->kind, CONF_NULL);
+    assert_shown(c, "\"method\":\"GET\",\"expect\":\"200-299\",\"send_deadline\":false}");
+    assert_shown(c, "\"sleep\":\"70ms\"");
+    assert_shown(c, "\"sleep\":{\"uniform\":[\"10ms\",\"20ms\"],\"seed\":9}");
+    assert_shown(c, "\"sleep\":{\"exponential\":");
+    assert_shown(c, "\"method\":\"PUT\"");
+    assert_shown(c, "\"expect\":[200,\"300-399\"],\"times\":1,");
+    assert_shown(c, "\"method\":\"POST\",\"body\":\"x\"");
+    assert_shown(c, "\"reply\":null");
     assert_string_equal(conf_member(r->reply, "money")->text.ptr, "5 ${a}");
     assert_string_equal(r->status->text.ptr, "201");
 
     assert_string_equal(g->routes[1].method, "*");
     assert_string_equal(g->routes[1].name, "any");
-    assert_true(g->routes[1].sequential);
+    assert_int_equal(g->routes[1].order, CONF_SEQUENTIAL);
     assert_int_equal(g->routes[1].body, 0);
     assert_null(g->routes[1].reply);
     assert_string_equal(g->routes[2].pattern, "/x");
@@ -195,7 +190,7 @@ static struct conf *parse(struct span text)
     struct conf_errors *errors = conf_errors_new();
     assert_non_null(errors);
     bytes_init(&told, 1024 * 1024);
-    int rc = conf_parse(&c, text, errors);
+    int rc = conf_parse(&c, text, &flow_kinds, errors);
     assert_int_equal(conf_errors_write(errors, &told), 0);
     if (rc)
         fail_msg("refused: %.*s", (int)told.len, told.ptr);
@@ -500,11 +495,11 @@ static bool life(void)
     struct bytes out;
     bytes_init(&out, 1 << 20);
     struct conf_errors *errors = conf_errors_new();
-    int rc = errors ? conf_load(&c, "weir.yaml", &source, errors) : -ENOMEM;
+    int rc = errors ? conf_load(&c, "weir.yaml", &source, &flow_kinds, errors) : -ENOMEM;
     if (rc == 0)
         rc = conf_write(c, &out);
     if (rc == 0)
-        rc = conf_parse(&back, bytes_span(&out), errors);
+        rc = conf_parse(&back, bytes_span(&out), &flow_kinds, errors);
     bytes_reset(&out);
     if (rc == 0)
         rc = conf_print(c, &out);
@@ -527,7 +522,7 @@ static bool bad_life(void)
     struct bytes out;
     bytes_init(&out, 1 << 20);
     struct conf_errors *errors = conf_errors_new();
-    int rc = errors ? conf_load(&c, "weir.yaml", &source, errors) : -ENOMEM;
+    int rc = errors ? conf_load(&c, "weir.yaml", &source, &flow_kinds, errors) : -ENOMEM;
     assert_true(rc == -EINVAL || rc == -ENOMEM);
     int written = errors ? conf_errors_write(errors, &out) : -ENOMEM;
     bytes_release(&out);
@@ -539,9 +534,9 @@ static bool pages(void)
 {
     struct bytes out;
     bytes_init(&out, 1 << 20);
-    int rc = conf_schema_write(&out);
+    int rc = conf_schema_write(&flow_kinds, &out);
     if (rc == 0)
-        rc = conf_reference_write(&out);
+        rc = conf_reference_write(&flow_kinds, &out);
     assert_true(rc == 0 || rc == -ENOMEM);
     bytes_release(&out);
     return rc == 0;

@@ -6,6 +6,8 @@
 #include "../check.h"
 
 #include "conf/config.h"
+#include "conf/schema.h"
+#include "flow/flow.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -73,7 +75,7 @@ static inline struct conf *load_from(struct disk *disk, const char *path, struct
     struct conf_errors *errors = conf_errors_new();
     assert_non_null(errors);
     bytes_init(told, 1024 * 1024);
-    int rc = conf_load(&c, path, &source, errors);
+    int rc = conf_load(&c, path, &source, &flow_kinds, errors);
     assert_int_equal(rc, conf_errors_count(errors) ? -EINVAL : 0);
     assert_int_equal(conf_errors_write(errors, told), 0);
     assert_int_equal(bytes_append_byte(told, '\0'), 0);
@@ -102,6 +104,18 @@ static inline struct conf *load_text(const char *text)
         fail_msg("refused: %s", told.ptr);
     bytes_release(&told);
     return c;
+}
+
+/* That the configuration as it is printed has this part. */
+static inline void assert_shown(const struct conf *c, const char *part)
+{
+    struct bytes out;
+    bytes_init(&out, 1024 * 1024);
+    assert_int_equal(conf_print_json(c, &out), 0);
+    assert_int_equal(bytes_append_byte(&out, '\0'), 0);
+    if (!strstr(out.ptr, part))
+        fail_msg("%s is not in %s", part, out.ptr);
+    bytes_release(&out);
 }
 
 /* What is said of files of which one is refused. */

@@ -5,6 +5,7 @@
 #include "../check.h"
 
 #include "conf/config.h"
+#include "flow/flow.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@ static void the_page_is_what_the_table_says(void **state)
     struct bytes text;
     bytes_init(&page, 1 << 20);
     bytes_init(&text, 1 << 20);
-    assert_int_equal(conf_reference_write(&page), 0);
+    assert_int_equal(conf_reference_write(&flow_kinds, &page), 0);
     assert_non_null(path);
     FILE *file = fopen(path, getenv("WEIR_WRITE_REFERENCE") ? "w+" : "r");
     assert_non_null(file);

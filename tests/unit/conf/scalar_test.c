@@ -4,6 +4,7 @@
 #include "../check.h"
 
 #include "conf/internal.h"
+#include "conf/type.h"
 
 #include <errno.h>
 

@@ -121,16 +121,16 @@ static void nodes_take_what_their_step_says(void **state)
     const struct conf_route *r = &conf_config(c)->routes[0];
     assert_int_equal(r->node_count, COUNT(expected));
     for (size_t i = 0; i < COUNT(expected); i++) {
-        assert_int_equal(r->nodes[i].kind, CONF_NODE_STEP);
-        assert_string_equal(r->nodes[i].step.step, expected[i].step);
-        assert_string_equal(r->nodes[i].step.pool, expected[i].pool);
-        assert_int_equal(r->nodes[i].step.retry, expected[i].retry);
+        assert_string_equal(r->nodes[i].kind->keys[0].name, "step");
+        assert_string_equal(r->nodes[i].work.step, expected[i].step);
+        assert_string_equal(r->nodes[i].work.pool, expected[i].pool);
+        assert_int_equal(r->nodes[i].work.retry, expected[i].retry);
     }
-    assert_null(r->nodes[0].step.input);
-    assert_string_equal(conf_member(r->nodes[1].step.input, "text")->text.ptr, "$body.text");
+    assert_shown(c, "\"step\":\"tag\",\"pool\":\"cpu\"");
+    assert_shown(c, "\"input\":{\"text\":\"$body.text\"}");
     assert_int_equal(r->nodes[1].deadline, NS_PER_S);
     assert_true(r->nodes[1].optional);
-    assert_int_equal(r->nodes[2].step.input->kind, CONF_NULL);
+    assert_shown(c, "\"step\":\"topic\",\"input\":null");
     conf_free(c);
 }
 
@@ -216,9 +216,9 @@ static void plugins_are_beside_the_file_that_names_them(void **state)
         source.folder = cases[i].folder;
         bytes_init(&out, 1 << 20);
         assert_non_null(errors);
-        assert_int_equal(conf_load(&c, cases[i].path, &source, errors), 0);
+        assert_int_equal(conf_load(&c, cases[i].path, &source, &flow_kinds, errors), 0);
         assert_int_equal(conf_write(c, &out), 0);
-        assert_int_equal(conf_parse(&back, bytes_span(&out), errors), 0);
+        assert_int_equal(conf_parse(&back, bytes_span(&out), &flow_kinds, errors), 0);
         for (int k = 0; k < 3; k++) {
             assert_string_equal(conf_config(c)->steps[k].plugin, cases[i].plugins[k]);
             assert_string_equal(conf_config(back)->steps[k].plugin, cases[i].plugins[k]);
@@ -309,9 +309,9 @@ static void secrets_are_hidden_and_handed_on(void **state)
     bytes_init(&once, 1 << 20);
     bytes_init(&twice, 1 << 20);
     assert_int_equal(conf_config(c)->pools[0].size, 3);
-    assert_string_equal(conf_config(c)->routes[0].nodes[0].step.pool, "cpu");
+    assert_string_equal(conf_config(c)->routes[0].nodes[0].work.pool, "cpu");
     assert_int_equal(conf_write(c, &once), 0);
-    assert_int_equal(conf_parse(&back, bytes_span(&once), errors), 0);
+    assert_int_equal(conf_parse(&back, bytes_span(&once), &flow_kinds, errors), 0);
     assert_int_equal(conf_write(back, &twice), 0);
     assert_true(span_equal(bytes_span(&once), bytes_span(&twice)));
     assert_string_equal(conf_config(back)->steps[0].plugin, "hunter2/a.so");
@@ -349,11 +349,11 @@ static bool life(const char *text)
     source.folder = in_srv;
     bytes_init(&out, 1 << 20);
     struct conf_errors *errors = conf_errors_new();
-    int rc = errors ? conf_load(&c, "weir.yaml", &source, errors) : -ENOMEM;
+    int rc = errors ? conf_load(&c, "weir.yaml", &source, &flow_kinds, errors) : -ENOMEM;
     if (rc == 0)
         rc = conf_write(c, &out);
     if (rc == 0)
-        rc = conf_parse(&back, bytes_span(&out), errors);
+        rc = conf_parse(&back, bytes_span(&out), &flow_kinds, errors);
     bytes_reset(&out);
     if (rc == 0)
         rc = conf_print(c, &out);

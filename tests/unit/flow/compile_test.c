@@ -2,6 +2,7 @@
  * What is wrong with a flow is said at compile time: where, what, and what was perhaps meant.
  */
 #include "fixture.h"
+#include "flow/flow.h"
 
 struct row {
     const char *yaml; /* of a route, after "- route: GET /u/{id}/{name}" */
@@ -144,7 +145,7 @@ static void check_row(const struct row *row)
     char yaml[4096];
     bytes_init(&text, 1 << 20);
     snprintf(yaml, sizeof yaml, "routes:\n  - route: GET /u/{id}/{name}\n    %s\n", row->yaml);
-    int rc = conf_parse(&c.conf, span_of(yaml), c.errors);
+    int rc = conf_parse(&c.conf, span_of(yaml), &flow_kinds, c.errors);
     if (rc == 0) {
         rc = flow_compile(&f, route_at(&c, 0), NULL, c.errors);
         flow_free(rc == 0 ? f : NULL);

@@ -22,7 +22,7 @@ static inline struct configured configure(const char *yaml)
 {
     struct configured c = {.errors = conf_errors_new()};
     assert_non_null(c.errors);
-    int rc = conf_parse(&c.conf, span_of(yaml), c.errors);
+    int rc = conf_parse(&c.conf, span_of(yaml), &flow_kinds, c.errors);
     if (rc) {
         struct bytes text;
         bytes_init(&text, 1 << 20);

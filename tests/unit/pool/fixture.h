@@ -53,8 +53,8 @@ static inline void scene_init(struct scene *s, enum conf_pool_kind kind, unsigne
 static inline void scene_add(struct scene *s, const char *step)
 {
     require(s->node_count < SCENE_NODES_MAX);
-    s->nodes[s->node_count++] = (struct conf_flow_node){
-        .name = step, .kind = CONF_NODE_STEP, .step = {.step = step, .pool = s->conf.name}};
+    s->nodes[s->node_count++] =
+        (struct conf_flow_node){.name = step, .work = {.step = step, .pool = s->conf.name}};
 }
 
 /* The world may be NULL: then there is no client. */

@@ -309,10 +309,10 @@ static void only_what_nodes_use_is_made(void **state)
     };
     struct conf_step steps[] = {{.name = "work", .step = "burn", .pool = "b"}};
     struct conf_flow_node nodes[] = {
-        {.name = "1", .kind = CONF_NODE_STEP, .step = {.step = "work"}},
-        {.name = "2", .kind = CONF_NODE_STEP, .step = {.step = "echo", .pool = "b"}},
-        {.name = "3", .kind = CONF_NODE_STEP, .step = {.step = "echo", .pool = "b"}},
-        {.name = "4", .kind = CONF_NODE_STEP, .step = {.step = "echo"}},
+        {.name = "1", .work = {.step = "work"}},
+        {.name = "2", .work = {.step = "echo", .pool = "b"}},
+        {.name = "3", .work = {.step = "echo", .pool = "b"}},
+        {.name = "4", .work = {.step = "echo"}},
     };
     struct conf_route routes[3] = {
         [0] = {.nodes = nodes, .node_count = 2}, [2] = {.nodes = nodes + 2, .node_count = 2}};
