@@ -21,12 +21,6 @@ struct sleep_conf { /* sleep: 70ms | {uniform: [10ms, 20ms]} | {exponential: 70m
     uint64_t seed;   /* 0: the world's own */
 };
 
-static int read_bound(struct conf_reader *r, const struct conf_key *key, struct conf_node *n,
-    const struct conf_where *where, int64_t *at)
-{
-    return conf_type_duration.read(r, key, n, where, at);
-}
-
 static int read_range(struct conf_reader *r, const struct conf_key *key, struct conf_node *n,
     const struct conf_where *where, void *at)
 {
@@ -35,9 +29,9 @@ static int read_range(struct conf_reader *r, const struct conf_key *key, struct 
         conf_tell(r, n, where, "two durations such as [10ms, 20ms]", "");
         return 0;
     }
-    int rc = read_bound(r, key, n->elements[0], where, &sleep->low_ns);
+    int rc = conf_type_duration.read(r, key, n->elements[0], where, &sleep->low_ns);
     if (rc == 0)
-        rc = read_bound(r, key, n->elements[1], where, &sleep->high_ns);
+        rc = conf_type_duration.read(r, key, n->elements[1], where, &sleep->high_ns);
     if (rc == 0 && sleep->high_ns < sleep->low_ns)
         conf_tell(r, n->elements[1], where, "a duration that is not shorter than the first", "");
     return rc;
