@@ -97,14 +97,11 @@ static bool is_literal(struct span host)
            address_parse(&at, text, NULL) == 0;
 }
 
-static bool is_one_of(struct span host, const char *names)
+static bool is_one_of(struct span host, const char *const *names)
 {
-    while (*names) {
-        size_t len = strcspn(names, " ");
-        if (host.len == len && strncasecmp(host.ptr, names, len) == 0)
+    for (; *names; names++)
+        if (host.len == strlen(*names) && strncasecmp(host.ptr, *names, host.len) == 0)
             return true;
-        names += len + (names[len] != '\0');
-    }
     return false;
 }
 

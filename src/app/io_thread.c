@@ -42,7 +42,7 @@ struct io_thread_metrics {
         struct meter_series *outcomes[OUTCOMES];
         struct meter_series *seconds;
     } * routes; /* one more than route_count: the last is for no route */
-    struct flow_figures *flows;
+    struct flow_metrics *flows;
 };
 
 /* One I/O thread's cells of these. */
@@ -121,7 +121,7 @@ int io_thread_metrics_register(struct meter *meter, const struct service *servic
     if (rc == 0)
         rc = register_route(meter, SPAN("(none)"), &m->routes[m->route_count]);
     if (rc == 0)
-        rc = flow_figures_new(&m->flows, meter, service->flows, service->route_count, client);
+        rc = flow_metrics_new(&m->flows, meter, service->flows, service->route_count, client);
     if (rc) {
         io_thread_metrics_free(m);
         return rc;
@@ -134,7 +134,7 @@ void io_thread_metrics_free(struct io_thread_metrics *m)
 {
     if (!m)
         return;
-    flow_figures_free(m->flows);
+    flow_metrics_free(m->flows);
     mem_free(m->routes);
     mem_free(m);
 }

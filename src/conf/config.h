@@ -178,10 +178,10 @@ struct config {
     unsigned listen_count;
     const char *admin; /* address; NULL: `admin: off`. "127.0.0.1:9900" */
     struct conf_mark admin_mark;
-    const char *admin_hosts; /* names that its Host may have, with blanks between; "localhost" */
-    unsigned threads;        /* 0: auto */
-    bool date;               /* true: the Date field */
-    const char *server;      /* the Server field; "" for none. "weir" */
+    const char *const *admin_hosts; /* names that its Host may have; NULL ends them. localhost */
+    unsigned threads;               /* 0: auto */
+    bool date;                      /* true: the Date field */
+    const char *server;             /* the Server field; "" for none. "weir" */
     struct conf_limits limits;
     struct conf_timeouts timeouts;
     struct conf_log log;

@@ -72,6 +72,8 @@ static void tell_unknown(struct conf_reader *r, const struct conf_section *secti
     const char *near = conf_nearest(m->name, names, section->count);
     const char *in = where ? conf_where_text(where, place) : section->name;
     list_keys(section, known, sizeof known);
+    if (!near || conf_section_key(section, near)->type->is_setting)
+        r->setting_mistakes++; /* whatever was meant, the flow is the same */
     if (near)
         conf_error(r->errors, &m->mark, "unknown key %s in %s; did you mean '%s'?",
             conf_quoted(m->name, found), in, near);

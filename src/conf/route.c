@@ -115,6 +115,8 @@ static int read_route(struct conf_reader *r, struct conf_node *n, const struct c
     int rc = conf_read_section(r, &conf_section_route, n, where, route);
     route->broken =
         conf_errors_count(r->errors) - r->setting_mistakes > mistakes || conf_was_told(n);
+    for (unsigned i = 0; i < route->node_count; i++)
+        route->broken |= !route->nodes[i].kind;
     if (rc == 0)
         conf_check_dispatch(r, n, where, route);
     if (rc || route->name || !route->pattern)

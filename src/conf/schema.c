@@ -345,13 +345,13 @@ static const struct conf_key root_keys[] = {
         .description =
             "Where `/livez`, `/readyz`, `/metrics` and `/config` are answered; `off` for nowhere.",
         .example = "off"},
-    {"admin_hosts", &conf_type_text, AT(admin_hosts), .min = 1, .max = 1024,
+    {"admin_hosts", &conf_type_texts, AT(admin_hosts), .min = 1, .max = 255,
         .default_ = "localhost",
         .description =
-            "By which names the admin pages may be asked for, with blanks between; by an "
-            "address they always may. Others get a 421, so that no web page reads them through "
-            "a name of its own (DNS rebinding).",
-        .example = "localhost weir.internal"},
+            "The host names by which the admin pages may be asked for; an address is always "
+            "allowed. Others get a 421, so that no web page reads them through a name of its own "
+            "(DNS rebinding).",
+        .example = "[localhost, weir.internal]"},
     {"threads", &conf_type_threads, AT(threads), .max = 256, .default_ = "auto",
         .description = "I/O threads; `auto` is as many as the processors that Weir may use.",
         .example = "4"},

@@ -49,6 +49,7 @@ extern const struct conf_type conf_type_bool;     /* [bool] */
 extern const struct conf_type conf_type_threads;  /* [unsigned] 1 to max; 0 for auto */
 extern const struct conf_type conf_type_choice;   /* [an enum] index in `choices` */
 extern const struct conf_type conf_type_text;     /* [const char *] fit for a header field */
+extern const struct conf_type conf_type_texts;    /* [const char *const *] NULL ends them */
 extern const struct conf_type conf_type_name;     /* [const char *] of a pool or a step */
 extern const struct conf_type conf_type_path;     /* [const char *] as seen from its file */
 extern const struct conf_type conf_type_address;  /* [const char *] */

@@ -36,12 +36,17 @@ static int read_choice(struct conf_reader *r, const struct conf_key *key, struct
     return 0;
 }
 
+static bool is_text_for(const struct conf_node *n, const struct conf_key *key)
+{
+    return conf_is_text(n) && n->text.len >= key->min && n->text.len <= key->max &&
+           !conf_has_controls(n->text);
+}
+
 static int read_text(struct conf_reader *r, const struct conf_key *key, struct conf_node *n,
     const struct conf_where *where, void *at)
 {
     char expected[CONF_EXPECTED_MAX];
-    if (conf_is_text(n) && n->text.len >= key->min && n->text.len <= key->max &&
-        !conf_has_controls(n->text)) {
+    if (is_text_for(n, key)) {
         *(const char **)at = n->text.ptr;
         return 0;
     }
@@ -50,6 +55,33 @@ static int read_text(struct conf_reader *r, const struct conf_key *key, struct c
         "a text of %" PRIu64 " to %" PRIu64 " bytes without control characters", key->min,
         key->max);
     conf_tell(r, n, where, expected, is_other ? "; put it in quotes" : "");
+    return 0;
+}
+
+/* One text, or a list of them. */
+static int read_texts(struct conf_reader *r, const struct conf_key *key, struct conf_node *n,
+    const struct conf_where *where, void *at)
+{
+    bool list = n->kind == CONF_LIST;
+    unsigned count = list ? n->count : 1;
+    char expected[CONF_EXPECTED_MAX];
+    snprintf(expected, sizeof expected,
+        "a text of %" PRIu64 " to %" PRIu64 " bytes without control characters, or a list of them",
+        key->min, key->max);
+    const char **texts = arena_zalloc(r->arena, (count + 1) * sizeof *texts);
+    if (!texts)
+        return -ENOMEM;
+    if (count == 0)
+        conf_tell(r, n, where, expected, "");
+    for (unsigned i = 0, good = 0; i < count; i++) {
+        struct conf_where element = {.up = where, .index = (int)i};
+        const struct conf_node *text = list ? n->elements[i] : n;
+        if (is_text_for(text, key))
+            texts[good++] = text->text.ptr;
+        else
+            conf_tell(r, text, list ? &element : where, expected, "");
+    }
+    *(const char *const **)at = texts;
     return 0;
 }
 
@@ -160,6 +192,19 @@ static struct conf_node *show_choice(
     return conf_show_text(s, key->choices[*(const unsigned *)at], false);
 }
 
+static struct conf_node *show_texts(
+    struct conf_show *s, const struct conf_key *key, const void *at, const struct conf_node *origin)
+{
+    const char *const *texts = *(const char *const *const *)at;
+    unsigned count = 0;
+    while (texts[count])
+        count++;
+    struct conf_node *list = conf_show_list(s, count);
+    for (unsigned i = 0; i < count; i++)
+        conf_show_element(list, conf_show_text(s, texts[i], true));
+    return list;
+}
+
 /* ---- The JSON Schema ---- */
 
 static int put_choices(struct bytes *out, const struct conf_key *key)
@@ -174,6 +219,18 @@ static int put_text(struct bytes *out, const struct conf_key *key)
 {
     return bytes_printf(out, "\"type\":\"string\",\"minLength\":%" PRIu64 ",\"maxLength\":%" PRIu64,
         key->min, key->max);
+}
+
+static int put_texts(struct bytes *out, const struct conf_key *key)
+{
+    int rc = conf_schema_put(out, "\"anyOf\":[{");
+    if (rc == 0)
+        rc = put_text(out, key);
+    if (rc == 0)
+        rc = conf_schema_put(out, "},{\"type\":\"array\",\"minItems\":1,\"items\":{");
+    if (rc == 0)
+        rc = put_text(out, key);
+    return rc ? rc : conf_schema_put(out, "}}]");
 }
 
 static int put_name(struct bytes *out, const struct conf_key *key)
@@ -203,6 +260,11 @@ const struct conf_type conf_type_text = {.words = "text",
     .read = read_text,
     .show = conf_show_string,
     .schema = put_text};
+const struct conf_type conf_type_texts = {.words = "text, or list of texts",
+    .is_setting = true,
+    .read = read_texts,
+    .show = show_texts,
+    .schema = put_texts};
 const struct conf_type conf_type_name = {
     .words = "name", .read = read_name, .show = conf_show_string, .schema = put_name};
 const struct conf_type conf_type_path = {

@@ -22,7 +22,7 @@ static __attribute__((noinline)) int body_too_slow(struct run *run, int rc)
         return run_refuse(run, 408, rc, "request-timeout", "the request's body came too slowly");
     snprintf(sentence, sizeof sentence,
         "the request's body did not come within the %s deadline of %lld ms",
-        run->hurried ? "caller's" : "route's", (long long)(run->patience / NS_PER_MS));
+        run->client_deadline ? "caller's" : "route's", (long long)(run->allowed_ns / NS_PER_MS));
     return run_refuse(run, 408, rc, "request-timeout", sentence);
 }
 

@@ -58,21 +58,21 @@ struct flow_param {
 
 /* ---- What is bounded: requests of a route, calls of its http nodes ---- */
 
-struct flow_figures; /* of all flows: made and freed by the thread that seals the meter */
+struct flow_metrics; /* of all flows: made and freed by the thread that seals the meter */
 struct flow_locals;  /* one I/O thread's: who is inside, who waits, what upstreams bear */
 
 /* `meter` is not sealed yet. Flows are those of all routes, in their order. 0 or -ENOMEM, -ENOBUFS.
  */
-int flow_figures_new(struct flow_figures **out, struct meter *meter,
+int flow_metrics_new(struct flow_metrics **out, struct meter *meter,
     const struct flow *const *flows, unsigned count, const struct conf_client *client)
     __attribute__((warn_unused_result));
 /* NULL is nothing to free. */
-void flow_figures_free(struct flow_figures *figures);
+void flow_metrics_free(struct flow_metrics *metrics);
 
-/* `figures`: NULL: nobody counts; else `thread` is its place in the meter. They must outlive the
+/* `metrics`: NULL: nobody counts; else `thread` is its place in the meter. They must outlive the
  * locals. 0 or -ENOMEM. */
 int flow_locals_new(struct flow_locals **out, const struct flow *const *flows, unsigned count,
-    const struct conf_client *client, const struct flow_figures *figures, unsigned thread)
+    const struct conf_client *client, const struct flow_metrics *metrics, unsigned thread)
     __attribute__((warn_unused_result));
 /* When no request is under way. NULL is nothing to free. */
 void flow_locals_free(struct flow_locals *locals);

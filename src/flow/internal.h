@@ -130,9 +130,9 @@ struct run {
     const struct http_field *refusal_field; /* goes with the problem; NULL: none */
     int64_t retry_after;                    /* of the failure, if that is want of room */
     int priority;                           /* of its tasks, in pools' queues */
-    int64_t patience;              /* the route's deadline, or what the caller said; as a span */
-    bool hurried;                  /* it is the caller's */
-    int64_t due;                   /* then: the route's deadline; 0 */
+    int64_t allowed_ns;                     /* until its deadline: the route's, or the client's */
+    bool client_deadline;                   /* it is the client's */
+    int64_t route_deadline;
     struct kept_call *calls;       /* released at the end */
     char client[ADDRESS_TEXT_MAX]; /* its address */
 };

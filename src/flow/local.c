@@ -10,18 +10,18 @@
 
 #define CALLS_MOST 1000000 /* where client.in_use is no limit */
 
-/* ---- Figures ---- */
+/* ---- Metrics ---- */
 
-struct line_series {
+struct limit_series {
     struct meter_series *inside;
     struct meter_series *waiting;
     struct meter_series *refused;
     struct meter_series *limit;
 };
 
-struct flow_figures {
-    struct line_series *routes; /* by route */
-    struct line_series *calls;  /* by http node, in order */
+struct flow_metrics {
+    struct limit_series *routes; /* by route */
+    struct limit_series *calls;  /* by http node, in order */
 };
 
 static bool is_limited(const struct flow *f, unsigned node)
@@ -40,7 +40,7 @@ static void count_all(
     }
 }
 
-#define AT(member) .at = offsetof(struct line_series, member)
+#define AT(member) .at = offsetof(struct limit_series, member)
 static const struct meter_def route_metrics[] = {
     {METER_GAUGE, "weir_route_in_flight", "Requests of a route with max_in_flight whose nodes run.",
         AT(inside)},
@@ -61,7 +61,7 @@ static const struct meter_def call_metrics[] = {
 };
 #undef AT
 
-static int register_route(struct meter *m, const struct flow *flow, struct line_series *s)
+static int register_route(struct meter *m, const struct flow *flow, struct limit_series *s)
 {
     struct meter_label route = {"route", span_of(flow->route->name)};
     return meter_define(
@@ -69,14 +69,14 @@ static int register_route(struct meter *m, const struct flow *flow, struct line_
 }
 
 static int register_calls(
-    struct meter *m, const struct flow *flow, const struct flow_node *n, struct line_series *s)
+    struct meter *m, const struct flow *flow, const struct flow_node *n, struct limit_series *s)
 {
     struct meter_label labels[2] = {
         {"route", span_of(flow->route->name)}, {"node", span_of(n->conf->name)}};
     return meter_define(m, call_metrics, sizeof call_metrics / sizeof *call_metrics, labels, 2, s);
 }
 
-static int register_all(struct flow_figures *figures, struct meter *m,
+static int register_all(struct flow_metrics *metrics, struct meter *m,
     const struct flow *const *flows, unsigned count, bool adaptive)
 {
     unsigned call = 0;
@@ -88,54 +88,54 @@ static int register_all(struct flow_figures *figures, struct meter *m,
             m, call_metrics, sizeof call_metrics / sizeof *call_metrics, NULL, 0, NULL);
     for (unsigned i = 0; rc == 0 && i < count; i++) {
         if (flows[i]->route->max_in_flight)
-            rc = register_route(m, flows[i], &figures->routes[i]);
+            rc = register_route(m, flows[i], &metrics->routes[i]);
         for (unsigned k = 0; rc == 0 && adaptive && k < flows[i]->node_count; k++)
             if (is_limited(flows[i], k))
-                rc = register_calls(m, flows[i], &flows[i]->nodes[k], &figures->calls[call++]);
+                rc = register_calls(m, flows[i], &flows[i]->nodes[k], &metrics->calls[call++]);
     }
     return rc;
 }
 
-int flow_figures_new(struct flow_figures **out, struct meter *meter,
+int flow_metrics_new(struct flow_metrics **out, struct meter *meter,
     const struct flow *const *flows, unsigned count, const struct conf_client *client)
 {
     unsigned nodes, calls;
-    struct flow_figures *figures = mem_zalloc(sizeof *figures);
-    if (!figures)
+    struct flow_metrics *metrics = mem_zalloc(sizeof *metrics);
+    if (!metrics)
         return -ENOMEM;
     count_all(flows, count, &nodes, &calls);
-    figures->routes = mem_zalloc((count + 1) * sizeof *figures->routes);
-    figures->calls = mem_zalloc((calls + 1) * sizeof *figures->calls);
-    int rc = figures->routes && figures->calls
-                 ? register_all(figures, meter, flows, count, client->adaptive)
+    metrics->routes = mem_zalloc((count + 1) * sizeof *metrics->routes);
+    metrics->calls = mem_zalloc((calls + 1) * sizeof *metrics->calls);
+    int rc = metrics->routes && metrics->calls
+                 ? register_all(metrics, meter, flows, count, client->adaptive)
                  : -ENOMEM;
     if (rc)
-        flow_figures_free(figures);
+        flow_metrics_free(metrics);
     else
-        *out = figures;
+        *out = metrics;
     return rc;
 }
 
-void flow_figures_free(struct flow_figures *figures)
+void flow_metrics_free(struct flow_metrics *metrics)
 {
-    if (!figures)
+    if (!metrics)
         return;
-    mem_free(figures->routes);
-    mem_free(figures->calls);
-    mem_free(figures);
+    mem_free(metrics->routes);
+    mem_free(metrics->calls);
+    mem_free(metrics);
 }
 
-void line_show(const struct line *l, const struct line_cells *cells)
+void limit_show(const struct concurrency_limit *slots, const struct limit_cells *cells)
 {
     if (!cells->inside)
         return;
-    gauge_set(cells->inside, l->inside);
-    gauge_set(cells->waiting, l->waiting);
+    gauge_set(cells->inside, slots->inside);
+    gauge_set(cells->waiting, slots->waiting);
 }
 
 /* ---- A thread's ---- */
 
-static void take_cells(struct line_cells *cells, const struct line_series *s, unsigned thread)
+static void take_cells(struct limit_cells *cells, const struct limit_series *s, unsigned thread)
 {
     cells->inside = meter_gauge(s->inside, thread);
     cells->waiting = meter_gauge(s->waiting, thread);
@@ -146,19 +146,19 @@ static void take_cells(struct line_cells *cells, const struct line_series *s, un
 
 struct making {
     const struct conf_client *client;
-    const struct flow_figures *figures;
+    const struct flow_metrics *metrics;
     unsigned thread;
     unsigned calls; /* so far */
 };
 
 static void make_calls(struct calls_local *c, struct making *m)
 {
-    line_init(&c->line);
-    limit_init(&c->limit, m->client->in_use ? m->client->in_use : CALLS_MOST);
+    concurrency_limit_init(&c->slots);
+    adaptive_limit_init(&c->limit, m->client->in_use ? m->client->in_use : CALLS_MOST);
     c->waiting_max = m->client->waiting;
-    if (m->figures) {
-        take_cells(&c->cells, &m->figures->calls[m->calls], m->thread);
-        gauge_set(c->cells.limit, limit_now(&c->limit));
+    if (m->metrics) {
+        take_cells(&c->cells, &m->metrics->calls[m->calls], m->thread);
+        gauge_set(c->cells.limit, adaptive_limit_now(&c->limit));
     }
     m->calls++;
 }
@@ -169,9 +169,9 @@ static void make_local(
     struct flow_local *local = &l->flows[i];
     if (f->route->max_in_flight) {
         local->route = &l->routes[i];
-        line_init(&local->route->line);
-        if (m->figures)
-            take_cells(&local->route->cells, &m->figures->routes[i], m->thread);
+        concurrency_limit_init(&local->route->slots);
+        if (m->metrics)
+            take_cells(&local->route->cells, &m->metrics->routes[i], m->thread);
     }
     local->calls = &l->by_node[first];
     for (unsigned k = 0; m->client->adaptive && k < f->node_count; k++) {
@@ -183,11 +183,11 @@ static void make_local(
 }
 
 int flow_locals_new(struct flow_locals **out, const struct flow *const *flows, unsigned count,
-    const struct conf_client *client, const struct flow_figures *figures, unsigned thread)
+    const struct conf_client *client, const struct flow_metrics *metrics, unsigned thread)
 {
     unsigned nodes, calls;
     unsigned first = 0;
-    struct making m = {.client = client, .figures = figures, .thread = thread};
+    struct making m = {.client = client, .metrics = metrics, .thread = thread};
     struct flow_locals *l = mem_zalloc(sizeof *l);
     if (!l)
         return -ENOMEM;

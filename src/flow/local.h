@@ -3,14 +3,14 @@
  */
 #pragma once
 
-#include "flow/limit.h"
-#include "flow/line.h"
+#include "coro/concurrency_limit.h"
+#include "flow/adaptive_limit.h"
 #include "meter/meter.h"
 
 #include <stdbool.h>
 
 /* The thread's cells; NULL: nobody counts. */
-struct line_cells {
+struct limit_cells {
     struct gauge *inside;
     struct gauge *waiting;
     struct counter *refused;
@@ -19,16 +19,16 @@ struct line_cells {
 
 /* Of a route with max_in_flight. */
 struct route_local {
-    struct line line;
-    struct line_cells cells;
+    struct concurrency_limit slots;
+    struct limit_cells cells;
 };
 
 /* Of an http node. */
 struct calls_local {
-    struct line line;
-    struct limit limit;
+    struct concurrency_limit slots;
+    struct adaptive_limit limit;
     unsigned waiting_max;
-    struct line_cells cells;
+    struct limit_cells cells;
 };
 
 struct flow_local {
@@ -44,7 +44,7 @@ struct flow_locals {
     struct calls_local **by_node;
 };
 
-#define ROUTE_WAITING_MAX 1024 /* requests of a route that wait for their turn */
+#define ROUTE_WAITING_MAX 1024 /* requests that may wait for max_in_flight */
 
-/* Shows what is so now. */
-void line_show(const struct line *l, const struct line_cells *cells);
+/* Sets the gauges. */
+void limit_show(const struct concurrency_limit *slots, const struct limit_cells *cells);

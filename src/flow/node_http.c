@@ -442,8 +442,9 @@ static int enter(struct run *run, const struct flow_node *n, struct calls_local 
     struct node_state *s = &run->nodes[n->index];
     int64_t retry_after;
     int64_t now = world_now(run->context->world);
-    int rc = line_enter(&l->line, limit_now(&l->limit), l->waiting_max, now, &retry_after);
-    line_show(&l->line, &l->cells);
+    int rc = concurrency_limit_enter(
+        &l->slots, adaptive_limit_now(&l->limit), l->waiting_max, now, &retry_after);
+    limit_show(&l->slots, &l->cells);
     if (rc != -ENOBUFS)
         return rc;
     if (l->cells.refused)
@@ -451,18 +452,18 @@ static int enter(struct run *run, const struct flow_node *n, struct calls_local 
     s->status = 503;
     s->retry_after = retry_after > 0 ? retry_after : 1;
     return error_set(e, rc, "overloaded",
-        "%u calls to %.*s are under way and %u wait, which is all that it bears", l->line.inside,
-        SPAN_ARG(http_of(n)->origin), l->line.waiting);
+        "%u calls to %.*s are under way and %u wait, which is all that it bears", l->slots.inside,
+        SPAN_ARG(http_of(n)->origin), l->slots.waiting);
 }
 
 static void leave(struct calls_local *l, int64_t now, int64_t took, bool tells)
 {
     if (tells)
-        limit_note(&l->limit, now, took, l->line.inside);
-    line_leave(&l->line, limit_now(&l->limit), tells ? took : 0);
-    line_show(&l->line, &l->cells);
+        adaptive_limit_note(&l->limit, now, took, l->slots.inside);
+    concurrency_limit_leave(&l->slots, adaptive_limit_now(&l->limit), tells ? took : 0);
+    limit_show(&l->slots, &l->cells);
     if (l->cells.limit)
-        gauge_set(l->cells.limit, limit_now(&l->limit));
+        gauge_set(l->cells.limit, adaptive_limit_now(&l->limit));
 }
 
 /* The time that is left now. Calls that run at once share the field; but between this and the
@@ -499,7 +500,7 @@ static __attribute__((noinline)) int call_upstream(struct run *run, const struct
         return rc;
     int64_t now = world_now(run->context->world);
     int64_t took = now - began;
-    leave(l, now, took, tells_latency(n, took, limit_usual(&l->limit), rc, answer));
+    leave(l, now, took, tells_latency(n, took, adaptive_limit_usual(&l->limit), rc, answer));
     return rc;
 }
 

@@ -180,8 +180,10 @@ static struct pool_call *new_call(struct run *run, const struct flow_node *n, in
     c->retry = n->conf->work.retry;
     c->name = run->data.id;
     c->deadline = run_node_deadline(n, now);
-    /* Who hurries is not done before others for that. */
-    c->sort_deadline = run->due ? deadline_sooner(run->due, own_deadline(n, now)) : DEADLINE_NEVER;
+    /* In the queue a short deadline of the client's is no reason to be first: the route's is. */
+    c->sort_deadline = run->client_deadline
+                           ? deadline_sooner(run->route_deadline, own_deadline(n, now))
+                           : DEADLINE_NEVER;
     c->route = route->index;
     c->priority = run->priority;
     c->needed = !n->conf->optional;

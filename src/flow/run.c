@@ -87,14 +87,14 @@ static int run_within(
 const struct error *run_too_late(struct run *run, const struct flow_node *n, bool whole)
 {
     struct error e;
-    long long ms = (whole ? run->patience : n->conf->deadline) / NS_PER_MS;
+    long long ms = (whole ? run->allowed_ns : n->conf->deadline) / NS_PER_MS;
     if (!whole)
         error_set(&e, -ETIMEDOUT, "deadline",
             "node '%s' had no value within its deadline of %lld ms", n->conf->name, ms);
     else
         error_set(&e, -ETIMEDOUT, "deadline",
             "the request was not answered within the %s deadline of %lld ms%s%s%s",
-            run->hurried ? "caller's" : "route's", ms, n ? "; it waited for node '" : "",
+            run->client_deadline ? "caller's" : "route's", ms, n ? "; it waited for node '" : "",
             n ? n->conf->name : "", n ? "'" : "");
     return run_keep(run, &e);
 }
@@ -387,17 +387,17 @@ static struct run *new_run(const struct flow *f, const struct flow_context *cont
     return run;
 }
 
-/* ---- Its turn, where only so many may run at once ---- */
+/* ---- max_in_flight ---- */
 
-static int enter_route(struct run *run, struct route_local *l)
+static int take_slot(struct run *run, struct route_local *l)
 {
     struct world *w = run->context->world;
     unsigned limit = run->flow->route->max_in_flight;
     int64_t now = world_now(w);
     int64_t retry_after;
-    int rc = line_enter(&l->line, limit, ROUTE_WAITING_MAX, now, &retry_after);
+    int rc = concurrency_limit_enter(&l->slots, limit, ROUTE_WAITING_MAX, now, &retry_after);
     run->request->timing.queue += world_now(w) - now;
-    line_show(&l->line, &l->cells);
+    limit_show(&l->slots, &l->cells);
     if (rc != -ENOBUFS)
         return rc;
     if (l->cells.refused)
@@ -410,54 +410,55 @@ static int enter_route(struct run *run, struct route_local *l)
     return run_refuse(run, 503, rc, "overloaded", sentence);
 }
 
-static int run_in_turn(struct run *run)
+static int run_in_slot(struct run *run)
 {
     struct flow_locals *locals = run->context->locals;
     struct route_local *l = locals ? locals->flows[run->flow->route->index].route : NULL;
     if (!l)
         return run_nodes(run);
-    int rc = enter_route(run, l);
+    int rc = take_slot(run, l);
     if (rc)
         return rc;
     int64_t began = world_now(run->context->world);
     rc = run_nodes(run);
-    line_leave(&l->line, run->flow->route->max_in_flight, world_now(run->context->world) - began);
-    line_show(&l->line, &l->cells);
+    concurrency_limit_leave(
+        &l->slots, run->flow->route->max_in_flight, world_now(run->context->world) - began);
+    limit_show(&l->slots, &l->cells);
     return rc;
 }
 
-/* Where its time in line is counted, too: it is none of the input's and output's. */
-static int run_in_turn_timed(struct run *run)
+/* The time that it waits for a slot counts as the flow's, not as input or output. */
+static int run_timed(struct run *run)
 {
     struct world *w = run->context->world;
     int64_t began = world_now(w);
-    int rc = http_request_waits(run->request) ? -ECANCELED : run_in_turn(run);
+    int rc = http_request_waits(run->request) ? -ECANCELED : run_in_slot(run);
     run->request->timing.flow = world_now(w) - began;
     return rc;
 }
 
-/* Its own patience is the route's; its caller's may be less, and is then said by Weir-Deadline. */
-static int find_patience(struct run *run)
+/* The route's deadline, or the one of the client's Weir-Deadline field if that is sooner. */
+static int find_deadline(struct run *run)
 {
     const struct http1_head *head = run->data.head;
     unsigned found = 0;
-    int64_t said = DEADLINE_NEVER;
+    int64_t given = DEADLINE_NEVER;
     bool wrong = false;
-    run->patience = run->flow->route->deadline;
+    run->allowed_ns = run->flow->route->deadline;
     for (unsigned i = 0; i < head->field_count; i++) {
         if (!http_name_equal(head->fields[i].name, "weir-deadline"))
             continue;
-        wrong |= ++found > 1 || deadline_read(head->fields[i].value, &said) != 0;
+        wrong |= ++found > 1 || deadline_read(head->fields[i].value, &given) != 0;
     }
     if (wrong)
         return run_refuse(run, 400, -EINVAL, "invalid-deadline",
             "the field Weir-Deadline is to be given once, in whole milliseconds");
-    if (said <= 0) /* its mistake, or that of a network: not this server's */
+    if (given <= 0) /* its mistake, or that of a network: not this server's */
         return run_refuse(run, 408, -ETIMEDOUT, "deadline",
             "the field Weir-Deadline says that the caller's time is over already");
-    run->hurried = said < run->patience;
-    if (run->hurried)
-        run->patience = said;
+    run->client_deadline = given < run->allowed_ns;
+    if (run->client_deadline)
+        run->allowed_ns = given;
     return 0;
 }
 
@@ -467,15 +468,15 @@ static int gather(struct run *run)
     const struct flow *f = run->flow;
     if (!f->uses_body && f->node_count == 0)
         return 0;
-    int rc = find_patience(run);
+    int rc = find_deadline(run);
     if (rc)
         return rc;
     int64_t now = world_now(run->context->world);
-    run->due = run->hurried ? deadline_after(now, f->route->deadline) : 0;
-    CORO_DEADLINE(deadline_after(now, run->patience));
+    run->route_deadline = deadline_after(now, f->route->deadline);
+    CORO_DEADLINE(deadline_after(now, run->allowed_ns));
     rc = f->uses_body ? run_read_body(run) : 0;
     if (rc == 0 && f->node_count > 0)
-        rc = run_in_turn_timed(run);
+        rc = run_timed(run);
     if (rc == -ETIMEDOUT && !run->failure)
         run->failure = run_too_late(run, NULL, true);
     return rc;

@@ -163,7 +163,7 @@ def test_json_lines(tmp_path):
 
 def test_the_admin_pages_answer_no_strange_host(tmp_path):
     with weirs(tmp_path) as start:
-        weir = start(config=CONFIG.replace("threads: 2", "admin_hosts: localhost weir.internal metrics.internal"),
+        weir = start(config=CONFIG.replace("threads: 2", "admin_hosts: [localhost, weir.internal, metrics.internal]"),
                      environment={"WEIR_TEST_KEY": SECRET})
         port = admin_port(weir)
         for host in ("evil.example", "evil.example:%d" % port, "127.0.0.1.evil.example", "weir.internal.", "metrics"):

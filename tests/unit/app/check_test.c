@@ -90,14 +90,20 @@ static void all_stages_tell_at_once(void **state)
                 "routes:\n"
                 "- {route: GET /a, reply: $node.x.body}\n"
                 "- {route: GET /b, deadline: soon, reply: $node.y.body}\n"
-                "- {route: GET /c/:id, reply: 1}\n",
+                "- {route: GET /c/:id, reply: 1}\n"
+                "- {route: GET /d, frobnicate: 1, deadlin: 1s, reply: $node.z}\n",
         AT "1:1: unknown key 'lisen' in the configuration; did you mean 'listen'?\n" AT
            "2:16: limits.body: found 'lots', expected a size such as 64KiB or 1MiB\n" AT
            "4:26: $node.x.body: there is no node 'x': the route has none\n" AT
            "5:29: routes[1].deadline: found 'soon', expected a duration such as 250ms, 1.5s or "
            "2m\n" AT "5:42: $node.y.body: there is no node 'y': the route has none\n" AT
            "6:11: route '/c/:id': found a segment that begins with ':', expected a text or a "
-           "parameter; did you mean '{id}'? In a text ':' is %3A\n");
+           "parameter; did you mean '{id}'? In a text ':' is %3A\n" AT
+           "7:19: unknown key 'frobnicate' in routes[3]; expected one of 'route', 'name', "
+           "'deadline', 'body', 'order', 'dispatch', 'priority', 'max_in_flight', 'nodes', "
+           "'reply', 'status' or 'headers'\n" AT
+           "7:34: unknown key 'deadlin' in routes[3]; did you mean 'deadline'?\n" AT
+           "7:54: $node.z: there is no node 'z': the route has none\n");
 }
 
 /* What follows from a mistake that was told is not told. */
@@ -107,6 +113,9 @@ static void a_mistake_is_told_once(void **state)
         AT "1:26: unknown key 'node' in routes[0]; did you mean 'nodes'?\n");
     assert_told("routes: [{route: GET /a, nodes: {x: {slep: 1s}}, reply: $node.x}]",
         AT "1:38: unknown key 'slep' in routes[0].nodes.x; did you mean 'sleep'?\n");
+    assert_told("routes: [{route: GET /a, nodes: {x: {frob: 1s}}, reply: $node.x}]",
+        AT "1:38: unknown key 'frob' in routes[0].nodes.x; expected one of 'sleep', 'http', "
+           "'reply', 'step', 'input', 'pool', 'deadline', 'optional' or 'default'\n");
     assert_told("{steps: [a], routes: [{route: GET /a, nodes: {x: {step: a}}}]}",
         AT "1:9: steps: found a list, expected a map of at most 1000 steps such as {tag: {plugin: "
            "./tagger.so}}\n");

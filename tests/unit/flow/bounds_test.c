@@ -482,7 +482,7 @@ static bool life_of_locals(void)
 {
     const struct config *config = conf_config(tortured.conf);
     struct flow *flows[2] = {NULL, NULL};
-    struct flow_figures *figures = NULL;
+    struct flow_metrics *metrics = NULL;
     struct flow_locals *locals = NULL;
     struct meter *meter = NULL;
     int rc = meter_new(&meter, 2);
@@ -490,9 +490,9 @@ static bool life_of_locals(void)
         rc = flow_compile(&flows[i], &config->routes[i], NULL, tortured.errors);
     const struct flow *const *all = (const struct flow *const *)flows;
     if (rc == 0)
-        rc = flow_figures_new(&figures, meter, all, 2, &config->client);
+        rc = flow_metrics_new(&metrics, meter, all, 2, &config->client);
     if (rc == 0)
-        rc = flow_locals_new(&locals, all, 2, &config->client, figures, 1);
+        rc = flow_locals_new(&locals, all, 2, &config->client, metrics, 1);
     struct bytes text;
     bytes_init(&text, 1 << 20);
     if (rc == 0) {
@@ -506,7 +506,7 @@ static bool life_of_locals(void)
     assert_true(rc == 0 || rc == -ENOMEM);
     bytes_release(&text);
     flow_locals_free(locals);
-    flow_figures_free(figures);
+    flow_metrics_free(metrics);
     meter_free(meter);
     flow_free(flows[0]);
     flow_free(flows[1]);

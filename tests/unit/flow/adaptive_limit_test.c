@@ -5,7 +5,7 @@
 
 #include "base/rand.h"
 #include "base/time.h"
-#include "flow/limit.h"
+#include "flow/adaptive_limit.h"
 
 /* An upstream that does `servers` things at once, each in `service_ns`; beyond, they wait there. */
 struct upstream {
@@ -22,20 +22,20 @@ static double latency(const struct upstream *u, unsigned under_way, struct rand 
 }
 
 /* So many want to call all the time, for so many seconds: the limit at the end. */
-static unsigned drive(
-    struct limit *l, const struct upstream *u, unsigned callers, double seconds, int64_t *now)
+static unsigned drive(struct adaptive_limit *l, const struct upstream *u, unsigned callers,
+    double seconds, int64_t *now)
 {
     struct rand r;
     int64_t end = *now + (int64_t)(seconds * 1e9);
     rand_init(&r, 7);
     while (*now < end) {
-        unsigned under_way = callers < limit_now(l) ? callers : limit_now(l);
+        unsigned under_way = callers < adaptive_limit_now(l) ? callers : adaptive_limit_now(l);
         double ns = latency(u, under_way, &r);
-        limit_note(l, *now, (int64_t)ns, under_way);
+        adaptive_limit_note(l, *now, (int64_t)ns, under_way);
         *now += (int64_t)(ns / under_way); /* so many end in that time */
-        assert_true(limit_now(l) >= 1);
+        assert_true(adaptive_limit_now(l) >= 1);
     }
-    return limit_now(l);
+    return adaptive_limit_now(l);
 }
 
 static void nobody_is_held_back_while_all_is_well(void **state)
@@ -44,55 +44,56 @@ static void nobody_is_held_back_while_all_is_well(void **state)
     for (size_t i = 0; i < sizeof well / sizeof *well; i++) {
         static const unsigned callers[] = {1, 70, 700};
         for (size_t k = 0; k < 3; k++) {
-            struct limit l;
+            struct adaptive_limit l;
             int64_t now = 0;
-            limit_init(&l, 1024);
-            assert_int_equal(limit_now(&l), 1024);
+            adaptive_limit_init(&l, 1024);
+            assert_int_equal(adaptive_limit_now(&l), 1024);
             assert_in_range(drive(&l, &well[i], callers[k], 3, &now), callers[k], 1024);
         }
     }
 }
-
-/* Latency that is by chance costs few callers nothing: there is always room for LIMIT_LEAST. */
+/* Random latency costs few callers nothing: ADAPTIVE_LIMIT_LEAST calls are always allowed. */
+/* Latency that is by chance costs few callers nothing: there is always room for ADAPTIVE_LIMIT_LEAST. */
 static void chance_does_no_harm(void **state)
 {
-    struct limit l;
+    struct adaptive_limit l;
     int64_t now = 0;
-    limit_init(&l, 1024);
+    adaptive_limit_init(&l, 1024);
     assert_in_range(drive(&l, &(struct upstream){1e9, 70e6, 1}, 15, 60, &now), 1024, 1024);
 }
 
 static void a_queue_there_is_kept_short(void **state)
 {
-    struct limit l;
+    struct adaptive_limit l;
     int64_t now = 0;
     struct upstream u = {32, 10e6, 0.2};
-    limit_init(&l, 1024);
+    adaptive_limit_init(&l, 1024);
     drive(&l, &u, 8, 5, &now); /* what is usual */
     unsigned limit = drive(&l, &u, 1000, 5, &now);
     /* Enough for it to be busy, and little more. */
     assert_in_range(limit, 32, 100);
     /* Once they are fewer, nobody is held back. */
     drive(&l, &u, 30, 1, &now);
-    assert_true(limit_now(&l) >= 32);
+    assert_true(adaptive_limit_now(&l) >= 32);
 }
 
 static void it_comes_back_within_seconds(void **state)
 {
-    struct limit l;
+    struct adaptive_limit l;
     int64_t now = 0;
-    limit_init(&l, 1024);
+    adaptive_limit_init(&l, 1024);
     drive(&l, &(struct upstream){1e9, 10e6, 0}, 500, 5, &now);
-    assert_in_range(drive(&l, &(struct upstream){1e9, 200e6, 0}, 500, 3, &now), LIMIT_LEAST, 100);
+    assert_in_range(
+        drive(&l, &(struct upstream){1e9, 200e6, 0}, 500, 3, &now), ADAPTIVE_LIMIT_LEAST, 100);
     assert_in_range(drive(&l, &(struct upstream){1e9, 10e6, 0}, 500, 4, &now), 500, 1024);
 }
 
 /* An upstream that is slower from now on, whatever is asked of it, is not throttled for ever. */
 static void what_lasts_becomes_usual(void **state)
 {
-    struct limit l;
+    struct adaptive_limit l;
     int64_t now = 0;
-    limit_init(&l, 1024);
+    adaptive_limit_init(&l, 1024);
     drive(&l, &(struct upstream){1e9, 50e6, 0}, 200, 5, &now);
     assert_in_range(drive(&l, &(struct upstream){1e9, 150e6, 0}, 200, 5, &now), 20, 60);
     assert_in_range(drive(&l, &(struct upstream){1e9, 150e6, 0}, 200, 90, &now), 200, 1024);
@@ -102,20 +103,21 @@ static void it_stays_within_its_bounds(void **state)
 {
     static const unsigned most[] = {1, 2, 20, 1000000};
     for (size_t i = 0; i < 4; i++) {
-        struct limit l;
+        struct adaptive_limit l;
         int64_t now = 0;
-        limit_init(&l, most[i]);
-        limit_note(&l, 0, 0, 1);
+        adaptive_limit_init(&l, most[i]);
+        adaptive_limit_note(&l, 0, 0, 1);
         drive(&l, &(struct upstream){1, 1e6, 1}, 2000, 2, &now);
-        assert_in_range(limit_now(&l), most[i] < LIMIT_LEAST ? most[i] : LIMIT_LEAST, most[i]);
-        limit_note(&l, now, INT64_MAX, 2000000000);
+        assert_in_range(adaptive_limit_now(&l),
+            most[i] < ADAPTIVE_LIMIT_LEAST ? most[i] : ADAPTIVE_LIMIT_LEAST, most[i]);
+        adaptive_limit_note(&l, now, INT64_MAX, 2000000000);
         for (int k = 0; k < 100; k++)
-            limit_note(&l, now += NS_PER_S, INT64_MAX, 2000000000);
-        assert_in_range(limit_now(&l), 1, most[i]);
+            adaptive_limit_note(&l, now += NS_PER_S, INT64_MAX, 2000000000);
+        assert_in_range(adaptive_limit_now(&l), 1, most[i]);
     }
 }
 
-TEST_FILE(limit)
+TEST_FILE(adaptive_limit)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nobody_is_held_back_while_all_is_well),
