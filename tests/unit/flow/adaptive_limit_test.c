@@ -53,7 +53,6 @@ static void nobody_is_held_back_while_all_is_well(void **state)
     }
 }
 /* Random latency costs few callers nothing: ADAPTIVE_LIMIT_LEAST calls are always allowed. */
-/* Latency that is by chance costs few callers nothing: there is always room for ADAPTIVE_LIMIT_LEAST. */
 static void chance_does_no_harm(void **state)
 {
     struct adaptive_limit l;
