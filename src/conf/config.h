@@ -117,6 +117,16 @@ struct conf_step { /* steps: {tag: {plugin: ./tagger.so, options: {...}, retry: 
     } batch;
 };
 
+/* Statuses of replies: "200-299", or a list. */
+struct conf_statuses {
+    const struct conf_node *as_written;
+    const struct conf_status_range {
+        int low, high;
+    } * ranges;
+    unsigned count;
+};
+bool conf_statuses_have(const struct conf_statuses *s, int status);
+
 /* What a node has done in a pool. */
 struct conf_work {
     const char *step; /* one of `steps`, or a built-in one; NULL: it uses no pool */

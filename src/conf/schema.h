@@ -61,9 +61,9 @@ extern const struct conf_type conf_type_literal;  /* dollars in it are dollars *
 extern const struct conf_type conf_type_fields;   /* a map of templates by header field */
 extern const struct conf_type conf_type_status;   /* a number or a template */
 extern const struct conf_type conf_type_priority; /* a number from -max to max, or a reference */
-extern const struct conf_type conf_type_statuses; /* a number, a range, or a list of them */
 extern const struct conf_type conf_type_url;
 extern const struct conf_type conf_type_method;
+extern const struct conf_type conf_type_statuses; /* [struct conf_statuses] */
 /* Parts with keys of their own. */
 extern const struct conf_type conf_type_section;   /* [the section's struct] */
 extern const struct conf_type conf_type_listeners; /* [struct config] */

@@ -5,6 +5,7 @@
 #include "conf/show.h"
 #include "conf/type.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -101,16 +102,24 @@ static bool status_at(const char *text)
            text[2] <= '9';
 }
 
+static int status_of(const char *text)
+{
+    return (text[0] - '0') * 100 + (text[1] - '0') * 10 + (text[2] - '0');
+}
+
 /* "200" or "200-299" */
-static bool is_statuses(struct conf_node *n)
+static bool read_status_range(struct conf_node *n, struct conf_status_range *range)
 {
     if (n->kind != CONF_SCALAR || n->text.len < 3 || !status_at(n->text.ptr))
         return false;
     n->quoted = n->quoted && !n->expanded; /* a number from a variable is a number */
+    range->low = range->high = status_of(n->text.ptr);
     if (n->text.len == 3)
         return !n->quoted;
-    return n->text.len == 7 && n->text.ptr[3] == '-' && status_at(n->text.ptr + 4) &&
-           memcmp(n->text.ptr, n->text.ptr + 4, 3) <= 0;
+    if (n->text.len != 7 || n->text.ptr[3] != '-' || !status_at(n->text.ptr + 4))
+        return false;
+    range->high = status_of(n->text.ptr + 4);
+    return range->low <= range->high;
 }
 
 static int read_statuses(struct conf_reader *r, const struct conf_key *key, struct conf_node *n,
@@ -118,16 +127,28 @@ static int read_statuses(struct conf_reader *r, const struct conf_key *key, stru
 {
     static const char expected[] =
         "a status such as 200, a range such as 200-299, or a list of them";
+    struct conf_statuses *statuses = at;
     bool list = n->kind == CONF_LIST && n->count > 0;
-    for (unsigned i = 0; list && i < n->count; i++) {
+    unsigned count = list ? n->count : 1;
+    struct conf_status_range *ranges = arena_zalloc(r->arena, count * sizeof *ranges);
+    if (!ranges)
+        return -ENOMEM;
+    for (unsigned i = 0; i < count; i++) {
         struct conf_where here = {.up = where, .index = (int)i};
-        if (!is_statuses(n->elements[i]))
-            conf_tell(r, n->elements[i], &here, expected, "");
+        struct conf_node *one = list ? n->elements[i] : n;
+        if (!read_status_range(one, &ranges[i]))
+            conf_tell(r, one, list ? &here : where, expected, "");
     }
-    if (!list && !is_statuses(n))
-        conf_tell(r, n, where, expected, "");
-    *(const struct conf_node **)at = n;
+    *statuses = (struct conf_statuses){.as_written = n, .ranges = ranges, .count = count};
     return 0;
+}
+
+bool conf_statuses_have(const struct conf_statuses *s, int status)
+{
+    for (unsigned i = 0; i < s->count; i++)
+        if (status >= s->ranges[i].low && status <= s->ranges[i].high)
+            return true;
+    return false;
 }
 
 static int read_literal(struct conf_reader *r, const struct conf_key *key, struct conf_node *n,

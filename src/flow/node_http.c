@@ -24,7 +24,7 @@ struct http_conf {                   /* http: {url: ..., method: GET, headers: {
     const struct conf_node *method;  /* literal; GET, or POST with a body */
     const struct conf_node *headers; /* a map of templates, or NULL */
     const struct conf_node *body;    /* a template, or NULL */
-    const struct conf_node *expect;  /* statuses that are no failure */
+    struct conf_statuses expect;     /* statuses that are no failure */
     unsigned times;                  /* calls at once: the value is a list. 0: one, no list */
     bool send_deadline;              /* says how long the answer is waited for */
 };
@@ -103,18 +103,11 @@ static const struct conf_section *const sections[] = {&call_section, NULL};
 
 /* ---- Compiling ---- */
 
-struct status_range {
-    int low;
-    int high;
-};
-
 struct http_node {
     struct span origin;
     struct template target;
     struct span method;
     struct content content;
-    const struct status_range *expect;
-    unsigned expect_count;
     struct span expected; /* "200-299", for sentences */
     bool gives_id;        /* X-Request-Id is among the fields */
     bool says_deadline;   /* Weir-Deadline is to be sent */
@@ -193,53 +186,16 @@ static void compile_method(struct compiler *c, struct http_node *h, const struct
             SPAN_ARG(h->method));
 }
 
-/* "200" or "200-299". */
-static bool read_range(struct span text, struct status_range *out)
+/* "200-299, 404" */
+static int write_expected(struct compiler *c, struct http_node *h, const struct conf_node *expect)
 {
-    int parts[2] = {0, 0};
-    unsigned part = 0;
-    unsigned digits = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.ptr[i];
-        if (c >= '0' && c <= '9' && digits < 3) {
-            parts[part] = parts[part] * 10 + (c - '0');
-            digits++;
-        } else if (c == '-' && part == 0 && digits == 3) {
-            part = 1;
-            digits = 0;
-        } else {
-            return false;
-        }
-    }
-    *out = (struct status_range){.low = parts[0], .high = part ? parts[1] : parts[0]};
-    return digits == 3 && out->low >= 100 && out->low <= out->high && out->high <= 599;
-}
-
-static int compile_expect(struct compiler *c, struct http_node *h, const struct conf_node *expect)
-{
-    static const struct status_range usual = {200, 299};
-    unsigned count = expect && expect->kind == CONF_LIST ? expect->count : 1;
+    bool list = expect->kind == CONF_LIST;
     struct bytes words;
-    h->expect = &usual;
-    h->expect_count = 1;
-    h->expected = SPAN("200-299");
-    if (!expect)
-        return 0;
-    struct status_range *ranges = arena_zalloc(&c->flow->arena, (count + 1) * sizeof *ranges);
-    if (!ranges)
-        return -ENOMEM;
-    h->expect = ranges;
-    h->expect_count = count;
     bytes_init(&words, 64 * 1024);
     int rc = 0;
-    for (unsigned i = 0; rc == 0 && i < count; i++) {
-        const struct conf_node *n = expect->kind == CONF_LIST ? expect->elements[i] : expect;
-        if (n->kind != CONF_SCALAR || !read_range(n->text, &ranges[i]))
-            compiler_error(
-                c, &n->mark, "a status such as 200, or a range such as 200-299, is expected");
-        else
-            rc = bytes_printf(&words, "%s%.*s", i > 0 ? ", " : "", SPAN_ARG(n->text));
-    }
+    for (unsigned i = 0; rc == 0 && i < (list ? expect->count : 1); i++)
+        rc = bytes_printf(&words, "%s%.*s", i > 0 ? ", " : "",
+            SPAN_ARG(list ? expect->elements[i]->text : expect->text));
     char *copy = rc ? NULL : arena_copy(&c->flow->arena, bytes_span(&words));
     h->expected = (struct span){.ptr = copy, .len = words.len};
     bytes_release(&words);
@@ -252,7 +208,7 @@ static void compile(struct compiler *c, struct flow_node *n)
     struct http_node *h = n->own;
     compiler_note(c, compile_url(c, h, conf->url));
     compile_method(c, h, conf);
-    compiler_note(c, compile_expect(c, h, conf->expect));
+    compiler_note(c, write_expected(c, h, conf->expect.as_written));
     compiler_note(c, content_compile(&h->content, conf->headers, conf->body, reserved, &c->site));
     h->gives_id = content_has_field(&h->content, "x-request-id");
     h->says_deadline = conf->send_deadline && !content_has_field(&h->content, "weir-deadline");
@@ -364,18 +320,16 @@ static int make_ask(struct run *run, const struct flow_node *n, struct asking *a
 
 /* ---- The answer ---- */
 
-static bool is_expected(const struct http_node *h, int status)
+static bool is_expected(const struct flow_node *n, int status)
 {
-    for (unsigned i = 0; i < h->expect_count; i++)
-        if (status >= h->expect[i].low && status <= h->expect[i].high)
-            return true;
-    return false;
+    const struct http_conf *conf = n->conf->own;
+    return conf_statuses_have(&conf->expect, status);
 }
 
 static int check_status(const struct flow_node *n, const struct http1_head *head, struct error *e)
 {
     const struct http_node *h = n->own;
-    if (is_expected(h, head->status))
+    if (is_expected(n, head->status))
         return 0;
     /* It was told how long, and may well notice a moment before this side does. */
     if ((head->status == 504 || head->status == 408) && h->says_deadline)
@@ -483,7 +437,7 @@ static bool tells_latency(const struct flow_node *n, int64_t took, int64_t usual
     const struct http_response *answer)
 {
     if (rc == 0)
-        return is_expected(http_of(n), answer->head->status) || (usual > 0 && took >= usual);
+        return is_expected(n, answer->head->status) || (usual > 0 && took >= usual);
     return rc == -ETIMEDOUT && took >= usual;
 }
 
