@@ -18,6 +18,7 @@ static const struct {
     {"/livez", "the process is alive"},
     {"/readyz", "the server accepts requests"},
     {"/metrics", "metrics in Prometheus' text format"},
+    {"/upstreams", "the state of upstreams' servers"},
     {"/config", "the configuration without secrets"},
 };
 
@@ -58,6 +59,17 @@ static int reply_config(struct http_request *r, const struct admin *a)
     int rc = conf_print_json(a->conf, &text);
     if (rc == 0)
         rc = bytes_append_byte(&text, '\n');
+    if (rc == 0)
+        rc = reply_text(r, 200, "application/json", bytes_span(&text));
+    bytes_release(&text);
+    return rc;
+}
+
+static int reply_upstreams(struct http_request *r, const struct admin *a)
+{
+    struct bytes text;
+    bytes_init(&text, TEXT_MAX);
+    int rc = upstreams_write(a->upstreams, world_now(a->world), &text);
     if (rc == 0)
         rc = reply_text(r, 200, "application/json", bytes_span(&text));
     bytes_release(&text);
@@ -132,12 +144,14 @@ static int reply(struct http_request *r, const struct admin *a)
         return reply_ready(r, a);
     if (span_equal(path, SPAN("/metrics")) && a->ready)
         return reply_metrics(r, a);
+    if (span_equal(path, SPAN("/upstreams")) && a->ready)
+        return reply_upstreams(r, a);
     if (span_equal(path, SPAN("/config")))
         return reply_config(r, a);
     if (span_equal(path, SPAN("/")))
         return reply_index(r);
     return http_reply_status(
-        r, 404, NULL, 0, "the admin pages are /livez, /readyz, /metrics and /config");
+        r, 404, NULL, 0, "the admin pages are /livez, /readyz, /metrics, /upstreams and /config");
 }
 
 void admin_handle(void *ctx, struct http_request *r)

@@ -103,7 +103,7 @@ static bool lacks_steps(const struct config *c, const struct conf_route *route)
 }
 
 static int check_route(struct router *router, struct conf_route *route,
-    const struct flow_steps *steps, struct conf_errors *errors)
+    const struct flow_links *links, struct conf_errors *errors)
 {
     struct error e;
     void *other = NULL;
@@ -119,11 +119,11 @@ static int check_route(struct router *router, struct conf_route *route,
         conf_error(errors, &route->route_mark, "%s", e.sentence);
     }
     /* A malformed pattern has no parameters that references could be checked against. */
-    if ((rc && rc != -EEXIST) || route->broken || lacks_steps(steps->config, route))
+    if ((rc && rc != -EEXIST) || route->broken || lacks_steps(links->config, route))
         return 0;
 
     struct flow *flow;
-    rc = flow_compile(&flow, route, steps, errors);
+    rc = flow_compile(&flow, route, links, errors);
     if (rc == 0)
         flow_free(flow);
     return rc == -ENOMEM ? rc : 0;
@@ -131,7 +131,7 @@ static int check_route(struct router *router, struct conf_route *route,
 
 static int check_routes(const struct config *c, bool unsafe, struct conf_errors *errors)
 {
-    struct flow_steps steps = {.config = c, .unsafe = unsafe};
+    struct flow_links links = {.config = c, .unsafe = unsafe};
     static const uint64_t no_secret[2] = {
         0, 0}; /* a configuration is trusted not to attack its own hashes */
     struct router *router;
@@ -139,7 +139,7 @@ static int check_routes(const struct config *c, bool unsafe, struct conf_errors 
     if (rc)
         return rc;
     for (unsigned i = 0; i < c->route_count && rc == 0; i++)
-        rc = check_route(router, &c->routes[i], &steps, errors);
+        rc = check_route(router, &c->routes[i], &links, errors);
     router_free(router);
     return rc;
 }

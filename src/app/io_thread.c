@@ -63,6 +63,7 @@ struct io_thread {
     struct world *world;         /* while it runs */
     struct http_server *server;
     struct http_client *client;
+    struct upstream_client *upstreams;
     struct pool_client *pool_client;
     int pools_rc;        /* of pool_client_run */
     bool serves;         /* it accepts connections, and has called `started` */
@@ -107,8 +108,8 @@ static int register_route(struct meter *meter, struct span name, struct route_se
         meter, route_metrics, sizeof(route_metrics) / sizeof(*route_metrics), &route, 1, out);
 }
 
-int io_thread_metrics_register(struct meter *meter, const struct service *service,
-    const struct conf_client *client, struct io_thread_metrics **out)
+int io_thread_metrics_register(
+    struct meter *meter, const struct service *service, struct io_thread_metrics **out)
 {
     struct io_thread_metrics *m = mem_zalloc(sizeof(*m));
     if (!m)
@@ -121,7 +122,7 @@ int io_thread_metrics_register(struct meter *meter, const struct service *servic
     if (rc == 0)
         rc = register_route(meter, SPAN("(none)"), &m->routes[m->route_count]);
     if (rc == 0)
-        rc = flow_metrics_new(&m->flows, meter, service->flows, service->route_count, client);
+        rc = flow_metrics_new(&m->flows, meter, service->flows, service->route_count);
     if (rc) {
         io_thread_metrics_free(m);
         return rc;
@@ -280,12 +281,20 @@ static int trim_heap(void *arg)
     return rc;
 }
 
+static int check_health(void *arg)
+{
+    struct io_thread *io = arg;
+    return upstream_client_check_health(io->upstreams);
+}
+
 static int accept_until_drained(struct io_thread *io)
 {
     GROUP(helpers, GROUP_INDEPENDENT);
     int rc = group_spawn(&helpers, "client sweep", sweep_client, io);
     if (rc == 0 && io->options.index == 0)
         rc = group_spawn(&helpers, "heap trim", trim_heap, io);
+    if (rc == 0 && io->options.index == 0)
+        rc = group_spawn(&helpers, "health checks", check_health, io);
     if (rc) {
         for (unsigned i = 0; i < io->options.listener_count; i++)
             listener_close(io->listeners[i]);
@@ -359,9 +368,12 @@ static int prepare(struct io_thread *io)
     if (rc == 0)
         rc = make_client(io);
     if (rc == 0)
+        rc = upstream_client_new(
+            &io->upstreams, io->options.upstreams, io->client, w, io->options.index);
+    if (rc == 0)
         rc = pool_client_new(&io->pool_client, io->options.pools, io->options.index, w);
     io->flows = (struct flow_context){.world = w,
-        .client = io->client,
+        .upstreams = io->upstreams,
         .pool_client = io->pool_client,
         .locals = io->locals,
         .full_errors = io->options.config->errors == CONF_ERRORS_FULL,
@@ -385,6 +397,7 @@ int io_thread_run(struct world *w, void *arg)
     if (io->pools_rc == -ETIMEDOUT)
         wait_for_the_end(io);
     pool_client_free(io->pool_client);
+    upstream_client_free(io->upstreams);
     http_client_free(io->client);
     http_server_free(io->server);
     io->server = NULL;
@@ -437,7 +450,7 @@ int io_thread_new(struct io_thread **out, const struct io_thread_options *option
         rc = access_log_new(&io->access, options->access);
     if (rc == 0)
         rc = flow_locals_new(&io->locals, options->service->flows, options->service->route_count,
-            &options->config->client, metrics->flows, options->index);
+            metrics->flows, options->index);
     if (rc) {
         io_thread_free(io);
         return rc;

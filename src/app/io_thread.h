@@ -19,6 +19,7 @@ struct io_thread_options {
     const struct config *config;
     const struct service *service;
     struct pools *pools;
+    const struct upstreams *upstreams;
     struct meter *meter;
     struct access_writer *access;
     struct body_budget *bodies;
@@ -36,8 +37,7 @@ struct io_thread;
 
 /* Registers the metrics of all I/O threads, before the first is made. */
 int io_thread_metrics_register(struct meter *meter, const struct service *service,
-    const struct conf_client *client, struct io_thread_metrics **out)
-    __attribute__((warn_unused_result));
+    struct io_thread_metrics **out) __attribute__((warn_unused_result));
 void io_thread_metrics_free(struct io_thread_metrics *metrics);
 
 int io_thread_new(struct io_thread **out, const struct io_thread_options *options,

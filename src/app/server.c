@@ -47,6 +47,7 @@ struct server {
     const struct config *config;
     struct service *service;
     struct meter *meter;
+    struct upstreams *upstreams;
     struct pools *pools;
     struct io_thread_metrics *metrics;
     struct access_writer *access;
@@ -154,9 +155,12 @@ static int make_service(struct server *s, struct conf_errors *errors)
 {
     uint64_t seed[2];
     world_random(s->world, seed, sizeof(seed));
-    struct flow_steps steps = {
-        .config = s->config, .unsafe = s->options->unsafe, .pools = s->pools};
-    return service_new(&s->service, s->config, &steps, seed, errors);
+    int rc = upstreams_new(&s->upstreams, s->config);
+    struct flow_links links = {.config = s->config,
+        .unsafe = s->options->unsafe,
+        .pools = s->pools,
+        .upstreams = s->upstreams};
+    return rc ? rc : service_new(&s->service, s->config, &links, seed, errors);
 }
 
 /* The supervisor has checked the configuration with the same code: apart from plugins, an error
@@ -241,6 +245,7 @@ static int make_io_threads(struct server *s)
             .config = s->config,
             .service = s->service,
             .pools = s->pools,
+            .upstreams = s->upstreams,
             .meter = s->meter,
             .access = s->access,
             .bodies = s->bodies,
@@ -259,7 +264,9 @@ static int make_io_threads(struct server *s)
 
 static int make_shared(struct server *s, struct error *e)
 {
-    int rc = io_thread_metrics_register(s->meter, s->service, &s->config->client, &s->metrics);
+    int rc = io_thread_metrics_register(s->meter, s->service, &s->metrics);
+    if (rc == 0)
+        rc = upstreams_register(s->upstreams, s->meter);
     if (rc)
         return error_set(e, rc, "start", "cannot start: %s", error_text(rc));
     rc = access_writer_start(&s->access, s->world, s->log);
@@ -275,7 +282,11 @@ static int make_shared(struct server *s, struct error *e)
         rc = app_metrics_register(&s->app_metrics, s->meter);
     if (rc == 0)
         meter_seal(s->meter);
-    s->admin = (struct admin){.conf = s->conf, .meter = s->meter, .pools = s->pools};
+    s->admin = (struct admin){.conf = s->conf,
+        .meter = s->meter,
+        .pools = s->pools,
+        .upstreams = s->upstreams,
+        .world = s->world};
     return rc ? error_set(e, rc, "start", "cannot start: %s", error_text(rc)) : 0;
 }
 
@@ -509,6 +520,7 @@ static void release(struct server *s)
     mem_free(s->io_threads);
     mem_free(s->slots);
     service_free(s->service);
+    upstreams_free(s->upstreams);
     conf_free(s->conf);
     close_listeners(s);
     bytes_release(&s->start.config);

@@ -8,7 +8,7 @@
 #include <errno.h>
 
 static int add_route(struct service *s, const struct conf_route *conf,
-    const struct flow_steps *steps, struct conf_errors *errors)
+    const struct flow_links *links, struct conf_errors *errors)
 {
     struct service_route *route = &s->routes[s->route_count];
     *route = (struct service_route){.conf = conf, .index = s->route_count};
@@ -20,13 +20,13 @@ static int add_route(struct service *s, const struct conf_route *conf,
         conf_error(errors, &conf->route_mark, "%s", e.sentence);
         return rc;
     }
-    rc = flow_compile(&route->flow, conf, steps, errors);
+    rc = flow_compile(&route->flow, conf, links, errors);
     if (rc == 0)
         s->flows[s->route_count++] = route->flow;
     return rc;
 }
 
-int service_new(struct service **out, const struct config *config, const struct flow_steps *steps,
+int service_new(struct service **out, const struct config *config, const struct flow_links *links,
     const uint64_t seed[2], struct conf_errors *errors)
 {
     struct service *s = mem_zalloc(sizeof(*s));
@@ -36,7 +36,7 @@ int service_new(struct service **out, const struct config *config, const struct 
     s->flows = mem_zalloc((config->route_count + 1) * sizeof(struct flow *));
     int rc = s->routes && s->flows ? router_new(&s->router, seed) : -ENOMEM;
     for (unsigned i = 0; i < config->route_count && rc == 0; i++)
-        rc = add_route(s, &config->routes[i], steps, errors);
+        rc = add_route(s, &config->routes[i], links, errors);
     if (rc) {
         service_free(s);
         return rc == -ENOMEM ? rc : -EINVAL;

@@ -25,7 +25,7 @@ struct service {
 
 /* `seed` keys the router's hashes. The configuration and the pools must live as long. 0; -EINVAL
  * and `errors` says why; -ENOMEM. */
-int service_new(struct service **out, const struct config *config, const struct flow_steps *steps,
+int service_new(struct service **out, const struct config *config, const struct flow_links *links,
     const uint64_t seed[2], struct conf_errors *errors) __attribute__((warn_unused_result));
 /* NULL is nothing to free. */
 void service_free(struct service *s);

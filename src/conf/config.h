@@ -127,6 +127,50 @@ struct conf_statuses {
 };
 bool conf_statuses_have(const struct conf_statuses *s, int status);
 
+#define CONF_UPSTREAM_SERVERS_MAX 1000
+
+struct conf_upstream_server { /* 127.0.0.1:5001 | {server: 127.0.0.1:5002, weight: 2} */
+    struct conf_mark mark;
+    const char *server; /* "127.0.0.1:5001", "name:80", "unix:/run/x.sock" */
+    unsigned weight;    /* 1 */
+};
+
+struct conf_retry {                /* of an upstream */
+    unsigned attempts;             /* 3, the first one included */
+    struct conf_statuses statuses; /* 502-504 */
+    int64_t per_try;               /* 0: what is left of the request's deadline */
+    int64_t backoff;     /* 10ms: at most, before the first retry; doubled for each next */
+    int64_t backoff_max; /* 1s */
+    unsigned budget;     /* 20: retries of ten seconds, in percent of the calls */
+    unsigned budget_min; /* 3: retries in flight that are always allowed */
+};
+
+struct conf_eject {     /* passive health: a server that fails gets no calls for a time */
+    unsigned failures;  /* 5: in a row; 0: never */
+    int64_t time;       /* 10s; doubled each time */
+    int64_t time_max;   /* 5m */
+    int64_t slow_start; /* 10s: until it gets its whole share again */
+};
+
+struct conf_health {  /* active health checks */
+    const char *path; /* NULL: none */
+    int64_t interval; /* 2s */
+    int64_t timeout;  /* 1s */
+    unsigned rise;    /* 2: good checks in a row, until it is up */
+    unsigned fall;    /* 3: bad ones, until it is down */
+};
+
+struct conf_upstream { /* upstreams: {taggers: {servers: [127.0.0.1:5001, ...]}} */
+    struct conf_mark mark;
+    const char *name;
+    struct conf_upstream_server *servers;
+    unsigned server_count;
+    enum conf_balance { CONF_BALANCE_LEAST, CONF_BALANCE_ROUND_ROBIN, CONF_BALANCE_HASH } balance;
+    struct conf_retry retry;
+    struct conf_eject eject;
+    struct conf_health health;
+};
+
 /* What a node has done in a pool. */
 struct conf_work {
     const char *step; /* one of `steps`, or a built-in one; NULL: it uses no pool */
@@ -165,6 +209,7 @@ struct conf_route {
     int64_t deadline;    /* timeouts.request */
     uint64_t body;       /* limits.body */
     enum conf_order { CONF_PARALLEL, CONF_SEQUENTIAL } order;
+    enum conf_route_retry { CONF_RETRY_IDEMPOTENT, CONF_RETRY_SAFE } retry;
     enum conf_dispatch {
         CONF_DISPATCH_AUTO,
         CONF_DISPATCH_FUSED,
@@ -206,6 +251,8 @@ struct config {
     unsigned pool_count;
     struct conf_step *steps;
     unsigned step_count;
+    struct conf_upstream *upstreams;
+    unsigned upstream_count;
     struct conf_route *routes;
     unsigned route_count;
 };

@@ -103,9 +103,8 @@ static int put_more(struct bytes *out, const struct conf_section *section)
 {
     if (section == &conf_section_pool)
         return put_kinds(out);
-    if (section == &conf_section_step)
-        return conf_schema_put(
-            out, ",\"anyOf\":[{\"required\":[\"plugin\"]},{\"required\":[\"step\"]}]");
+    if (section->schema)
+        return bytes_printf(out, ",%s", section->schema);
     return 0;
 }
 

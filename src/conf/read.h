@@ -56,6 +56,10 @@ void conf_check_dispatch(struct conf_reader *r, const struct conf_node *n,
 /* Returns true if it is a name such as nodes, pools and steps have. */
 bool conf_is_name(struct span s, size_t max);
 
+/* Reports a name that is none, of a member of `where`. */
+void conf_check_name(
+    struct conf_reader *r, const struct conf_member *m, const struct conf_where *where);
+
 /* "limits.body: found 'lots', expected ..."; `hint` is put behind. */
 void conf_tell(struct conf_reader *r, const struct conf_node *n, const struct conf_where *where,
     const char *expected, const char *hint);

@@ -22,6 +22,7 @@ const char *const conf_pool_kinds[] = {"inline", "threads", "processes", "fork",
 const char *const conf_builtin_steps[] = {"allocate", "burn", "crash", "echo", NULL};
 static const char *const cancels[] = {"leave", "kill", NULL};
 static const char *const errors_shown[] = {"short", "full", NULL}; /* by conf_errors_shown */
+static const char *const retries[] = {"idempotent", "safe", NULL}; /* conf_route_retry */
 static const char *const orders[] = {"parallel", "sequential", NULL};
 static const char *const dispatches[] = {
     "auto", "fused", "fanout", "inline", NULL}; /* by enum conf_dispatch */
@@ -253,7 +254,111 @@ const struct conf_section conf_section_step = {"steps", "steps: what nodes may r
     "A step has a name (letters, digits, `_` and `-`, a letter first), by which nodes run it. The "
     "built-in steps `allocate`, `burn`, `crash` and `echo` need no entry, and their names are "
     "taken.",
-    NULL, CONF_KEYS(step_keys)};
+    NULL, CONF_KEYS(step_keys),
+    .schema = "\"anyOf\":[{\"required\":[\"plugin\"]},{\"required\":[\"step\"]}]"};
+
+/* ---- upstreams ---- */
+
+static const char *const balances[] = {"least", "round_robin", "hash", NULL}; /* conf_balance */
+
+#define AT(member) .offset = offsetof(struct conf_upstream_server, member)
+static const struct conf_key server_keys[] = {
+    {"server", &conf_type_address, .required = true, AT(server),
+        .description = "Its host and port, or the path of its Unix socket.",
+        .example = "127.0.0.1:5001"},
+    {"weight", &conf_type_count, AT(weight), .min = 1, .max = 1000, .default_ = "1",
+        .description = "Its share of the calls, beside the other servers' weights.",
+        .example = "2"},
+};
+#undef AT
+const struct conf_section conf_section_server = {"server", "servers: one server of an upstream",
+    "An element of `servers`.", "the address alone: `servers: [127.0.0.1:5001]`",
+    CONF_KEYS(server_keys)};
+
+#define AT(member) .offset = offsetof(struct conf_retry, member)
+static const struct conf_key retry_keys[] = {
+    {"attempts", &conf_type_count, AT(attempts), .min = 1, .max = 100, .default_ = "3",
+        .unit = "calls", .description = "The most calls for one request, the first one included.",
+        .example = "5"},
+    {"statuses", &conf_type_statuses, AT(statuses), .default_ = "502-504",
+        .description = "Replies with these statuses are tried again.", .example = "[500, 502-504]"},
+    {"per_try", &conf_type_duration, AT(per_try), .max = CONF_DURATION_MAX, .default_ = "0",
+        .description = "The deadline of one attempt. 0: what is left of the node's.",
+        .example = "500ms"},
+    {"backoff", &conf_type_duration, AT(backoff), .max = CONF_DURATION_MAX, .default_ = "10ms",
+        .description =
+            "The longest pause before the first retry; each next one may be twice as long. The "
+            "pause is random, from 0 on (full jitter)."},
+    {"backoff_max", &conf_type_duration, AT(backoff_max), .max = CONF_DURATION_MAX,
+        .default_ = "1s", .description = "No pause is longer."},
+    {"budget", &conf_type_count, AT(budget), .max = 1000, .default_ = "20", .unit = "percent",
+        .description =
+            "Retries within ten seconds, as a share of the calls: so retries cannot multiply the "
+            "load of servers that fail because of it."},
+    {"budget_min", &conf_type_count, AT(budget_min), .max = 1000000, .default_ = "3",
+        .unit = "calls", .description = "Retries in flight that are allowed in any case."},
+};
+#undef AT
+const struct conf_section conf_section_retry = {"retry", "retry: what is tried again",
+    "Calls that failed before a reply came, and replies with some statuses, are tried again on a "
+    "server that this request has not tried.",
+    NULL, CONF_KEYS(retry_keys)};
+
+#define AT(member) .offset = offsetof(struct conf_eject, member)
+static const struct conf_key eject_keys[] = {
+    {"failures", &conf_type_count, AT(failures), .max = 1000000, .default_ = "5", .unit = "calls",
+        .description = "How many calls in a row must fail. 0: no ejection."},
+    {"time", &conf_type_duration, AT(time), .min = MS, .max = CONF_DURATION_MAX, .default_ = "10s",
+        .description = "How long the server gets no calls; doubled each time."},
+    {"time_max", &conf_type_duration, AT(time_max), .min = MS, .max = CONF_DURATION_MAX,
+        .default_ = "5m", .description = "It is never ejected for longer."},
+    {"slow_start", &conf_type_duration, AT(slow_start), .max = CONF_DURATION_MAX, .default_ = "10s",
+        .description = "After its return, the time in which its share grows to the whole."},
+};
+#undef AT
+const struct conf_section conf_section_eject = {"eject", "eject: servers that fail",
+    "A server whose calls fail gets none for a time. The last server is never ejected.", NULL,
+    CONF_KEYS(eject_keys)};
+
+#define AT(member) .offset = offsetof(struct conf_health, member)
+static const struct conf_key health_keys[] = {
+    {"path", &conf_type_target, AT(path), .default_words = "no checks",
+        .description = "Asked for with GET; a status from 200 to 299 is good.",
+        .example = "/readyz"},
+    {"interval", &conf_type_duration, AT(interval), .min = MS, .max = CONF_DURATION_MAX,
+        .default_ = "2s", .description = "Between two checks of a server."},
+    {"timeout", &conf_type_duration, AT(timeout), .min = MS, .max = CONF_DURATION_MAX,
+        .default_ = "1s", .description = "A check that takes longer is bad."},
+    {"rise", &conf_type_count, AT(rise), .min = 1, .max = 1000, .default_ = "2", .unit = "checks",
+        .description = "Good ones in a row, until a server that was down is up."},
+    {"fall", &conf_type_count, AT(fall), .min = 1, .max = 1000, .default_ = "3", .unit = "checks",
+        .description = "Bad ones in a row, until a server is down."},
+};
+#undef AT
+const struct conf_section conf_section_health = {"health", "health: checks of servers",
+    "Servers that are down get no calls, unless all are.", NULL, CONF_KEYS(health_keys)};
+
+#define AT(member) .offset = offsetof(struct conf_upstream, member)
+static const struct conf_key upstream_keys[] = {
+    {"servers", &conf_type_servers, .required = true, .section = &conf_section_server,
+        .description = "Where its calls go: addresses, with weights if they differ.",
+        .example = "[127.0.0.1:5001, 127.0.0.1:5002]"},
+    {"balance", &conf_type_choice, AT(balance), .default_ = "least", .choices = balances,
+        .description =
+            "Which server gets a call: of two random ones the one with less latency and fewer "
+            "calls in flight (`least`), each in turn (`round_robin`), or always the same for the "
+            "same `hash` of the node (`hash`)."},
+    {"retry", &conf_type_section, AT(retry), .section = &conf_section_retry,
+        .description = "What is tried again, and how often."},
+    {"eject", &conf_type_section, AT(eject), .section = &conf_section_eject,
+        .description = "When a server that fails gets no more calls."},
+    {"health", &conf_type_section, AT(health), .section = &conf_section_health,
+        .description = "How servers are checked."},
+};
+#undef AT
+const struct conf_section conf_section_upstream = {"upstreams",
+    "upstreams: servers that do the same", "An upstream has a name, by which `http` nodes call it.",
+    NULL, CONF_KEYS(upstream_keys)};
 
 /* ---- A node of any kind; flow/ has the kinds ---- */
 
@@ -301,6 +406,11 @@ static const struct conf_key route_keys[] = {
             "(`fused`), as a task each (`fanout`), or on the I/O thread (`inline`, not where "
             "their pool is of kind `processes` or `fork`).",
         .example = "fused"},
+    {"retry", &conf_type_choice, AT(retry), .default_ = "idempotent", .choices = retries,
+        .description =
+            "Which calls of `http` nodes an upstream may try again: those of idempotent methods or "
+            "with an Idempotency-Key field, or all (`safe`).",
+        .example = "safe"},
     {"priority", &conf_type_priority, AT(priority), .max = CONF_PRIORITY_MAX, .default_ = "0",
         .description =
             "Steps of requests with a higher one are run first where workers are short. A "
@@ -382,7 +492,10 @@ static const struct conf_key root_keys[] = {
         .example = "{cpu: {kind: processes, memory: 1GiB}}"},
     {"steps", &conf_type_steps, .offset = 0, .section = &conf_section_step,
         .description = "What nodes may run, by name.", .example = "{tag: {plugin: ./tagger.so}}"},
-    /* Last: routes inherit from the sections, and name pools and steps. */
+    {"upstreams", &conf_type_upstreams, .offset = 0, .section = &conf_section_upstream,
+        .description = "Groups of servers that `http` nodes call, by name.",
+        .example = "{taggers: {servers: [127.0.0.1:5001, 127.0.0.1:5002]}}"},
+    /* Last: routes inherit from the sections, and name pools, steps and upstreams. */
     {"routes", &conf_type_routes, .offset = 0, .section = &conf_section_route,
         .description = "What is answered."},
 };
@@ -392,7 +505,9 @@ const struct conf_section conf_section_root = {
 
 const struct conf_section *const conf_sections[] = {&conf_section_root, &conf_section_listener,
     &conf_section_limits, &conf_section_timeouts, &conf_section_log, &conf_section_client,
-    &conf_section_pool, &conf_section_step, &conf_section_batch, &conf_section_route, NULL};
+    &conf_section_pool, &conf_section_step, &conf_section_batch, &conf_section_upstream,
+    &conf_section_server, &conf_section_retry, &conf_section_eject, &conf_section_health,
+    &conf_section_route, NULL};
 
 const struct conf_key *conf_section_key(const struct conf_section *section, const char *name)
 {

@@ -52,6 +52,7 @@ extern const struct conf_type conf_type_text;     /* [const char *] fit for a he
 extern const struct conf_type conf_type_texts;    /* [const char *const *] NULL ends them */
 extern const struct conf_type conf_type_name;     /* [const char *] of a pool or a step */
 extern const struct conf_type conf_type_path;     /* [const char *] as seen from its file */
+extern const struct conf_type conf_type_target;   /* [const char *] "/path?query" */
 extern const struct conf_type conf_type_address;  /* [const char *] */
 extern const struct conf_type conf_type_admin;    /* [const char *] an address; NULL for off */
 extern const struct conf_type conf_type_pattern;  /* [struct conf_route] "GET /x" */
@@ -71,6 +72,8 @@ extern const struct conf_type conf_type_routes;    /* [struct config] */
 extern const struct conf_type conf_type_nodes;     /* [struct conf_route] */
 extern const struct conf_type conf_type_pools;     /* [struct config] */
 extern const struct conf_type conf_type_steps;     /* [struct config] */
+extern const struct conf_type conf_type_upstreams; /* [struct config] */
+extern const struct conf_type conf_type_servers;   /* [struct conf_upstream] */
 extern const struct conf_type conf_type_include;   /* taken out before */
 
 struct conf_key {
@@ -99,6 +102,7 @@ struct conf_section {
     const char *short_form; /* what may stand in place of the map, for the reference; or NULL */
     const struct conf_key *keys;
     unsigned count;
+    const char *schema; /* what its JSON Schema says of keys together: more members; or NULL */
 };
 
 extern const struct conf_section conf_section_root;
@@ -110,6 +114,11 @@ extern const struct conf_section conf_section_client;
 extern const struct conf_section conf_section_pool;
 extern const struct conf_section conf_section_step;
 extern const struct conf_section conf_section_batch;
+extern const struct conf_section conf_section_upstream;
+extern const struct conf_section conf_section_server;
+extern const struct conf_section conf_section_retry;
+extern const struct conf_section conf_section_eject;
+extern const struct conf_section conf_section_health;
 extern const struct conf_section conf_section_route;
 extern const struct conf_section conf_section_node; /* what nodes of any kind may have */
 
@@ -125,10 +134,11 @@ extern const struct conf_section *const conf_sections[];
 /* By enum conf_pool_kind; NULL ends them. */
 extern const char *const conf_pool_kinds[];
 
-#define CONF_POOLS_MAX 64
-#define CONF_STEPS_MAX 1000
+#define CONF_POOLS_MAX     64
+#define CONF_STEPS_MAX     1000
+#define CONF_UPSTREAMS_MAX 1000
 /* Of pools and steps; nodes' are a byte longer. */
-#define CONF_WORD_MAX  63
+#define CONF_WORD_MAX      63
 
 const struct conf_key *conf_section_key(const struct conf_section *section, const char *name);
 

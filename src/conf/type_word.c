@@ -184,6 +184,19 @@ static int read_url(struct conf_reader *r, const struct conf_key *key, struct co
     return 0;
 }
 
+static int read_target(struct conf_reader *r, const struct conf_key *key, struct conf_node *n,
+    const struct conf_where *where, void *at)
+{
+    bool good = conf_is_text(n) && n->text.len > 0 && n->text.ptr[0] == '/';
+    for (size_t i = 0; good && i < n->text.len; i++)
+        good = n->text.ptr[i] > ' ' && n->text.ptr[i] <= '~' && n->text.ptr[i] != '#';
+    if (good)
+        *(const char **)at = n->text.ptr;
+    else
+        conf_tell(r, n, where, "a path such as /readyz", "");
+    return 0;
+}
+
 /* ---- Showing ---- */
 
 static struct conf_node *show_choice(
@@ -244,6 +257,12 @@ static int put_any_text(struct bytes *out, const struct conf_key *key)
     return conf_schema_put(out, "\"type\":\"string\",\"minLength\":1");
 }
 
+static int put_target(struct bytes *out, const struct conf_key *key)
+{
+    return conf_schema_put(out,
+        "\"anyOf\":[{\"type\":\"string\",\"pattern\":\"^/[!\\\"$-~]*$\"}," CONF_SCHEMA_OUTSIDE "]");
+}
+
 static int put_method(struct bytes *out, const struct conf_key *key)
 {
     return conf_schema_put(out,
@@ -273,3 +292,5 @@ const struct conf_type conf_type_method = {
     .words = "method", .read = read_method, .show = conf_show_tree, .schema = put_method};
 const struct conf_type conf_type_url = {
     .words = "URL", .read = read_url, .show = conf_show_tree, .schema = put_any_text};
+const struct conf_type conf_type_target = {
+    .words = "path", .read = read_target, .show = conf_show_string, .schema = put_target};

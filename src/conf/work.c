@@ -23,7 +23,7 @@ static void tell_key(struct conf_reader *r, const struct conf_member *m,
     conf_error(r->errors, &m->mark, "%s: %s", conf_where_text(&here, place), sentence);
 }
 
-static void check_name(
+void conf_check_name(
     struct conf_reader *r, const struct conf_member *m, const struct conf_where *where)
 {
     char place[CONF_WHERE_MAX];
@@ -94,7 +94,7 @@ static int read_pool(struct conf_reader *r, struct conf_member *m, const struct 
     struct conf_node *n = m->value->kind == CONF_NULL ? NULL : m->value;
     pool->mark = m->mark;
     pool->name = m->name.ptr;
-    check_name(r, m, where);
+    conf_check_name(r, m, where);
     int rc = conf_read_section(r, &conf_section_pool, n, &here, pool);
     if (rc == 0 && n && n->kind == CONF_MAP)
         check_keys(r, n, &here, pool);
@@ -219,7 +219,7 @@ static int read_step(struct conf_reader *r, struct conf_member *m, const struct 
     unsigned before = conf_errors_count(r->errors);
     step->mark = m->mark;
     step->name = m->name.ptr;
-    check_name(r, m, where);
+    conf_check_name(r, m, where);
     int rc = conf_read_section(r, &conf_section_step, n, &here, step);
     if (rc)
         return rc;

@@ -374,16 +374,16 @@ static int compile_all(struct compiler *c)
     return c->rc;
 }
 
-int flow_compile(struct flow **out, const struct conf_route *route, const struct flow_steps *steps,
+int flow_compile(struct flow **out, const struct conf_route *route, const struct flow_links *links,
     struct conf_errors *errors)
 {
-    static const struct flow_steps none;
+    static const struct flow_links none;
     struct flow *f = mem_zalloc(sizeof *f);
     if (!f)
         return -ENOMEM;
     f->route = route;
     arena_init(&f->arena, FLOW_MEMORY_MAX);
-    struct compiler c = {.flow = f, .steps = steps ? steps : &none, .errors = errors};
+    struct compiler c = {.flow = f, .links = links ? links : &none, .errors = errors};
     c.site = (struct template_site){
         .arena = &f->arena, .errors = errors, .refers = note_reference, .ctx = &c};
     int rc = compile_all(&c);

@@ -27,25 +27,26 @@
 
 #include "base/arena.h"
 #include "conf/config.h"
-#include "http/client.h"
 #include "http/server.h"
 #include "pool/pool.h"
+#include "upstream/upstream.h"
 
 struct flow;
 
 /* The kinds of nodes there are, for conf_load. */
 extern const struct conf_flow_kinds flow_kinds;
 
-/* What step nodes can refer to. */
-struct flow_steps {
+/* What nodes can refer to. */
+struct flow_links {
     const struct config *config; /* its steps; NULL: there are the built-in ones alone */
     bool unsafe;                 /* built-in steps that are meant to do harm may be used */
     const struct pools *pools;   /* where they run; NULL: the flow is only checked, never run */
+    struct upstreams *upstreams; /* likewise; those of URLs are added */
 };
 
-/* 0; -EINVAL and `errors` says why; -ENOMEM. The route must live as long as the flow; `steps` may
+/* 0; -EINVAL and `errors` says why; -ENOMEM. The route must live as long as the flow; `links` may
  * be NULL, and need not outlive the call, but its pools must. */
-int flow_compile(struct flow **out, const struct conf_route *route, const struct flow_steps *steps,
+int flow_compile(struct flow **out, const struct conf_route *route, const struct flow_links *links,
     struct conf_errors *errors) __attribute__((warn_unused_result));
 void flow_free(struct flow *f);
 
@@ -56,24 +57,22 @@ struct flow_param {
     unsigned segment_count;
 };
 
-/* ---- What is bounded: requests of a route, calls of its http nodes ---- */
+/* ---- max_in_flight ---- */
 
 struct flow_metrics; /* of all flows: made and freed by the thread that seals the meter */
-struct flow_locals;  /* one I/O thread's: who is inside, who waits, what upstreams bear */
+struct flow_locals;  /* one I/O thread's: its requests in flight, by route */
 
 /* `meter` is not sealed yet. Flows are those of all routes, in their order. 0 or -ENOMEM, -ENOBUFS.
  */
 int flow_metrics_new(struct flow_metrics **out, struct meter *meter,
-    const struct flow *const *flows, unsigned count, const struct conf_client *client)
-    __attribute__((warn_unused_result));
+    const struct flow *const *flows, unsigned count) __attribute__((warn_unused_result));
 /* NULL is nothing to free. */
 void flow_metrics_free(struct flow_metrics *metrics);
 
 /* `metrics`: NULL: nobody counts; else `thread` is its place in the meter. They must outlive the
  * locals. 0 or -ENOMEM. */
 int flow_locals_new(struct flow_locals **out, const struct flow *const *flows, unsigned count,
-    const struct conf_client *client, const struct flow_metrics *metrics, unsigned thread)
-    __attribute__((warn_unused_result));
+    const struct flow_metrics *metrics, unsigned thread) __attribute__((warn_unused_result));
 /* When no request is under way. NULL is nothing to free. */
 void flow_locals_free(struct flow_locals *locals);
 
@@ -82,10 +81,10 @@ void flow_locals_free(struct flow_locals *locals);
 /* Of one thread. */
 struct flow_context {
     struct world *world;
-    struct http_client *client;
-    struct pool_client *pool_client; /* NULL: no flow has steps */
-    struct flow_locals *locals;      /* NULL: nothing is bounded */
-    bool full_errors;                /* clients are shown whole sentences, with names and URLs */
+    struct upstream_client *upstreams; /* NULL: no flow has http nodes */
+    struct pool_client *pool_client;   /* NULL: no flow has steps */
+    struct flow_locals *locals;        /* NULL: nothing is bounded */
+    bool full_errors;                  /* clients are shown whole sentences, with names and URLs */
     struct rand *rand; /* for sleeps that have no seed; NULL: the world is asked each time */
     /* Told each node's end; `rc` also if a default took its place. NULL: nobody cares. */
     void (*observe)(void *ctx, const char *route, const char *node, int64_t ns, int rc);

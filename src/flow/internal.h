@@ -52,7 +52,7 @@ struct node_state;
 
 struct compiler {
     struct flow *flow;
-    const struct flow_steps *steps;
+    const struct flow_links *links;
     struct conf_errors *errors;
     struct template_site site;
     struct flow_node *self; /* whose templates are compiled now; NULL: the reply's */
@@ -73,7 +73,6 @@ struct node_kind {
     struct conf_flow_kind conf; /* its keys */
     size_t size;                /* of what `compile` fills in: flow_node.own, zeroed */
     bool waits;                 /* for others: its time is none of this server's */
-    bool limited;               /* its calls under way are limited by their latency: local.c */
     void (*compile)(struct compiler *c, struct flow_node *n);
     /* Whether what the path has behind the node's name can exist: 0, or -EINVAL with a sentence.
      * NULL: anything can. */

@@ -50,10 +50,10 @@ struct step_node {
 };
 
 /* For 'did you mean'. */
-static const char *nearest(const struct flow_steps *steps, const char *name, struct arena *arena)
+static const char *nearest(const struct flow_links *links, const char *name, struct arena *arena)
 {
     unsigned count = 0;
-    unsigned declared = steps->config ? steps->config->step_count : 0;
+    unsigned declared = links->config ? links->config->step_count : 0;
     unsigned built_in = 0;
     while (conf_builtin_steps[built_in])
         built_in++;
@@ -61,10 +61,10 @@ static const char *nearest(const struct flow_steps *steps, const char *name, str
     if (!names)
         return NULL;
     for (unsigned i = 0; i < declared; i++)
-        names[count++] = steps->config->steps[i].name;
+        names[count++] = links->config->steps[i].name;
     for (unsigned i = 0; i < built_in; i++) {
         bool unsafe = false;
-        if (step_is_builtin(conf_builtin_steps[i], &unsafe) && (steps->unsafe || !unsafe))
+        if (step_is_builtin(conf_builtin_steps[i], &unsafe) && (links->unsafe || !unsafe))
             names[count++] = conf_builtin_steps[i];
     }
     return conf_nearest(span_of(name), names, count);
@@ -82,14 +82,14 @@ static void check_step(struct compiler *c, const struct flow_node *n)
 {
     const char *name = n->conf->work.step;
     bool unsafe = false;
-    if (is_declared(c->steps->config, name))
+    if (is_declared(c->links->config, name))
         return;
     if (!step_is_builtin(name, &unsafe)) {
-        const char *near = nearest(c->steps, name, &c->flow->arena);
+        const char *near = nearest(c->links, name, &c->flow->arena);
         compiler_error(c, &n->conf->mark, "there is no step '%s'%s%s%s", name,
             near ? "; did you mean '" : ": 'steps' has none of that name, and none is built in",
             near ? near : "", near ? "'?" : "");
-    } else if (unsafe && !c->steps->unsafe) {
+    } else if (unsafe && !c->links->unsafe) {
         compiler_error(c, &n->conf->mark,
             "the step '%s' is made to do harm, and runs only with --unsafe-steps", name);
     }
@@ -100,7 +100,7 @@ static void find_step(struct compiler *c, struct flow_node *n)
 {
     const struct conf_work *work = &n->conf->work;
     struct step_node *own = n->own;
-    struct pool *pool = pools_find(c->steps->pools, work->pool);
+    struct pool *pool = pools_find(c->links->pools, work->pool);
     int step = pool ? pool_step(pool, work->step) : -ENOENT;
     if (step < 0)
         compiler_error(c, &n->conf->mark, "the pool '%s' has no step '%s'", work->pool, work->step);
@@ -115,7 +115,7 @@ static void compile(struct compiler *c, struct flow_node *n)
     struct template *input = &own->input;
     int before = c->rc;
     check_step(c, n);
-    if (c->rc == before && c->steps->pools)
+    if (c->rc == before && c->links->pools)
         find_step(c, n);
     compiler_note(c, conf->input ? template_compile(input, conf->input, TEMPLATE_JSON, &c->site)
                                  : template_compile_text(input, SPAN("$body"), &n->conf->mark,

@@ -397,11 +397,11 @@ static int take_slot(struct run *run, struct route_local *l)
     int64_t retry_after;
     int rc = concurrency_limit_enter(&l->slots, limit, ROUTE_WAITING_MAX, now, &retry_after);
     run->request->timing.queue += world_now(w) - now;
-    limit_show(&l->slots, &l->cells);
+    route_local_show(l);
     if (rc != -ENOBUFS)
         return rc;
-    if (l->cells.refused)
-        counter_add(l->cells.refused, 1);
+    if (l->refused)
+        counter_add(l->refused, 1);
     run->retry_after = retry_after > 0 ? retry_after : 1;
     char sentence[ERROR_SENTENCE_MAX];
     snprintf(sentence, sizeof sentence,
@@ -413,7 +413,7 @@ static int take_slot(struct run *run, struct route_local *l)
 static int run_in_slot(struct run *run)
 {
     struct flow_locals *locals = run->context->locals;
-    struct route_local *l = locals ? locals->flows[run->flow->route->index].route : NULL;
+    struct route_local *l = locals ? locals->by_route[run->flow->route->index] : NULL;
     if (!l)
         return run_nodes(run);
     int rc = take_slot(run, l);
@@ -423,7 +423,7 @@ static int run_in_slot(struct run *run)
     rc = run_nodes(run);
     concurrency_limit_leave(
         &l->slots, run->flow->route->max_in_flight, world_now(run->context->world) - began);
-    limit_show(&l->slots, &l->cells);
+    route_local_show(l);
     return rc;
 }
 

@@ -102,7 +102,7 @@ def test_the_front_page_says_what_is_true(tmp_path):
     keeps_its_promises(tmp_path, [(MIXED.read_text(), (TREE / "README.md").read_text())], 8)
 
 
-@pytest.mark.parametrize("page", ["tutorial", "howto-model", "howto-memory", "howto-overload", "howto-step"])
+@pytest.mark.parametrize("page", ["tutorial", "howto-model", "howto-memory", "howto-overload", "howto-step", "upstreams"])
 def test_the_guide_says_what_is_true(tmp_path, page):
     """What a page shows as weir.yaml is served from there on, until it shows another."""
     text = (TREE / "doc" / "guide" / (page + ".md")).read_text()

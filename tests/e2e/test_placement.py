@@ -380,7 +380,7 @@ routes:
         assert ask(weir.port, "/")[0] == 200
         if SANITIZED == "none":
             assert resident_kb(pid) - before < 64 * 1024  # some 10 KB a connection; a sanitizer keeps more
-        of = '{route="GET /stuck",node="a"}'
+        of = '{upstream="http://127.0.0.1:%d"}' % silent.port
         until(lambda: samples(weir)["weir_upstream_calls" + of] == samples(weir)["weir_upstream_waiting" + of] == 0)
         assert samples(weir)["weir_upstream_refused_total" + of] >= 500
     finally:
@@ -391,7 +391,7 @@ routes:
 
 def test_an_upstream_that_slows_down_is_asked_less(pair):
     # It can do one thing of 5 ms at a time: asked for more at once, it is slower.
-    _, weir = pair(HEAD + """
+    below, weir = pair(HEAD + """
 pools: {cpu: {size: 1}}
 routes:
   - {route: GET /, nodes: {a: {step: burn, pool: cpu, input: {ms: 5}}}}
@@ -399,7 +399,7 @@ routes:
 routes:
   - {route: GET /, nodes: {a: {http: "http://127.0.0.1:PORT/"}}, reply: $node.a.status}
 """)
-    limit = 'weir_upstream_limit{route="GET /",node="a"}'
+    limit = 'weir_upstream_limit{upstream="http://127.0.0.1:%d"}' % below.port
     assert samples(weir)[limit] == 1024
     for _ in range(60):
         assert ask(weir.port, "/")[0] == 200

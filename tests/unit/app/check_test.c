@@ -92,18 +92,19 @@ static void all_stages_tell_at_once(void **state)
                 "- {route: GET /b, deadline: soon, reply: $node.y.body}\n"
                 "- {route: GET /c/:id, reply: 1}\n"
                 "- {route: GET /d, frobnicate: 1, deadlin: 1s, reply: $node.z}\n",
-        AT "1:1: unknown key 'lisen' in the configuration; did you mean 'listen'?\n" AT
-           "2:16: limits.body: found 'lots', expected a size such as 64KiB or 1MiB\n" AT
-           "4:26: $node.x.body: there is no node 'x': the route has none\n" AT
-           "5:29: routes[1].deadline: found 'soon', expected a duration such as 250ms, 1.5s or "
-           "2m\n" AT "5:42: $node.y.body: there is no node 'y': the route has none\n" AT
-           "6:11: route '/c/:id': found a segment that begins with ':', expected a text or a "
-           "parameter; did you mean '{id}'? In a text ':' is %3A\n" AT
-           "7:19: unknown key 'frobnicate' in routes[3]; expected one of 'route', 'name', "
-           "'deadline', 'body', 'order', 'dispatch', 'priority', 'max_in_flight', 'nodes', "
-           "'reply', 'status' or 'headers'\n" AT
-           "7:34: unknown key 'deadlin' in routes[3]; did you mean 'deadline'?\n" AT
-           "7:54: $node.z: there is no node 'z': the route has none\n");
+        AT
+        "1:1: unknown key 'lisen' in the configuration; did you mean 'listen'?\n" AT
+        "2:16: limits.body: found 'lots', expected a size such as 64KiB or 1MiB\n" AT
+        "4:26: $node.x.body: there is no node 'x': the route has none\n" AT
+        "5:29: routes[1].deadline: found 'soon', expected a duration such as 250ms, 1.5s or "
+        "2m\n" AT "5:42: $node.y.body: there is no node 'y': the route has none\n" AT
+        "6:11: route '/c/:id': found a segment that begins with ':', expected a text or a "
+        "parameter; did you mean '{id}'? In a text ':' is %3A\n" AT
+        "7:19: unknown key 'frobnicate' in routes[3]; expected one of 'route', 'name', "
+        "'deadline', 'body', 'order', 'dispatch', 'retry', 'priority', 'max_in_flight', 'nodes', "
+        "'reply', 'status' or 'headers'\n" AT
+        "7:34: unknown key 'deadlin' in routes[3]; did you mean 'deadline'?\n" AT
+        "7:54: $node.z: there is no node 'z': the route has none\n");
 }
 
 /* What follows from a mistake that was told is not told. */
@@ -124,15 +125,15 @@ static void a_mistake_is_told_once(void **state)
            "the name of a built-in step\n");
     assert_told("routes: 5",
         AT "1:9: routes: found '5', expected a list of routes, each with '- ' before it\n");
-    assert_told("listen: nowhere else\nroutes: [{reply: $node.x}, 7]",
-        AT "1:9: listen: found 'nowhere else', expected an address such as 127.0.0.1:8080, "
-           "localhost:8080, "
-           "[::1]:8080, *:8080 or unix:/run/weir.sock, or a port\n" AT
-           "2:10: routes[0]: the key 'route' is missing, expected one such as 'route: GET "
-           "/hello/{name}'\n" AT
-           "2:28: routes[1]: found '7', expected a map with any of the keys 'route', 'name', "
-           "'deadline', 'body', 'order', 'dispatch', 'priority', 'max_in_flight', 'nodes', "
-           "'reply', 'status' or 'headers'\n");
+    assert_told("listen: nowhere else\nroutes: [{reply: $node.x}, 7]", AT
+        "1:9: listen: found 'nowhere else', expected an address such as 127.0.0.1:8080, "
+        "localhost:8080, "
+        "[::1]:8080, *:8080 or unix:/run/weir.sock, or a port\n" AT
+        "2:10: routes[0]: the key 'route' is missing, expected one such as 'route: GET "
+        "/hello/{name}'\n" AT
+        "2:28: routes[1]: found '7', expected a map with any of the keys 'route', 'name', "
+        "'deadline', 'body', 'order', 'dispatch', 'retry', 'priority', 'max_in_flight', 'nodes', "
+        "'reply', 'status' or 'headers'\n");
 }
 
 static void foreign_parameters_get_a_hint(void **state)

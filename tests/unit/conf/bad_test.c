@@ -109,7 +109,7 @@ static const struct {
      "- route: x\n"
      "- route: GET",
         "weir.yaml:2:3: routes[0]: found 'GET /x', expected a map with any of the keys "
-        "'route', 'name', 'deadline', 'body', 'order', 'dispatch', 'priority', "
+        "'route', 'name', 'deadline', 'body', 'order', 'dispatch', 'retry', 'priority', "
         "'max_in_flight', 'nodes', 'reply', 'status' or "
         "'headers'\n"
         "weir.yaml:3:3: routes[1]: the key 'route' is missing, expected one such as "
@@ -176,8 +176,8 @@ static const struct {
         "as 70ms, {uniform: [10ms, 20ms]} or {exponential: 70ms}\n"
         "weir.yaml:7:16: routes[0].nodes.d.sleep: found '-1s', expected a duration such "
         "as 250ms, 1.5s or 2m\n"
-        "weir.yaml:8:15: routes[0].nodes.e.http: the key 'url' is missing, expected one "
-        "such as 'url: http://127.0.0.1:9001/users/$path.id'\n"
+        "weir.yaml:8:15: routes[0].nodes.e.http: found neither 'url' nor 'upstream', expected "
+        "one\n"
         "weir.yaml:8:24: routes[0].nodes.e.http.method: found 'get', expected a method "
         "in capitals such as GET\n"
         "weir.yaml:8:36: routes[0].nodes.e.http.times: found '0', expected a whole "
@@ -187,7 +187,7 @@ static const struct {
         "weir.yaml:8:52: routes[0].nodes.e.http.expect[1]: found '200-100', expected a "
         "status such as 200, a range such as 200-299, or a list of them\n"
         "weir.yaml:9:15: routes[0].nodes.f.http: found a list, expected a URL such as "
-        "http://127.0.0.1:9001/users, or a map with 'url'\n"
+        "http://127.0.0.1:9001/users, or a map with 'url' or 'upstream'\n"
         "weir.yaml:10:21: routes[0].nodes.g.http.url: found '5', expected a URL such as "
         "http://127.0.0.1:9001/users\n"
         "weir.yaml:10:24: unknown key 'uri' in routes[0].nodes.g.http; did you mean "
@@ -198,12 +198,12 @@ static const struct {
         "weir.yaml:1:1: unknown key 'a' in the configuration; expected one of 'include', "
         "'listen', 'admin', 'admin_hosts', 'threads', 'date', 'server', 'server_timing', 'errors', "
         "'limits', "
-        "'timeouts', 'log', 'client', 'pools', 'steps' or 'routes'\n"
+        "'timeouts', 'log', 'client', 'pools', 'steps', 'upstreams' or 'routes'\n"
         "weir.yaml:2:1: the key 'a' stands twice; the first is in line 1\n"
         "weir.yaml:3:1: unknown key 'b' in the configuration; expected one of 'include', "
         "'listen', 'admin', 'admin_hosts', 'threads', 'date', 'server', 'server_timing', 'errors', "
         "'limits', "
-        "'timeouts', 'log', 'client', 'pools', 'steps' or 'routes'\n"},
+        "'timeouts', 'log', 'client', 'pools', 'steps', 'upstreams' or 'routes'\n"},
     {"listen: 1\n"
      "listen: 2",
         "weir.yaml:2:1: the key 'listen' stands twice; the first is in line 1\n"},
@@ -245,13 +245,13 @@ static const struct {
     {"a: !foo x", "weir.yaml:1:1: unknown key 'a' in the configuration; expected one of 'include', "
                   "'listen', 'admin', 'admin_hosts', 'threads', 'date', 'server', 'server_timing', "
                   "'errors', 'limits', "
-                  "'timeouts', 'log', 'client', 'pools', 'steps' or 'routes'\n"
+                  "'timeouts', 'log', 'client', 'pools', 'steps', 'upstreams' or 'routes'\n"
                   "weir.yaml:1:4: found the tag '!foo', expected none\n"},
     {"a: !!int x",
         "weir.yaml:1:1: unknown key 'a' in the configuration; expected one of 'include', "
         "'listen', 'admin', 'admin_hosts', 'threads', 'date', 'server', 'server_timing', 'errors', "
         "'limits', "
-        "'timeouts', 'log', 'client', 'pools', 'steps' or 'routes'\n"
+        "'timeouts', 'log', 'client', 'pools', 'steps', 'upstreams' or 'routes'\n"
         "weir.yaml:1:4: found 'x', expected what its tag !!int says\n"},
     {"a: *x", "weir.yaml:1:4: found the alias 'x', expected its anchor before it\n"},
     {"a: &x [*x]", "weir.yaml:1:8: the alias 'x' stands inside what it names, expected it after\n"},
@@ -260,7 +260,7 @@ static const struct {
         "weir.yaml:1:1: unknown key 'a' in the configuration; expected one of 'include', "
         "'listen', 'admin', 'admin_hosts', 'threads', 'date', 'server', 'server_timing', 'errors', "
         "'limits', "
-        "'timeouts', 'log', 'client', 'pools', 'steps' or 'routes'\n"
+        "'timeouts', 'log', 'client', 'pools', 'steps', 'upstreams' or 'routes'\n"
         "weir.yaml:2:1: found a merge key ('<<'), which is not read; expected each key "
         "written out\n"},
     {"? [a]\n"
@@ -271,7 +271,7 @@ static const struct {
     {"a: ${X}", "weir.yaml:1:1: unknown key 'a' in the configuration; expected one of 'include', "
                 "'listen', 'admin', 'admin_hosts', 'threads', 'date', 'server', 'server_timing', "
                 "'errors', 'limits', "
-                "'timeouts', 'log', 'client', 'pools', 'steps' or 'routes'\n"
+                "'timeouts', 'log', 'client', 'pools', 'steps', 'upstreams' or 'routes'\n"
                 "weir.yaml:1:4: '${X}' is not set, expected it in the environment; "
                 "'${NAME:-default}' gives one for that case\n"},
     {"server: ${", "weir.yaml:1:9: '${' has no '}', expected ${NAME}, ${NAME:-default} or "

@@ -66,6 +66,7 @@ static void they_are_read_printed_and_handed_on(void **state)
     assert_non_null(strstr(out.ptr, "    batch:\n      max: 32\n      wait: 2ms\n"));
     assert_non_null(strstr(out.ptr, "    batch:\n      max: 1\n      wait: 0\n"));
     assert_non_null(strstr(out.ptr, "    dispatch: fused\n"
+                                    "    retry: idempotent\n"
                                     "    priority: -2\n"
                                     "    max_in_flight: 1\n"));
     assert_non_null(strstr(out.ptr, "  adaptive: false\n  waiting: 7\n  send_deadline: true\n"));

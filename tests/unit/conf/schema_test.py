@@ -31,6 +31,12 @@ Core.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(node.
 Core.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))
 
 GOOD = [
+    "upstreams:\n", "upstreams: {a: {servers: 5001}, b-1: {servers: [a:1, 'unix:/x', {server: 5, weight: 1000}]}}",
+    "upstreams: {a: {servers: ['1', '2'], balance: hash, retry: {attempts: 1, statuses: [500, 502-504], per_try: 0, "
+    "backoff: 1ms, backoff_max: 1s, budget: 0, budget_min: 0}, eject: {failures: 0, time: 1s, time_max: 1m, "
+    "slow_start: 0}, health: {path: '/x?y', interval: 1s, timeout: 1ms, rise: 1, fall: 1}}}\n"
+    "routes: [{route: /x, retry: safe, nodes: {a: {http: {upstream: a, path: /, hash: $path}}}}]",
+    "admin_hosts: x", "admin_hosts: [x, y.z]",
     "", "{}", "limits:\nroutes:\nlog:\n",
     "listen: 8080", "listen: ':8080'", "listen: [1, '*:2', '[::1]:3', unix:/x, {address: 4, backlog: 5}]",
     "listen: {address: 127.0.0.1:80}", "listen: localhost:80", "admin: a-1.example:9", "listen: ${PORT}", "admin: off", "admin: 9000", "admin: 127.0.0.1:1",
@@ -83,7 +89,15 @@ BAD = [
     "routes: [{route: /x, dispatch: fuse}]", "routes: [{route: /x, priority: 3}]", "routes: [{route: /x, priority: -3}]",
     "routes: [{route: /x, priority: 1.5}]", "routes: [{route: /x, priority: '1'}]", "routes: [{route: /x, priority: [1]}]", "routes: [{route: /x, max_in_flight: -1}]",
     "routes: [{route: /x, nodes: {a: {http: {url: 'http://x', send_deadline: 1}}}}]",
-    "admin_hosts: []", "admin_hosts: 5", "admin_hosts: ''",
+    "upstreams: []", "upstreams: {a: 5001}", "upstreams: {a: {}}", "upstreams: {a: {servers: []}}",
+    "upstreams: {a: {servers: 5, balance: fair}}", "upstreams: {a: {servers: 5, retry: {attempts: 0}}}",
+    "upstreams: {a: {servers: 5, health: {path: x}}}", "upstreams: {'a b': {servers: 5}}",
+    "upstreams: {a: {servers: {server: 5, weight: 0}}}", "routes: [{route: /x, retry: always}]",
+    "routes: [{route: /x, nodes: {a: {http: {url: 'http://x', path: /}}}}]",
+    "routes: [{route: /x, nodes: {a: {http: {path: /}}}}]",
+    "upstreams: {a: {servers: 5}}\nroutes: [{route: /x, nodes: {a: {http: {upstream: a}}}}]",
+    "upstreams: {a: {servers: 5}}\nroutes: [{route: /x, nodes: {a: {http: {upstream: a, path: /, url: 'http://x'}}}}]",
+    "admin_hosts: []", "admin_hosts: [x, 5]", "admin_hosts: 5", "admin_hosts: ''",
     "lisen: 1", "[]", "5", "listen: []", "listen: 70000", "listen: {backlog: 5}",
     "listen: {address: 1, x: 2}", "listen: {address: 1, backlog: 0}", "listen: true", "admin: no", "admin: false",
     "admin: [1]", "threads: 0", "threads: 257", "threads: many", "threads: '4'", "date: yes", "date: 1", "date: 'true'",
@@ -139,7 +153,7 @@ class SchemaTest(unittest.TestCase):
 
     def test_every_key_is_described(self):
         parts = [self.schema] + [d for d in self.schema["$defs"].values() if "properties" in d]
-        self.assertEqual(len(parts), 14)
+        self.assertEqual(len(parts), 19)
         for part in parts:
             for name, key in part["properties"].items():
                 with self.subTest(name):

@@ -464,6 +464,7 @@ static void nobody_waits_for_a_step_that_it_does_not_need(void **state)
 /* ---- Made and counted ---- */
 
 static const char bounded[] =
+    "upstreams: {two: {servers: ['127.0.0.1:1', '127.0.0.1:2']}}\n"
     "routes:\n"
     "  - {route: /a, max_in_flight: 3, nodes: {a: {http: 'http://x/'}, b: {sleep: 1s}}}\n"
     "  - {route: /b, nodes: {a: {http: 'http://x/'}, b: {http: 'http://x/'}}}\n";
@@ -474,8 +475,9 @@ static void check_figures(const char *text)
 {
     assert_non_null(strstr(text, "weir_route_in_flight{route=\"/a\"} 0\n"));
     assert_null(strstr(text, "weir_route_in_flight{route=\"/b\"}"));
-    assert_non_null(strstr(text, "weir_upstream_limit{route=\"/b\",node=\"b\"} 1024\n"));
-    assert_null(strstr(text, "{route=\"/a\",node=\"b\"}"));
+    assert_non_null(strstr(text, "weir_upstream_limit{upstream=\"http://x\"} 0\n"));
+    assert_non_null(strstr(
+        text, "weir_upstream_server_calls_total{upstream=\"two\",server=\"127.0.0.1:2\"} 0\n"));
 }
 
 static bool life_of_locals(void)
@@ -485,14 +487,21 @@ static bool life_of_locals(void)
     struct flow_metrics *metrics = NULL;
     struct flow_locals *locals = NULL;
     struct meter *meter = NULL;
+    struct upstreams *upstreams = NULL;
+    struct flow_links links = {.config = config};
     int rc = meter_new(&meter, 2);
+    if (rc == 0)
+        rc = upstreams_new(&upstreams, config);
+    links.upstreams = upstreams;
     for (unsigned i = 0; rc == 0 && i < 2; i++)
-        rc = flow_compile(&flows[i], &config->routes[i], NULL, tortured.errors);
+        rc = flow_compile(&flows[i], &config->routes[i], &links, tortured.errors);
     const struct flow *const *all = (const struct flow *const *)flows;
     if (rc == 0)
-        rc = flow_metrics_new(&metrics, meter, all, 2, &config->client);
+        rc = flow_metrics_new(&metrics, meter, all, 2);
     if (rc == 0)
-        rc = flow_locals_new(&locals, all, 2, &config->client, metrics, 1);
+        rc = upstreams_register(upstreams, meter);
+    if (rc == 0)
+        rc = flow_locals_new(&locals, all, 2, metrics, 1);
     struct bytes text;
     bytes_init(&text, 1 << 20);
     if (rc == 0) {
@@ -510,6 +519,7 @@ static bool life_of_locals(void)
     meter_free(meter);
     flow_free(flows[0]);
     flow_free(flows[1]);
+    upstreams_free(upstreams);
     return rc == 0;
 }
 

@@ -23,7 +23,7 @@
 #define WEIR_PORT     8080
 #define UPSTREAM_PORT 9001
 #define BROKEN_PORT   9002
-#define ROUTES_MAX    8
+#define ROUTES_MAX    16
 
 /* What a node's end was told as. */
 struct observed {
@@ -41,6 +41,8 @@ struct weir {
     struct router *router;
     struct world *world;
     struct http_client *client;
+    struct upstreams *upstreams;
+    struct upstream_client *upstream_client;
     struct http_server *server;
     struct pools *pools;
     struct pool_client *pool_client;
@@ -202,7 +204,7 @@ static inline void handle_weir(void *ctx, struct http_request *r)
         params[i] = (struct flow_param){match.params[i].name, match.params[i].value,
             match.params[i].segments, match.params[i].segment_count};
     const struct flow_context context = {.world = weir->world,
-        .client = weir->client,
+        .upstreams = weir->upstream_client,
         .pool_client = weir->pool_client,
         .locals = weir->locals,
         .full_errors = !weir->short_errors,
@@ -219,7 +221,13 @@ static inline void handle_weir(void *ctx, struct http_request *r)
     weir->under_way--;
 }
 
-/* With its pools beside it. */
+static inline int check_health(void *arg)
+{
+    struct weir *weir = arg;
+    return upstream_client_check_health(weir->upstream_client);
+}
+
+/* With its pools and health checks beside it. */
 static inline void serve_with_pools(struct world *w, struct weir *weir, struct serving *s)
 {
     struct error e;
@@ -227,7 +235,11 @@ static inline void serve_with_pools(struct world *w, struct weir *weir, struct s
     must(pool_client_new(&weir->pool_client, weir->pools, 0, w) == 0);
     must(group_spawn(&pool_client, "pools", pool_client_run, weir->pool_client) == 0);
     must(pool_client_ready(weir->pool_client, &e) == 0);
-    serve_until_stop(w, s, &weir->stop);
+    {
+        GROUP(health, GROUP_INDEPENDENT);
+        must(group_spawn(&health, "health checks", check_health, weir) == 0);
+        serve_until_stop(w, s, &weir->stop);
+    }
     pool_client_leave(weir->pool_client);
     must(group_wait(&pool_client) == 0);
     pool_client_free(weir->pool_client);
@@ -239,6 +251,7 @@ static inline int weir_main(struct world *w, void *arg)
     struct serving s = {.listener = must_listen(w, "*:8080")};
     weir->world = w;
     must(http_client_new(&weir->client, w, &(struct http_client_options)HTTP_CLIENT_DEFAULTS) == 0);
+    must(upstream_client_new(&weir->upstream_client, weir->upstreams, weir->client, w, 0) == 0);
     struct http_server_options options = HTTP_SERVER_DEFAULTS;
     options.timing = true;
     options.handle = handle_weir;
@@ -248,6 +261,7 @@ static inline int weir_main(struct world *w, void *arg)
     serve_with_pools(w, weir, &s);
     must(weir->under_way == 0);
     http_server_free(s.server);
+    upstream_client_free(weir->upstream_client);
     http_client_free(weir->client);
     return 0;
 }
@@ -357,20 +371,22 @@ static inline void build(struct weir *weir, const char *head, const char *routes
             &(struct pools_options){.config = conf_config(weir->c.conf), .clients = 1, .cores = 2},
             &refused),
         0);
-    const struct flow_steps steps = {.config = conf_config(weir->c.conf), .pools = weir->pools};
+    assert_int_equal(upstreams_new(&weir->upstreams, conf_config(weir->c.conf)), 0);
+    const struct flow_links links = {
+        .config = conf_config(weir->c.conf), .pools = weir->pools, .upstreams = weir->upstreams};
     weir->flow_count = conf_config(weir->c.conf)->route_count;
     assert_int_equal(router_new(&weir->router, seed), 0);
     for (unsigned i = 0; i < weir->flow_count; i++) {
         const struct conf_route *route = route_at(&weir->c, i);
         struct error e;
         void *other;
-        assert_int_equal(flow_compile(&weir->flows[i], route, &steps, weir->c.errors), 0);
+        assert_int_equal(flow_compile(&weir->flows[i], route, &links, weir->c.errors), 0);
         assert_int_equal(router_add(weir->router, span_of(route->method), span_of(route->pattern),
                              weir->flows[i], &other, &e),
             0);
     }
     assert_int_equal(flow_locals_new(&weir->locals, (const struct flow *const *)weir->flows,
-                         weir->flow_count, &conf_config(weir->c.conf)->client, NULL, 0),
+                         weir->flow_count, NULL, 0),
         0);
 }
 
@@ -395,6 +411,7 @@ static inline void with_weir_and(struct weir *weir, const char *head, const char
     for (unsigned i = 0; i < weir->flow_count; i++)
         flow_free(weir->flows[i]);
     pools_free(weir->pools);
+    upstreams_free(weir->upstreams);
     unconfigure(&weir->c);
 }
 

@@ -1,7 +1,7 @@
 /*
  * limit.c: see limit.h.
  */
-#include "flow/adaptive_limit.h"
+#include "upstream/adaptive_limit.h"
 
 #include <math.h>
 

@@ -5,7 +5,7 @@
 
 #include "base/rand.h"
 #include "base/time.h"
-#include "flow/adaptive_limit.h"
+#include "upstream/adaptive_limit.h"
 
 /* An upstream that does `servers` things at once, each in `service_ns`; beyond, they wait there. */
 struct upstream {
