@@ -108,6 +108,19 @@ static int put_more(struct bytes *out, const struct conf_section *section)
     return 0;
 }
 
+static int put_required(struct bytes *out, const struct conf_section *section)
+{
+    bool first = true;
+    int rc = 0;
+    for (unsigned i = 0; rc == 0 && i < section->count; i++) {
+        if (!section->keys[i].required)
+            continue;
+        rc = bytes_printf(out, "%s\"%s\"", first ? ",\"required\":[" : ",", section->keys[i].name);
+        first = false;
+    }
+    return rc || first ? rc : conf_schema_put(out, "]");
+}
+
 static int put_section(struct bytes *out, const struct conf_section *section)
 {
     int rc = conf_schema_put(out, "\"additionalProperties\":false,\"properties\":{");
@@ -119,9 +132,8 @@ static int put_section(struct bytes *out, const struct conf_section *section)
     }
     if (rc == 0)
         rc = conf_schema_put(out, "}");
-    for (unsigned i = 0; rc == 0 && i < section->count; i++)
-        if (section->keys[i].required)
-            rc = bytes_printf(out, ",\"required\":[\"%s\"]", section->keys[i].name);
+    if (rc == 0)
+        rc = put_required(out, section);
     return rc ? rc : put_more(out, section);
 }
 
