@@ -1,8 +1,8 @@
 /*
  * Inline pools: the step runs where its caller stands, and nothing else runs there meanwhile.
  */
+#include "../pool/fixture.h"
 #include "../world/sim_fixture.h"
-#include "fixture.h"
 
 #include "exec/client.h"
 

@@ -2,7 +2,7 @@
  * worker_test.c: a worker's loop, over a conversation and a clock that are made up: what is written
  * when, and what is refused. worker_process_test.c has real ones.
  */
-#include "worker_talk.h"
+#include "talk.h"
 
 /* ---- Life ---- */
 

@@ -2,7 +2,7 @@
  * worker_values_test.c: where a worker finds inputs and puts outputs, and what it does without
  * memory.
  */
-#include "worker_talk.h"
+#include "talk.h"
 
 /* ---- Large values ---- */
 
@@ -204,7 +204,7 @@ static void memory_may_run_out(void **state)
     torture(serve_with_little_memory);
 }
 
-TEST_FILE(worker_values)
+TEST_FILE(values)
 {
     const struct CMUnitTest tests[] = {
         TEST(large_outputs_are_shared_one_behind_the_other),

@@ -316,7 +316,7 @@ static void a_full_queue_has_room_for_the_canary(void **state)
     }
 }
 
-/* ---- Hands that are coroutines ---- */
+/* ---- Workers that are coroutines ---- */
 
 static void rest_in_queue(struct loop_worker *h)
 {

@@ -1,7 +1,7 @@
 /*
  * zygote_test.c: a process that forks a fresh child for each task.
  */
-#include "worker_fixture.h"
+#include "fixture.h"
 
 enum { ECHO, CRASH, COUNT, BURN, ALLOCATE };
 

@@ -68,26 +68,26 @@ static void what_idle_hands_will_do_does_not_wait(void **state)
 
 static void putting_back_needs_no_memory(void **state)
 {
-    static struct task *held[HANDS][TAKE_MAX];
-    unsigned counts[HANDS];
+    static struct task *held[WORKERS][TAKE_MAX];
+    unsigned counts[WORKERS];
     set_cost(0, 1);
     for (uint64_t i = 1; i <= 128; i++)
         put(task(i, 1000));
-    for (unsigned i = 0; i < HANDS; i++) {
+    for (unsigned i = 0; i < WORKERS; i++) {
         counts[i] = take_tasks(&workers[i], held[i], TAKE_MAX, 0);
         assert_true(counts[i] > 0);
     }
     while (atomic_load(&q.length) < 128)
         put(task(500, 1000));
     mem_fail_at(1, true);
-    for (unsigned i = 0; i < HANDS; i++)
+    for (unsigned i = 0; i < WORKERS; i++)
         for (unsigned j = 0; j < counts[i]; j++)
             assert_int_equal(queue_put_back(&q, &held[i][j]->item, NULL), 0);
     mem_fail_at(0, false);
     assert_int_equal(next(), 1);
 }
 
-/* ---- Hands ---- */
+/* ---- Workers ---- */
 
 static void a_put_wakes_the_hand_that_became_idle_last(void **state)
 {
@@ -120,7 +120,7 @@ static void a_put_rather_wakes_a_hand_of_the_same_desk(void **state)
     assert_ptr_equal(woken_from, here);
     assert_int_equal(queue_put(&q, &task(2, 2)->item, here), 0);
     assert_int_equal(woken[2], 1);
-    for (unsigned i = 0; i < HANDS; i++)
+    for (unsigned i = 0; i < WORKERS; i++)
         workers[i].client = NULL;
     assert_int_equal(take(1), 1);
     assert_int_equal(take(1), 1);
@@ -297,7 +297,7 @@ static void what_runs_is_waited_for_too(void **state)
 {
     set_cost(0, 100 * NS_PER_MS);
     put_many(4, 0);
-    for (unsigned i = 0; i < HANDS; i++) {
+    for (unsigned i = 0; i < WORKERS; i++) {
         assert_int_equal(take_tasks(&workers[i], got, 1, 0), 1);
         free_got(1);
     }
@@ -348,7 +348,7 @@ static void a_line_whose_last_is_late_does_not_stand(void **state)
 static void who_is_late_may_be_posted_meanwhile(void **state)
 {
     use_batches(WAIT);
-    for (unsigned i = HANDS; i-- > 0;)
+    for (unsigned i = WORKERS; i-- > 0;)
         become_idle(i);
     struct task *late[2] = {fuse(1, 2, 1)};
     late[1] = fused_to(late[0]);

@@ -1,5 +1,5 @@
 /*
- * worker_fixture.h: a worker process of the real world, and the server's end of the conversation
+ * fixture.h: a worker process of the real world, and the server's end of the conversation
  * with it, for tests of what a worker does.
  */
 #pragma once

@@ -2,7 +2,7 @@
  * worker_process_test.c: worker processes of the real world: large values, crashes, garbage, and
  * servers that go.
  */
-#include "worker_fixture.h"
+#include "fixture.h"
 
 #include "base/log.h"
 
@@ -220,7 +220,7 @@ static void long_frames_go_both_ways(void **state)
     process_close(&p);
 }
 
-TEST_FILE(worker_process)
+TEST_FILE(process)
 {
     static char plugin[4096];
     const char *folder = getenv("PLUGINS");

@@ -2,7 +2,7 @@
  * Pools of worker processes, real ones: what comes back, what may happen to them, and that nothing
  * is left of them.
  */
-#include "real_workers.h"
+#include "../pool/real_workers.h"
 
 #define PROCESSES CONF_POOL_PROCESSES
 

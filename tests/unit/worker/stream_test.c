@@ -185,7 +185,7 @@ static void it_is_killed_in_a_simulation(void **state)
     run_with_worker(kill_it);
 }
 
-TEST_FILE(worker_stream)
+TEST_FILE(stream)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_works_in_a_simulation),

@@ -3,7 +3,7 @@
  */
 #include "../world/uv_fixture.h"
 
-#include "fixture.h"
+#include "../pool/fixture.h"
 
 #include "base/rand.h"
 #include "exec/client.h"
@@ -304,7 +304,7 @@ static void a_hanging_init_is_refused(void **state)
     run_in_world(a_hanging_init_is_refused_main);
 }
 
-/* Its init takes longer than `start`: the pool's hand does the work, and the client ends well since
+/* Its init takes longer than `start`: the pool's worker does the work, and the client ends well since
  * the init has ended by then. */
 static int a_late_inline_worker_is_done_without_main(void *arg)
 {

@@ -1,7 +1,7 @@
 /*
  * A worker process that speaks the protocol and lies: what the server believes of it.
  */
-#include "real_workers.h"
+#include "../pool/real_workers.h"
 
 #include "base/bytes.h"
 #include "wire/worker.h"

@@ -2,7 +2,7 @@
  * worker_batch_test.c: tasks that a worker runs together, over a conversation and a clock that are
  * made up.
  */
-#include "worker_talk.h"
+#include "talk.h"
 
 /* Behind echo and burn. */
 enum { MODEL = 2, TWICE };
@@ -274,7 +274,7 @@ static void the_loss_of_memory_is_survived(void **state)
     torture(serve_with_little_memory);
 }
 
-TEST_FILE(worker_batch)
+TEST_FILE(batch)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_batch_is_called_at_once),

@@ -1,7 +1,7 @@
 /*
  * Pools that fork a process for each task, real ones.
  */
-#include "real_workers.h"
+#include "../pool/real_workers.h"
 
 #include "worker/io_plain.h"
 #include "world/plain.h"

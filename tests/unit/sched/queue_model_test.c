@@ -1,6 +1,6 @@
 /*
  * queue_model_test.c: the queue, by chance: tasks alone, fused and in batches, callers that leave,
- * hands that take, put back, go away; a canary, a clock that stands, jumps, and differs between
+ * workers that take, put back, go away; a canary, a clock that stands, jumps, and differs between
  * threads; no memory at times; and a close. Whatever happens, each task that was let in comes out
  * once, what is counted is true, and none waits while workers are idle and nobody is to look.
  */
@@ -11,10 +11,10 @@
 
 #include <errno.h>
 
-#define HANDS 4
-#define STEPS 3 /* of the second and third there are batches */
-#define TASKS 400
-#define MAX   64
+#define WORKERS 4
+#define STEPS   3 /* of the second and third there are batches */
+#define TASKS   400
+#define MAX     64
 
 enum where { OUTSIDE, IN_QUEUE, AT_A_HAND };
 
@@ -32,7 +32,7 @@ struct model_worker {
 
 static struct step_cost costs[STEPS];
 static struct queue q;
-static struct model_worker workers[HANDS];
+static struct model_worker workers[WORKERS];
 static struct thing things[TASKS];
 static struct rand r;
 static int64_t now;
@@ -244,7 +244,7 @@ static void check_counts(void)
     unsigned idle = 0;
     for (unsigned i = 0; i < TASKS; i++)
         in += things[i].where == IN_QUEUE;
-    for (unsigned i = 0; i < HANDS; i++)
+    for (unsigned i = 0; i < WORKERS; i++)
         idle += workers[i].waits && !workers[i].woken;
     assert_int_equal(q.count, in);
     assert_int_equal(atomic_load(&q.length), in);
@@ -262,7 +262,7 @@ static void check_nobody_is_forgotten(void)
 {
     bool looks = false;
     int64_t first = DEADLINE_NEVER;
-    for (unsigned i = 0; i < HANDS; i++) {
+    for (unsigned i = 0; i < WORKERS; i++) {
         looks |= workers[i].woken;
         if (workers[i].waits && !workers[i].woken && workers[i].worker.until < first)
             first = workers[i].worker.until;
@@ -276,7 +276,7 @@ static void check_nobody_is_forgotten(void)
 static void move(uint64_t puts)
 {
     uint64_t what = rand_below(&r, puts + 100);
-    unsigned worker = (unsigned)rand_below(&r, HANDS);
+    unsigned worker = (unsigned)rand_below(&r, WORKERS);
     if (what < 2)
         put_canary();
     else if (what < 15)
@@ -300,7 +300,7 @@ static void close_it(void)
 {
     closed = true;
     queue_close(&q, NULL);
-    for (unsigned i = 0; i < HANDS; i++)
+    for (unsigned i = 0; i < WORKERS; i++)
         assert_int_equal(workers[i].waits, workers[i].woken);
 }
 
@@ -314,11 +314,11 @@ static void plays(uint64_t seed)
     closed = false;
     memset(costs, 0, sizeof costs);
     memset(things, 0, sizeof things);
-    for (unsigned i = 0; i < HANDS; i++) {
+    for (unsigned i = 0; i < WORKERS; i++) {
         workers[i] = (struct model_worker){.worker = {.index = i, .wake = wake}};
         list_init(&workers[i].worker.idle);
     }
-    assert_int_equal(queue_init(&q, MAX, HANDS, costs, task_drop), 0);
+    assert_int_equal(queue_init(&q, MAX, WORKERS, costs, task_drop), 0);
     assert_int_equal(queue_batches(&q, batches, STEPS), 0);
     for (unsigned i = 0; i < 1500; i++)
         move(load[seed % 3]);

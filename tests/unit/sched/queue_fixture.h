@@ -1,5 +1,5 @@
 /*
- * queue_fixture.h: a queue with some hands that do nothing but take, for its tests.
+ * queue_fixture.h: a queue with workers that do nothing but take, for its tests.
  */
 #pragma once
 
@@ -10,12 +10,12 @@
 
 #include <errno.h>
 
-#define HANDS 4
+#define WORKERS 4
 
 static struct step_cost costs[3];
 static struct queue q;
-static struct worker workers[HANDS];
-static unsigned woken[HANDS];
+static struct worker workers[WORKERS];
+static unsigned woken[WORKERS];
 static const struct pool_client *woken_from;
 static struct task *got[TAKE_MAX];
 static struct task *posted; /* meanwhile, by another thread */
@@ -40,12 +40,12 @@ static inline int setup(void **state)
 {
     for (unsigned i = 0; i < 3; i++)
         set_cost(i, 0);
-    for (unsigned i = 0; i < HANDS; i++) {
+    for (unsigned i = 0; i < WORKERS; i++) {
         workers[i] = (struct worker){.index = i, .wake = wake};
         list_init(&workers[i].idle);
         woken[i] = 0;
     }
-    return queue_init(&q, 128, HANDS, costs, task_drop);
+    return queue_init(&q, 128, WORKERS, costs, task_drop);
 }
 
 static inline int teardown(void **state)

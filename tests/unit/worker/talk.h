@@ -1,5 +1,5 @@
 /*
- * worker_talk.h: a conversation with a worker, and a clock, that are made up: what it will read is
+ * talk.h: a conversation with a worker, and a clock, that are made up: what it will read is
  * written first, then it serves, then what it said is looked at.
  */
 #pragma once
