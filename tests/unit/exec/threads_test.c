@@ -304,8 +304,8 @@ static void a_hanging_init_is_refused(void **state)
     run_in_world(a_hanging_init_is_refused_main);
 }
 
-/* Its init takes longer than `start`: the pool's worker does the work, and the client ends well since
- * the init has ended by then. */
+/* Its init takes longer than `start`: the pool's worker does the work, and the client ends well
+ * since the init has ended by then. */
 static int a_late_inline_worker_is_done_without_main(void *arg)
 {
     struct conf_step conf = {
