@@ -11,9 +11,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define DRAWS         8    /* at random, before all are looked at */
-#define ORDER_MAX     8192 /* entries of round_robin's order */
-#define RING_POINTS   64   /* of a server of weight 1 */
+#define DRAWS         8     /* at random, before all are looked at */
+#define PROBE_PPM     62500 /* of the draws of a server whose latency is stale */
+#define ORDER_MAX     8192  /* entries of round_robin's order */
+#define RING_POINTS   64    /* of a server of weight 1 */
 #define RING_MAX      (64 * 1024)
 #define HASH_LOAD_MAX 1.25 /* of the mean: calls in flight that a server gets by its hash */
 
@@ -72,6 +73,13 @@ static struct upstream_server *draw(const struct choosing *c, bool any)
     return look_at_all(c, any);
 }
 
+/* A server that failed or was slow would wait for half a minute until its latency has decayed to
+ * what others take. A few calls find out sooner; few, for it may still be slow. */
+static bool is_probe(const struct choosing *c, const struct upstream_server *s)
+{
+    return server_stale(s, c->now) && rand_ppm(c->rand, PROBE_PPM);
+}
+
 static struct upstream_server *choose_least(struct choosing *c)
 {
     struct upstream_server *first = draw(c, true);
@@ -81,7 +89,10 @@ static struct upstream_server *choose_least(struct choosing *c)
     struct upstream_server *second = draw(c, false);
     if (!second)
         return first;
-    return server_cost(second, c->now) < server_cost(first, c->now) ? second : first;
+    bool is_less = server_cost(second, c->now) < server_cost(first, c->now);
+    struct upstream_server *better = is_less ? second : first;
+    struct upstream_server *other = is_less ? first : second;
+    return is_probe(c, other) ? other : better;
 }
 
 /* ---- round_robin ---- */

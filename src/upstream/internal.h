@@ -108,6 +108,8 @@ bool server_usable(const struct upstream_server *s, int64_t now);
 double server_cost(const struct upstream_server *s, int64_t now);
 /* 0 to 1: less than 1 while it returns from an ejection. */
 double server_share(const struct upstream_server *s, int64_t now);
+/* Returns true if its latency is not known from recent calls, nor will be from those in flight. */
+bool server_stale(const struct upstream_server *s, int64_t now);
 void server_begin(struct upstream_server *s);
 /* `retry_after` is what a busy server asked for; 0: nothing. */
 void server_end(struct upstream_server *s, enum outcome outcome, int64_t took, int64_t retry_after,

@@ -18,6 +18,8 @@
 #define AVOID_NS         (1 * NS_PER_S)
 #define AVOID_MOST_NS    (10 * NS_PER_S)
 #define SHARE_LEAST      0.1
+/* A latency that was noted earlier is worth a call that finds out. */
+#define STALE_NS         (1 * NS_PER_S)
 
 #define LOAD(field)         atomic_load_explicit(&(field), memory_order_relaxed)
 #define STORE(field, value) atomic_store_explicit(&(field), (value), memory_order_relaxed)
@@ -54,6 +56,12 @@ double server_cost(const struct upstream_server *s, int64_t now)
     if (LOAD(s->avoided_until) > now)
         cost += (double)FAILURE_MOST_NS;
     return cost / ((double)s->weight * server_share(s, now));
+}
+
+bool server_stale(const struct upstream_server *s, int64_t now)
+{
+    return LOAD(s->latency_ns) > 0 && now - LOAD(s->latency_at) > STALE_NS &&
+           LOAD(s->in_flight) == 0 && LOAD(s->avoided_until) <= now;
 }
 
 void server_begin(struct upstream_server *s)

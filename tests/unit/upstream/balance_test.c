@@ -124,6 +124,30 @@ static void least_takes_the_faster_and_the_less_busy(void **state)
     drop(&g);
 }
 
+/* By decay alone it would take 30 s until 2 s look like 5 ms. */
+static void least_finds_out_soon_that_a_slow_server_is_fast_again(void **state)
+{
+    struct group g = make("servers: [a:1, b:2]");
+    end(&g, 0, OUTCOME_GOOD, 2 * NS_PER_S);
+    unsigned soon = 0;
+    unsigned later = 0;
+    for (unsigned i = 0; i < 2000; i++) {
+        end(&g, 1, OUTCOME_GOOD, 5 * NS_PER_MS);
+        soon += choose_first(&g, 0) == 0;
+    }
+    g.now += 2 * NS_PER_S;
+    for (unsigned i = 0; i < 2000; i++) {
+        end(&g, 1, OUTCOME_GOOD, 5 * NS_PER_MS);
+        later += choose_first(&g, 0) == 0;
+    }
+    assert_int_equal(soon, 0);
+    assert_in_range(later, 50, 300);
+    server_begin(&g.u->servers[0]); /* the call that finds out is under way */
+    for (unsigned i = 0; i < 2000; i++)
+        assert_int_equal(choose_first(&g, 0), 1);
+    drop(&g);
+}
+
 static void who_fails_in_a_row_is_ejected_but_never_the_last(void **state)
 {
     struct group g = make("servers: [a:1, b:2, c:3], eject: {failures: 3, time: 10s}");
@@ -332,6 +356,7 @@ TEST_FILE(balance)
         cmocka_unit_test(no_server_is_tried_twice_as_long_as_there_are_others),
         cmocka_unit_test(round_robin_goes_by_weights_and_spreads_them),
         cmocka_unit_test(least_takes_the_faster_and_the_less_busy),
+        cmocka_unit_test(least_finds_out_soon_that_a_slow_server_is_fast_again),
         cmocka_unit_test(who_fails_in_a_row_is_ejected_but_never_the_last),
         cmocka_unit_test(a_success_between_failures_is_enough),
         cmocka_unit_test(an_ejected_server_returns_gently_and_is_ejected_for_longer),
