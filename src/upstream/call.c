@@ -26,6 +26,13 @@ static void count(struct counter *c)
         counter_add(c, 1);
 }
 
+static int interrupted(const struct upstream_call *call, int rc, const char *doing, struct error *e)
+{
+    bool canceled = rc == -ECANCELED;
+    return error_set(e, rc, canceled ? "canceled" : "timeout", "%s while %s %s",
+        canceled ? "canceled" : "the deadline passed", doing, upstream_title(call->upstream));
+}
+
 static int enter(struct upstream_client *c, struct upstream_local *l, struct upstream_call *call,
     struct error *e)
 {
@@ -33,6 +40,8 @@ static int enter(struct upstream_client *c, struct upstream_local *l, struct ups
     int rc = concurrency_limit_enter(
         &l->slots, adaptive_limit_now(&l->limit), c->conf->waiting, now, &call->retry_after);
     show(l);
+    if (rc == -ETIMEDOUT || rc == -ECANCELED)
+        return interrupted(call, rc, "waiting in line for a call to", e);
     if (rc != -ENOBUFS)
         return rc;
     count(l->cells.refused);
@@ -242,7 +251,7 @@ static bool try_again(struct attempt *a, struct tried *tried, int *rc)
     if (taken)
         retry_budget_end(u);
     if (slept == -ECANCELED)
-        *rc = slept;
+        *rc = interrupted(a->call, slept, "waiting to repeat a call to", a->e);
     return slept == 0;
 }
 
