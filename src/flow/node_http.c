@@ -271,7 +271,7 @@ static void compile(struct compiler *c, struct flow_node *n)
 
 static int check_in_answer(const struct reference_path *p, unsigned at, struct error *e)
 {
-    static const char *const parts[] = {"status", "headers", "body"};
+    static const char *const parts[] = {"status", "headers", "body", "attempts", "server"};
     if (at == p->count)
         return 0;
     const char *name = p->list[at].name;
@@ -282,6 +282,8 @@ static int check_in_answer(const struct reference_path *p, unsigned at, struct e
     if (strcmp(name, "status") == 0)
         return p->count == at + 1 ? 0
                                   : reference_wrong(e, p, "a status is a number: nothing is in it");
+    if (strcmp(name, "attempts") == 0 || strcmp(name, "server") == 0)
+        return p->count == at + 1 ? 0 : reference_wrong(e, p, "nothing is in it");
     if (strcmp(name, "headers") == 0) {
         if (p->count > at + 1 && !p->list[at + 1].name)
             return reference_wrong(e, p, "headers are found by name");
@@ -292,7 +294,7 @@ static int check_in_answer(const struct reference_path *p, unsigned at, struct e
                    : reference_wrong(e, p, "a header is text: nothing is in it");
     }
     return reference_unknown(e, p, "an http node's value has no", name, parts,
-        sizeof parts / sizeof *parts, "; it has status, headers and body");
+        sizeof parts / sizeof *parts, "; it has status, headers, body, attempts and server");
 }
 
 static int check_reference(

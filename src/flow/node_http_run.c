@@ -144,8 +144,9 @@ static int failed(int rc, struct error *e)
 /* ---- A call ---- */
 
 static __attribute__((noinline)) int call_upstream(struct run *run, const struct flow_node *n,
-    const struct asking *a, struct http_response *response, struct error *e)
+    const struct asking *a, struct answer *out, struct error *e)
 {
+    struct http_response response;
     const struct http_conf *conf = n->conf->own;
     struct node_state *s = &run->nodes[n->index];
     struct upstream_call call = {
@@ -156,7 +157,12 @@ static __attribute__((noinline)) int call_upstream(struct run *run, const struct
         .hash = a->hash,
         .expected = &conf->expect,
     };
-    int rc = upstream_call(run->context->upstreams, &call, run->data.arena, response, e);
+    int rc = upstream_call(run->context->upstreams, &call, run->data.arena, &response, e);
+    if (rc == 0)
+        *out = (struct answer){.head = response.head,
+            .body = response.body,
+            .attempts = call.attempts,
+            .server = call.server};
     if (rc == -ENOBUFS) {
         s->status = 503;
         s->retry_after = call.retry_after > 0 ? call.retry_after : 1;
@@ -167,13 +173,10 @@ static __attribute__((noinline)) int call_upstream(struct run *run, const struct
 static __attribute__((noinline)) int call(struct run *run, const struct flow_node *n,
     const struct asking *a, struct answer *out, struct error *e)
 {
-    struct http_response response;
-    int rc = call_upstream(run, n, a, &response, e);
+    int rc = call_upstream(run, n, a, out, e);
     if (rc)
         return failed(rc, e);
-    out->head = response.head;
-    out->body = response.body;
-    rc = check_status(n, response.head, e);
+    rc = check_status(n, out->head, e);
     return rc ? rc : check_body(run, n, out, e);
 }
 

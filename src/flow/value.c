@@ -48,6 +48,10 @@ static struct value part_of_answer(const struct answer *a, const struct referenc
     if (step->name && strcmp(step->name, "body") == 0)
         return (struct value){
             .kind = a->is_json ? VALUE_RAW : VALUE_TEXT, .text = a->body, .doc = a->doc};
+    if (step->name && strcmp(step->name, "attempts") == 0)
+        return (struct value){.kind = VALUE_INTEGER, .integer = a->attempts};
+    if (step->name && strcmp(step->name, "server") == 0)
+        return text_value(span_of(a->server));
     return (struct value){0};
 }
 

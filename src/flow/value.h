@@ -18,6 +18,8 @@ struct answer {
     struct span body;
     bool is_json;     /* the body is a JSON text; it was checked if anything refers to it */
     struct json *doc; /* the body, if anything looks into it; owned by the value */
+    unsigned attempts;
+    const char *server; /* that sent it */
 };
 
 enum value_kind {

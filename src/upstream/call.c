@@ -4,10 +4,13 @@
 #include "upstream/internal.h"
 
 #include "base/bug.h"
+#include "base/log.h"
+#include "base/time.h"
 #include "wire/deadline.h"
 #include "wire/field.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 /* ---- Calls under way, as many as the upstream can take ---- */
 
@@ -136,6 +139,29 @@ static bool tells_latency(const struct attempt *a, int rc, int64_t usual)
     return (rc == 0 || rc == -ETIMEDOUT) && usual > 0 && a->took >= usual;
 }
 
+static void log_failure(const struct attempt *a, int rc, bool ejected, int64_t now)
+{
+    const struct log *log = world_log(a->client->world);
+    const struct upstream *u = a->call->upstream;
+    const struct upstream_server *s = a->server;
+    const struct log_field *fields =
+        LOG_FIELDS(LOG_TEXT("upstream", upstream_name(u)), LOG_TEXT("server", s->name));
+    char why[ERROR_SENTENCE_MAX];
+    if (rc == 0)
+        snprintf(why, sizeof why, "the reply has status %d", a->response->head->status);
+    else
+        snprintf(why, sizeof why, "%s", a->e->sentence);
+    log_with(log, LOG_DEBUG, fields, "attempt %u of a call of %s failed at %s: %s",
+        a->call->attempts, upstream_title(u), s->name, why);
+    if (ejected)
+        log_with(log, LOG_WARN, fields,
+            "server %s of %s is ejected for %.1f s, after %u failed calls in a row; the last: %s",
+            s->name, upstream_title(u),
+            (double)(atomic_load_explicit(&s->ejected_until, memory_order_relaxed) - now) /
+                (double)NS_PER_S,
+            atomic_load_explicit(&s->failures, memory_order_relaxed), why);
+}
+
 static int attempt(struct attempt *a)
 {
     struct upstream_local *l = &a->client->local[a->call->upstream->index];
@@ -149,10 +175,12 @@ static int attempt(struct attempt *a)
     a->took = now - began;
     a->in_time = rc != -ETIMEDOUT || coro_poll() == 0;
     enum outcome outcome = outcome_of(a, rc, &retry_after);
-    server_end(a->server, outcome, a->took, retry_after, now);
+    bool ejected = server_end(a->server, outcome, a->took, retry_after, now);
     count(cells->calls);
-    if (outcome == OUTCOME_FAILED)
+    if (outcome == OUTCOME_FAILED) {
         count(cells->failures);
+        log_failure(a, rc, ejected, now);
+    }
     if (tells_latency(a, rc, adaptive_limit_usual(&l->limit)))
         adaptive_limit_note(&l->limit, now, a->took, l->slots.inside);
     return rc;

@@ -3,6 +3,7 @@
  */
 #include "upstream/internal.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "coro/group.h"
 
@@ -33,6 +34,15 @@ static bool is_good(const struct checking *k)
     return good;
 }
 
+static void log_change(const struct checking *k, bool good)
+{
+    const struct upstream *u = k->server->upstream;
+    log_with(world_log(k->client->world), good ? LOG_INFO : LOG_WARN,
+        LOG_FIELDS(LOG_TEXT("upstream", upstream_name(u)), LOG_TEXT("server", k->server->name)),
+        "server %s of %s is %s by its health checks", k->server->name, upstream_title(u),
+        good ? "up" : "down");
+}
+
 /* Servers are not asked all at the same moment: each begins at a random part of the interval. */
 static int check_server(void *arg)
 {
@@ -43,8 +53,8 @@ static int check_server(void *arg)
     while (rc == 0) {
         bool good = is_good(k);
         rc = coro_poll();
-        if (rc == 0)
-            server_checked(k->server, good);
+        if (rc == 0 && server_checked(k->server, good))
+            log_change(k, good);
         if (rc == 0)
             rc = world_sleep(c->world, interval);
     }

@@ -111,11 +111,12 @@ double server_share(const struct upstream_server *s, int64_t now);
 /* Returns true if its latency is not known from recent calls, nor will be from those in flight. */
 bool server_stale(const struct upstream_server *s, int64_t now);
 void server_begin(struct upstream_server *s);
-/* `retry_after` is what a busy server asked for; 0: nothing. */
-void server_end(struct upstream_server *s, enum outcome outcome, int64_t took, int64_t retry_after,
+/* `retry_after` is what a busy server asked for; 0: nothing. Returns true if the server was ejected
+ * for it. */
+bool server_end(struct upstream_server *s, enum outcome outcome, int64_t took, int64_t retry_after,
     int64_t now);
-/* A health check ended. */
-void server_checked(struct upstream_server *s, bool good);
+/* A health check ended. Returns true if the server is up or down by it, and was not before. */
+bool server_checked(struct upstream_server *s, bool good);
 /* "up", "ejected", "down" or "slow start". */
 const char *server_state(const struct upstream_server *s, int64_t now);
 

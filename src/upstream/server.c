@@ -106,28 +106,33 @@ static bool is_last(const struct upstream *u, const struct upstream_server *s, i
     return true;
 }
 
-static void eject(struct upstream_server *s, int64_t now)
+static int64_t ejection_time(const struct conf_eject *conf, unsigned before)
 {
-    struct upstream *u = s->upstream;
-    const struct conf_eject *conf = &u->conf->eject;
-    pthread_mutex_lock(&u->ejecting); /* two threads shall not eject the last two */
-    if (server_usable(s, now) && !is_last(u, s, now)) {
-        unsigned before = LOAD(s->ejections);
-        int64_t time = conf->time;
-        for (unsigned i = 0; i < before && time < conf->time_max; i++)
-            time *= 2;
-        STORE(s->ejections, before + 1);
-        STORE(s->ejected_until, deadline_after(now, time < conf->time_max ? time : conf->time_max));
-    }
-    pthread_mutex_unlock(&u->ejecting);
+    int64_t time = conf->time;
+    for (unsigned i = 0; i < before && time < conf->time_max; i++)
+        time *= 2;
+    return time < conf->time_max ? time : conf->time_max;
 }
 
-static void note_failure(struct upstream_server *s, int64_t now)
+static bool eject(struct upstream_server *s, int64_t now)
+{
+    struct upstream *u = s->upstream;
+    pthread_mutex_lock(&u->ejecting); /* two threads shall not eject the last two */
+    bool can = server_usable(s, now) && !is_last(u, s, now);
+    if (can) {
+        unsigned before = LOAD(s->ejections);
+        STORE(s->ejections, before + 1);
+        STORE(s->ejected_until, deadline_after(now, ejection_time(&u->conf->eject, before)));
+    }
+    pthread_mutex_unlock(&u->ejecting);
+    return can;
+}
+
+static bool note_failure(struct upstream_server *s, int64_t now)
 {
     unsigned limit = s->upstream->conf->eject.failures;
     unsigned failures = atomic_fetch_add_explicit(&s->failures, 1, memory_order_relaxed) + 1;
-    if (limit > 0 && failures >= limit)
-        eject(s, now);
+    return limit > 0 && failures >= limit && eject(s, now);
 }
 
 /* After an ejection the count of failures stays, so that the first call that fails ejects it again;
@@ -142,7 +147,7 @@ static void note_success(struct upstream_server *s, int64_t now)
     }
 }
 
-void server_end(
+bool server_end(
     struct upstream_server *s, enum outcome outcome, int64_t took, int64_t retry_after, int64_t now)
 {
     atomic_fetch_sub_explicit(&s->in_flight, 1, memory_order_relaxed);
@@ -159,17 +164,18 @@ void server_end(
         break;
     case OUTCOME_FAILED:
         note_failure_latency(s, took, now);
-        note_failure(s, now);
-        break;
+        return note_failure(s, now);
     case OUTCOME_UNKNOWN:
         break;
     }
+    return false;
 }
 
 /* ---- Health checks ---- */
 
-void server_checked(struct upstream_server *s, bool good)
+bool server_checked(struct upstream_server *s, bool good)
 {
+    bool before = LOAD(s->down);
     const struct conf_health *conf = &s->upstream->conf->health;
     s->good_checks = good ? s->good_checks + 1 : 0;
     s->bad_checks = good ? 0 : s->bad_checks + 1;
@@ -177,6 +183,7 @@ void server_checked(struct upstream_server *s, bool good)
         STORE(s->down, false);
     else if (s->bad_checks >= conf->fall)
         STORE(s->down, true);
+    return LOAD(s->down) != before;
 }
 
 const char *server_state(const struct upstream_server *s, int64_t now)

@@ -47,7 +47,9 @@ static const struct row table[] = {
     {"nodes: {h: {http: 'http://a/'}}\n    reply: $node.h.boddy",
         AT(4, 12) "$node.h.boddy: an http node's value has no 'boddy'; did you mean 'body'?\n"},
     {"nodes: {h: {http: 'http://a/'}}\n    reply: $node.h.x",
-        AT(4, 12) "$node.h.x: an http node's value has no 'x'; it has status, headers and body\n"},
+        AT(4, 12) "$node.h.x: an http node's value has no 'x'; it has status, headers, body, "
+                  "attempts "
+                  "and server\n"},
     {"nodes: {h: {http: 'http://a/'}}\n    reply: $node.h.status.x",
         AT(4, 12) "$node.h.status.x: a status is a number: nothing is in it\n"},
     {"nodes: {h: {http: 'http://a/'}}\n    reply: $node.h.headers.a.b",

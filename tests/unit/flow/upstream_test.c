@@ -45,6 +45,10 @@ static const char routes[] =
     "  - {route: GET /gone, nodes: {a: {http: {upstream: gone, path: /}}}}\n"
     "  - {route: GET /checked, nodes: {a: {http: {upstream: checked, path: /echo}}}}\n";
 
+static const char counted[] =
+    "  - {route: GET /counted, nodes: {a: {http: {upstream: refusing, path: /}}}, reply: "
+    "[$node.a.attempts, $node.a.server], headers: {Weir-Attempts: $node.a.attempts}}\n";
+
 /* How many of so many requests are answered with 200. */
 static unsigned good_of(struct world *w, const char *method, const char *target, unsigned count)
 {
@@ -76,6 +80,22 @@ static void a_call_is_tried_again_where_it_can_be(void **state)
 {
     struct weir weir;
     with_weir_and(&weir, upstreams, routes, ask_before_broken_servers);
+}
+
+static int ask_how_often(struct world *w, struct weir *weir)
+{
+    struct told told;
+    ask(w, "GET", "/counted", NULL, 0, NULL, &told); /* in turn: the first is not there */
+    check(strcmp(told.body, "[2,\"there:9001\"]") == 0, "%s", told.body);
+    ask(w, "GET", "/counted", NULL, 0, NULL, &told);
+    check(strcmp(told.body, "[2,\"there:9001\"]") == 0, "%s", told.body);
+    return 0;
+}
+
+static void attempts_can_be_told(void **state)
+{
+    struct weir weir;
+    with_weir_and(&weir, upstreams, counted, ask_how_often);
 }
 
 static int ask_until_ejected(struct world *w, struct weir *weir)
@@ -136,6 +156,7 @@ TEST_FILE(upstream)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_call_is_tried_again_where_it_can_be),
+        cmocka_unit_test(attempts_can_be_told),
         cmocka_unit_test(servers_that_fail_are_ejected_for_a_time),
         cmocka_unit_test(the_last_attempts_outcome_counts),
         cmocka_unit_test(health_checks_find_who_is_down),
