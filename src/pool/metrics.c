@@ -1,6 +1,6 @@
 /*
- * metrics.c: what pools tell of themselves: what is so now is read from the pool when the text is
- * written; what happened to calls stands in cells of the clients that made them.
+ * metrics.c: the metrics of pools. What a pool is like now is read from it when the text is
+ * written; what became of calls is counted in cells of the clients that made them.
  */
 #include "pool/internal.h"
 
@@ -8,6 +8,7 @@
 #include "meter/histogram.h"
 
 #include <errno.h>
+#include <stddef.h>
 
 /* Of one client and step. */
 struct cells {
@@ -16,11 +17,6 @@ struct cells {
     struct histogram *batch; /* NULL: the step has none */
     struct counter *outcomes[POOL_OUTCOMES];
     struct counter processor_ns;
-};
-
-struct of_restart {
-    struct pool *pool;
-    unsigned cause;
 };
 
 /* For the sum over all clients. */
@@ -34,237 +30,203 @@ struct pool_metrics {
     unsigned steps;      /* of all pools */
     unsigned *first;     /* of each pool */
     struct cells *cells; /* by client, then step */
-    struct of_restart *restarts;
     struct of_processor *processor;
 };
 
-static const char *const causes[RESTARTS] = {
-    [RESTART_DIED] = "died",
-    [RESTART_OUT_OF_MEMORY] = "out-of-memory",
-    [RESTART_TIMEOUT] = "timeout",
-    [RESTART_MAX_TASKS] = "max-tasks",
-    [RESTART_CANCELLED] = "cancelled",
-    [RESTART_MISBEHAVED] = "misbehaved",
-};
+/* ---- Pools ---- */
 
-struct families {
-    struct meter_family *length;
-    struct meter_family *expected;
-    struct meter_family *standing;
-    struct meter_family *refused;
-    struct meter_family *workers;
-    struct meter_family *restarts;
-    struct meter_family *resident;
-    struct meter_family *wait;
-    struct meter_family *run;
-    struct meter_family *batch;
-    struct meter_family *processor;
-    struct meter_family *tasks;
-};
-
-/* ---- Read values ---- */
-
-static double read_length(void *arg)
+static double read_length(const void *object, size_t at)
 {
-    const struct pool *p = arg;
+    const struct pool *p = object;
     return atomic_load_explicit(&p->queue.length, memory_order_relaxed);
 }
 
-static double read_workers(void *arg)
+static double read_expected(const void *object, size_t at)
 {
-    const struct pool *p = arg;
-    return atomic_load_explicit(&p->workers, memory_order_relaxed);
-}
-
-static double read_expected(void *arg)
-{
-    const struct pool *p = arg;
+    const struct pool *p = object;
     return (double)queue_wait(&p->queue) / (double)NS_PER_S;
 }
 
-static double read_standing(void *arg)
+static double read_standing(const void *object, size_t at)
 {
-    const struct pool *p = arg;
+    const struct pool *p = object;
     return atomic_load_explicit(&p->queue.standing, memory_order_relaxed);
 }
 
-static double read_refused(const struct pool *p, enum queue_refusal why)
+static double read_refused(const void *object, size_t why)
 {
+    const struct pool *p = object;
     return (double)atomic_load_explicit(&p->queue.refused[why], memory_order_relaxed);
 }
 
-static double read_refused_full(void *arg)
+static double read_workers(const void *object, size_t at)
 {
-    return read_refused(arg, REFUSED_FULL);
+    const struct pool *p = object;
+    return atomic_load_explicit(&p->workers, memory_order_relaxed);
 }
 
-static double read_refused_late(void *arg)
+static double read_restarts(const void *object, size_t cause)
 {
-    return read_refused(arg, REFUSED_LATE);
+    const struct pool *p = object;
+    return (double)atomic_load_explicit(&p->restarts[cause], memory_order_relaxed);
 }
 
-static double read_refused_shed(void *arg)
+static double read_resident(const void *object, size_t at)
 {
-    return read_refused(arg, REFUSED_SHED);
-}
-
-static double read_restarts(void *arg)
-{
-    const struct of_restart *r = arg;
-    return (double)atomic_load_explicit(&r->pool->restarts[r->cause], memory_order_relaxed);
-}
-
-static double read_resident(void *arg)
-{
-    const struct pool *p = arg;
+    const struct pool *p = object;
     double sum = 0;
     for (unsigned i = 0; i < p->size; i++)
         sum += (double)atomic_load_explicit(&p->resident[i], memory_order_relaxed);
     return sum;
 }
 
-static double read_processor(void *arg)
+#define REFUSED(word, why)                                                               \
+    {                                                                                    \
+        METER_COUNTER, "weir_pool_refused_total", "Tasks that were refused, by reason.", \
+            {"reason", SPAN(word)}, (why), read_refused                                  \
+    }
+static const struct meter_def pool_metrics[] = {
+    {METER_GAUGE, "weir_pool_queue_length", "Tasks that wait in the queue.", .read = read_length},
+    {METER_GAUGE, "weir_pool_expected_wait_seconds",
+        "The expected cost of all queued tasks, divided by the workers.", .read = read_expected},
+    {METER_GAUGE, "weir_pool_overloaded",
+        "Classes (a route's tasks of one priority and size) that have waited too long.",
+        .read = read_standing},
+    REFUSED("full", REFUSED_FULL),
+    REFUSED("late", REFUSED_LATE),
+    REFUSED("shed", REFUSED_SHED),
+    {METER_GAUGE, "weir_pool_workers", "Workers that are ready to take tasks.",
+        .read = read_workers},
+};
+#undef REFUSED
+
+#define RESTARTED(word, cause)                                                              \
+    {                                                                                       \
+        METER_COUNTER, "weir_pool_restarts_total", "Workers that ended and were replaced.", \
+            {"cause", SPAN(word)}, (cause), read_restarts                                   \
+    }
+static const struct meter_def process_metrics[] = {
+    RESTARTED("died", RESTART_DIED),
+    RESTARTED("out-of-memory", RESTART_OUT_OF_MEMORY),
+    RESTARTED("timeout", RESTART_TIMEOUT),
+    RESTARTED("max-tasks", RESTART_MAX_TASKS),
+    RESTARTED("cancelled", RESTART_CANCELLED),
+    RESTARTED("misbehaved", RESTART_MISBEHAVED),
+    {METER_GAUGE, "weir_pool_resident_bytes",
+        "Memory that worker processes have resident, as last seen.", .read = read_resident},
+};
+#undef RESTARTED
+
+/* ---- Steps ---- */
+
+static double read_processor(const void *object, size_t at)
 {
-    const struct of_processor *o = arg;
+    const struct of_processor *o = object;
     double sum = 0;
     for (unsigned i = 0; i < o->all->pools->clients; i++)
         sum += (double)counter_get(&o->all->cells[i * o->all->steps + o->step].processor_ns);
     return sum / (double)NS_PER_S;
 }
 
+struct step_series {
+    struct meter_series *wait;
+    struct meter_series *run;
+    struct meter_series *batch;
+    struct meter_series *outcome;
+};
+
+#define AT(member) .at = offsetof(struct step_series, member)
+static const struct meter_def step_metrics[] = {
+    {METER_HISTOGRAM, "weir_pool_wait_seconds", "From the call of a step to its start.", AT(wait)},
+    {METER_HISTOGRAM, "weir_pool_run_seconds", "From a step's start to its end.", AT(run)},
+};
+static const struct meter_def batch_metric = {METER_HISTOGRAM, "weir_pool_batch_tasks",
+    "Tasks of a step that were called at once, where it has `batch`.", AT(batch)};
+static const struct meter_def processor_metric = {METER_COUNTER,
+    "weir_pool_processor_seconds_total", "Processor time of steps whose caller waited for the end.",
+    .read = read_processor};
+static const struct meter_def outcome_metric = {METER_COUNTER, "weir_pool_tasks_total",
+    "Calls of steps, by what came of them.", AT(outcome)}; /* a label is added for each */
+#undef AT
+
 /* ---- Registering ---- */
 
-static int register_families(struct families *f, struct meter *m)
-{
-    const struct {
-        struct meter_family **out;
-        enum meter_kind kind;
-        const char *name;
-        const char *help;
-    } all[] = {
-        {&f->length, METER_GAUGE, "weir_pool_queue_length", "Tasks that wait in the queue."},
-        {&f->expected, METER_GAUGE, "weir_pool_expected_wait_seconds",
-            "The expected cost of all queued tasks, divided by the workers."},
-        {&f->standing, METER_GAUGE, "weir_pool_overloaded",
-            "Lines (a route's tasks of one priority and size) that stand."},
-        {&f->refused, METER_COUNTER, "weir_pool_refused_total",
-            "Tasks that were refused, by reason."},
-        {&f->workers, METER_GAUGE, "weir_pool_workers", "Workers that are ready to take tasks."},
-        {&f->restarts, METER_COUNTER, "weir_pool_restarts_total",
-            "Workers that ended and were to be replaced."},
-        {&f->resident, METER_GAUGE, "weir_pool_resident_bytes",
-            "Memory that worker processes have resident, as last seen."},
-        {&f->wait, METER_HISTOGRAM, "weir_pool_wait_seconds",
-            "From the call of a step to its start."},
-        {&f->run, METER_HISTOGRAM, "weir_pool_run_seconds", "From a step's start to its end."},
-        {&f->batch, METER_HISTOGRAM, "weir_pool_batch_tasks",
-            "Tasks of a step that were called at once, where it has `batch`."},
-        {&f->processor, METER_COUNTER, "weir_pool_processor_seconds_total",
-            "Processor time of steps whose caller waited for the end."},
-        {&f->tasks, METER_COUNTER, "weir_pool_tasks_total",
-            "Calls of steps, by what came of them."},
-    };
-    int rc = 0;
-    for (unsigned i = 0; i < sizeof(all) / sizeof(*all) && rc == 0; i++)
-        rc = meter_family(m, all[i].kind, all[i].name, all[i].help, all[i].out);
-    return rc;
-}
-
-static int register_queue(const struct families *families, struct pool *p)
-{
-    static const struct {
-        const char *reason;
-        double (*read)(void *arg);
-    } refusals[] = {
-        {"full", read_refused_full}, {"late", read_refused_late}, {"shed", read_refused_shed}};
-    struct meter_label labels[2] = {{"pool", span_of(p->conf->name)}, {"reason", {NULL, 0}}};
-    int rc = meter_series_read(families->length, labels, 1, read_length, p);
-    if (rc == 0)
-        rc = meter_series_read(families->expected, labels, 1, read_expected, p);
-    if (rc == 0)
-        rc = meter_series_read(families->standing, labels, 1, read_standing, p);
-    for (unsigned i = 0; i < QUEUE_REFUSALS && rc == 0; i++) {
-        labels[1].value = span_of(refusals[i].reason);
-        rc = meter_series_read(families->refused, labels, 2, refusals[i].read, p);
-    }
-    return rc;
-}
-
-static int register_pool(struct pool_metrics *f, const struct families *families, struct pool *p)
-{
-    struct meter_label labels[2] = {{"pool", span_of(p->conf->name)}, {"cause", {NULL, 0}}};
-    int rc = register_queue(families, p);
-    if (rc == 0)
-        rc = meter_series_read(families->workers, labels, 1, read_workers, p);
-    if (rc || !p->ops->uses_processes)
-        return rc;
-    rc = meter_series_read(families->resident, labels, 1, read_resident, p);
-    for (unsigned i = 0; i < RESTARTS && rc == 0; i++) {
-        struct of_restart *r = &f->restarts[p->index * RESTARTS + i];
-        *r = (struct of_restart){.pool = p, .cause = i};
-        labels[1].value = span_of(causes[i]);
-        rc = meter_series_read(families->restarts, labels, 2, read_restarts, r);
-    }
-    return rc;
-}
+#define COUNT(table) (sizeof(table) / sizeof *(table))
 
 static struct cells *cells_at(const struct pool_metrics *f, unsigned client, unsigned step)
 {
     return &f->cells[client * f->steps + step];
 }
 
-static int register_batches(struct pool_metrics *f, const struct families *families,
-    const struct pool *p, unsigned step, const struct meter_label *labels)
+/* The families, which fixes their order. */
+static int register_families(struct meter *m)
 {
-    struct meter_series *batch;
-    if (p->batches[step].max < 2)
-        return 0;
-    int rc = meter_series(families->batch, labels, 2, &batch);
-    for (unsigned i = 0; i < f->pools->clients && rc == 0; i++)
-        cells_at(f, i, f->first[p->index] + step)->batch = meter_histogram(batch, i);
+    int rc = meter_define(m, pool_metrics, COUNT(pool_metrics), NULL, 0, NULL);
+    if (rc == 0)
+        rc = meter_define(m, process_metrics, COUNT(process_metrics), NULL, 0, NULL);
+    if (rc == 0)
+        rc = meter_define(m, step_metrics, COUNT(step_metrics), NULL, 0, NULL);
+    if (rc == 0)
+        rc = meter_define(m, &batch_metric, 1, NULL, 0, NULL);
+    if (rc == 0)
+        rc = meter_define(m, &processor_metric, 1, NULL, 0, NULL);
+    return rc ? rc : meter_define(m, &outcome_metric, 1, NULL, 0, NULL);
+}
+
+static int register_outcomes(
+    struct pool_metrics *f, struct meter *m, unsigned at, const struct meter_label *labels)
+{
+    int rc = 0;
+    for (unsigned i = 0; i < POOL_OUTCOMES && rc == 0; i++) {
+        struct step_series series = {0};
+        struct meter_def def = outcome_metric;
+        def.label = (struct meter_label){"outcome", span_of(pool_outcome_name(i))};
+        rc = meter_define(m, &def, 1, labels, 2, &series);
+        for (unsigned k = 0; k < f->pools->clients && rc == 0; k++)
+            cells_at(f, k, at)->outcomes[i] = meter_counter(series.outcome, k);
+    }
     return rc;
 }
 
 static int register_step(
-    struct pool_metrics *f, const struct families *families, const struct pool *p, unsigned step)
+    struct pool_metrics *f, struct meter *m, const struct pool *p, unsigned step)
 {
     unsigned at = f->first[p->index] + step;
-    struct meter_label labels[3] = {{"pool", span_of(p->conf->name)},
-        {"step", span_of(p->specs[step].name)}, {"outcome", {NULL, 0}}};
-    struct meter_series *wait, *run;
-    int rc = meter_series(families->wait, labels, 2, &wait);
-    if (rc == 0)
-        rc = meter_series(families->run, labels, 2, &run);
+    bool batches = p->batches[step].max > 1;
+    struct step_series series = {0};
+    const struct meter_label labels[2] = {
+        {"pool", span_of(p->conf->name)}, {"step", span_of(p->specs[step].name)}};
+    int rc = meter_define(m, step_metrics, COUNT(step_metrics), labels, 2, &series);
+    if (rc == 0 && batches)
+        rc = meter_define(m, &batch_metric, 1, labels, 2, &series);
     for (unsigned i = 0; i < f->pools->clients && rc == 0; i++) {
-        cells_at(f, i, at)->wait = meter_histogram(wait, i);
-        cells_at(f, i, at)->run = meter_histogram(run, i);
+        struct cells *cells = cells_at(f, i, at);
+        cells->wait = meter_histogram(series.wait, i);
+        cells->run = meter_histogram(series.run, i);
+        cells->batch = batches ? meter_histogram(series.batch, i) : NULL;
     }
+    f->processor[at] = (struct of_processor){.all = f, .step = at};
     if (rc == 0)
-        rc = register_batches(f, families, p, step, labels);
-    if (rc == 0) {
-        f->processor[at] = (struct of_processor){.all = f, .step = at};
-        rc = meter_series_read(families->processor, labels, 2, read_processor, &f->processor[at]);
-    }
-    for (unsigned i = 0; i < POOL_OUTCOMES && rc == 0; i++) {
-        struct meter_series *outcome;
-        labels[2].value = span_of(pool_outcome_name(i));
-        rc = meter_series(families->tasks, labels, 3, &outcome);
-        for (unsigned j = 0; j < f->pools->clients && rc == 0; j++)
-            cells_at(f, j, at)->outcomes[i] = meter_counter(outcome, j);
-    }
+        rc = meter_define(m, &processor_metric, 1, labels, 2, &f->processor[at]);
+    return rc ? rc : register_outcomes(f, m, at, labels);
+}
+
+static int register_pool(struct pool_metrics *f, struct meter *m, struct pool *p)
+{
+    const struct meter_label label = {"pool", span_of(p->conf->name)};
+    int rc = meter_define(m, pool_metrics, COUNT(pool_metrics), &label, 1, p);
+    if (rc == 0 && p->ops->uses_processes)
+        rc = meter_define(m, process_metrics, COUNT(process_metrics), &label, 1, p);
+    for (unsigned i = 0; i < p->step_count && rc == 0; i++)
+        rc = register_step(f, m, p, i);
     return rc;
 }
 
-static int register_all(struct pool_metrics *f, struct meter *meter)
+static int register_all(struct pool_metrics *f, struct meter *m)
 {
-    struct families families;
-    int rc = register_families(&families, meter);
-    for (unsigned i = 0; i < f->pools->count && rc == 0; i++) {
-        struct pool *p = &f->pools->all[i];
-        rc = register_pool(f, &families, p);
-        for (unsigned j = 0; j < p->step_count && rc == 0; j++)
-            rc = register_step(f, &families, p, j);
-    }
+    int rc = register_families(m);
+    for (unsigned i = 0; i < f->pools->count && rc == 0; i++)
+        rc = register_pool(f, m, &f->pools->all[i]);
     return rc;
 }
 
@@ -285,10 +247,9 @@ int pool_metrics_new(struct pool_metrics **out, struct pools *pools, struct mete
         f->first[i] = f->steps;
         f->steps += pools->all[i].step_count;
     }
-    f->restarts = mem_zalloc((size_t)pools->count * RESTARTS * sizeof(*f->restarts));
     f->processor = mem_zalloc(f->steps * sizeof(*f->processor));
     f->cells = mem_zalloc((size_t)pools->clients * f->steps * sizeof(*f->cells));
-    if (!f->restarts || !f->processor || !f->cells)
+    if (!f->processor || !f->cells)
         return -ENOMEM;
     return register_all(f, meter);
 }
@@ -299,7 +260,6 @@ void pool_metrics_free(struct pool_metrics *f)
         return;
     mem_free(f->cells);
     mem_free(f->processor);
-    mem_free(f->restarts);
     mem_free(f->first);
     mem_free(f);
 }
