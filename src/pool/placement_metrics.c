@@ -1,11 +1,12 @@
 /*
- * placement_metrics.c: where calls were placed, and by what costs: for who wants to know why.
+ * placement_metrics.c: where calls were placed, and the costs that decided it.
  */
 #include "pool/internal.h"
 
 #include "base/mem.h"
 
 #include <errno.h>
+#include <stddef.h>
 
 struct placement_metrics {
     unsigned pools;
@@ -17,42 +18,50 @@ static double seconds(int64_t ns)
     return (double)ns / (double)NS_PER_S;
 }
 
-static double read_mean(void *arg)
+static double read_mean(const void *object, size_t at)
 {
-    const struct step_cost *c = arg;
+    const struct step_cost *c = object;
     return seconds(estimate_mean(&c->all));
 }
 
-static double read_tail(void *arg)
+static double read_tail(const void *object, size_t at)
 {
-    const struct step_cost *c = arg;
+    const struct step_cost *c = object;
     return seconds(atomic_load_explicit(&c->all.tail_ns, memory_order_relaxed));
 }
 
-static double read_dispatch(void *arg)
+static double read_dispatch(const void *object, size_t at)
 {
-    const struct dispatch_cost *h = arg;
-    return seconds(dispatch_expected(h));
+    const struct dispatch_cost *d = object;
+    return seconds(dispatch_expected(d));
 }
 
-struct families {
-    struct meter_family *placed, *mean, *tail, *dispatch;
+struct placed_series {
+    struct meter_series *placed;
 };
 
-static int register_families(struct families *f, struct meter *m)
+static const struct meter_def placed_metric = {METER_COUNTER, "weir_placement_total",
+    "Decisions where the steps of a request that were ready together are run.",
+    .at = offsetof(struct placed_series, placed)}; /* a label is added for each */
+static const struct meter_def step_metrics[] = {
+    {METER_GAUGE, "weir_step_cost_seconds",
+        "What a step is expected to take, over inputs of all sizes.", .read = read_mean},
+    {METER_GAUGE, "weir_step_cost_tail_seconds",
+        "What about nineteen of twenty calls of a step stay below.", .read = read_tail},
+};
+static const struct meter_def dispatch_metric = {METER_GAUGE, "weir_pool_dispatch_seconds",
+    "What dispatching a step to an idle worker takes, besides the step's own time.",
+    .read = read_dispatch};
+
+#define STEP_METRICS (sizeof step_metrics / sizeof *step_metrics)
+
+/* The families, which fixes their order. */
+static int register_families(struct meter *m)
 {
-    int rc = meter_family(m, METER_COUNTER, "weir_placement_total",
-        "Decisions where the steps of a request that were ready together are run.", &f->placed);
+    int rc = meter_define(m, &placed_metric, 1, NULL, 0, NULL);
     if (rc == 0)
-        rc = meter_family(m, METER_GAUGE, "weir_step_cost_seconds",
-            "What a step is expected to take, over inputs of all sizes.", &f->mean);
-    if (rc == 0)
-        rc = meter_family(m, METER_GAUGE, "weir_step_cost_tail_seconds",
-            "What about nineteen of twenty calls of a step stay below.", &f->tail);
-    return rc ? rc
-              : meter_family(m, METER_GAUGE, "weir_pool_dispatch_seconds",
-                    "What dispatching a step to an idle worker takes, besides the step's own time.",
-                    &f->dispatch);
+        rc = meter_define(m, step_metrics, STEP_METRICS, NULL, 0, NULL);
+    return rc ? rc : meter_define(m, &dispatch_metric, 1, NULL, 0, NULL);
 }
 
 static struct counter **at(
@@ -61,33 +70,36 @@ static struct counter **at(
     return &f->counters[(client * f->pools + pool) * PLACEMENTS + placed];
 }
 
-static int register_pool(
-    struct placement_metrics *f, const struct families *families, struct pool *p)
+static int register_placements(
+    struct placement_metrics *f, struct meter *m, const struct pool *p, struct meter_label pool)
 {
-    struct meter_label labels[2] = {{"pool", span_of(p->conf->name)}, {"placement", {NULL, 0}}};
     int rc = 0;
     for (unsigned i = 0; i < PLACEMENTS && rc == 0; i++) {
-        struct meter_series *series;
-        labels[1].value = span_of(placement_name(i));
-        rc = meter_series(families->placed, labels, 2, &series);
-        for (unsigned j = 0; j < p->pools->clients && rc == 0; j++)
-            *at(f, j, p->index, i) = meter_counter(series, j);
+        struct placed_series series = {0};
+        struct meter_def def = placed_metric;
+        def.label = (struct meter_label){"placement", span_of(placement_name(i))};
+        rc = meter_define(m, &def, 1, &pool, 1, &series);
+        for (unsigned k = 0; k < p->pools->clients && rc == 0; k++)
+            *at(f, k, p->index, i) = meter_counter(series.placed, k);
     }
+    return rc;
+}
+
+static int register_pool(struct placement_metrics *f, struct meter *m, struct pool *p)
+{
+    struct meter_label labels[2] = {{"pool", span_of(p->conf->name)}, {"step", {NULL, 0}}};
+    int rc = register_placements(f, m, p, labels[0]);
     if (rc == 0 && !p->ops->runs_on_caller)
-        rc = meter_series_read(families->dispatch, labels, 1, read_dispatch, &p->dispatch);
-    labels[1].name = "step";
+        rc = meter_define(m, &dispatch_metric, 1, labels, 1, &p->dispatch);
     for (unsigned i = 0; i < p->step_count && rc == 0; i++) {
         labels[1].value = span_of(p->specs[i].name);
-        rc = meter_series_read(families->mean, labels, 2, read_mean, &p->costs[i]);
-        if (rc == 0)
-            rc = meter_series_read(families->tail, labels, 2, read_tail, &p->costs[i]);
+        rc = meter_define(m, step_metrics, STEP_METRICS, labels, 2, &p->costs[i]);
     }
     return rc;
 }
 
 int placement_metrics_new(struct placement_metrics **out, struct pools *pools, struct meter *meter)
 {
-    struct families families;
     *out = NULL;
     if (!meter || pools->count == 0)
         return 0;
@@ -98,9 +110,9 @@ int placement_metrics_new(struct placement_metrics **out, struct pools *pools, s
     f->pools = pools->count;
     f->counters =
         mem_zalloc((size_t)pools->clients * f->pools * PLACEMENTS * sizeof(struct counter *));
-    int rc = f->counters ? register_families(&families, meter) : -ENOMEM;
+    int rc = f->counters ? register_families(meter) : -ENOMEM;
     for (unsigned i = 0; i < f->pools && rc == 0; i++)
-        rc = register_pool(f, &families, &pools->all[i]);
+        rc = register_pool(f, meter, &pools->all[i]);
     return rc;
 }
 
