@@ -8,11 +8,13 @@
 
 #include "flow/flow.h"
 #include "http/router.h"
+#include "http/url.h"
 #include "step/step.h"
 #include "world/address.h"
 #include "world/world.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 /* ---- Addresses ---- */
 
@@ -89,6 +91,29 @@ static void check_addresses(const struct config *c, struct conf_errors *errors)
     for (unsigned i = 0; i < c->listen_count; i++)
         find_twin(c, i, errors);
     check_admin(c, errors);
+}
+
+/* ---- Upstreams ---- */
+
+/* What an address to listen on may be, and one to call may not. */
+static void check_servers(const struct conf_upstream *u, struct conf_errors *errors)
+{
+    for (unsigned i = 0; i < u->server_count; i++) {
+        const struct conf_upstream_server *s = &u->servers[i];
+        char url[256];
+        struct http_endpoint endpoint;
+        struct error e;
+        if (!s->server)
+            continue;
+        int len = snprintf(url, sizeof url, "http://%s", s->server);
+        bool good = len > 0 && (size_t)len < sizeof url && s->server[0] != '*' &&
+                    http_endpoint_parse(&endpoint, span_of(url), &e) == 0;
+        if (!good)
+            conf_error(errors, &s->mark,
+                "upstreams.%s: found '%s', expected an address that can be called, such as "
+                "127.0.0.1:5001",
+                u->name, s->server);
+    }
 }
 
 /* ---- Routes ---- */
@@ -193,6 +218,8 @@ int app_check(const struct conf *conf, bool unsafe, struct conf_errors *errors)
 {
     const struct config *c = conf_config(conf);
     check_addresses(c, errors);
+    for (unsigned i = 0; i < c->upstream_count; i++)
+        check_servers(&c->upstreams[i], errors);
     for (unsigned i = 0; i < c->step_count; i++)
         if (!c->steps[i].plugin && !c->steps[i].broken)
             check_builtin(&c->steps[i], unsafe, errors);

@@ -63,7 +63,7 @@ static const struct conf_section call_section = {"http", "http: a call to anothe
               "{\"required\":[\"upstream\"]}]}},{\"required\":[\"upstream\",\"path\"],"
               "\"not\":{\"required\":[\"url\"]}}]"};
 
-static void check_upstream(
+static const struct conf_upstream *find_upstream(
     struct conf_reader *r, const struct conf_node *n, const struct conf_where *where)
 {
     const struct conf_node *given = conf_member(n, "upstream");
@@ -74,13 +74,27 @@ static void check_upstream(
     for (unsigned i = 0; i < count; i++) {
         names[i] = r->config->upstreams[i].name;
         if (span_equal(given->text, span_of(names[i])))
-            return;
+            return &r->config->upstreams[i];
     }
     const char *near = given->secret ? NULL : conf_nearest(given->text, names, count);
     if (near)
         snprintf(hint, sizeof hint, "; did you mean '%s'?", near);
     if (!r->config->partial)
         conf_tell(r, given, &here, "the name of one of 'upstreams'", hint);
+    return NULL;
+}
+
+/* Without `hash` all calls would go to one server. */
+static void check_upstream(
+    struct conf_reader *r, const struct conf_node *n, const struct conf_where *where)
+{
+    const struct conf_upstream *u = find_upstream(r, n, where);
+    char place[CONF_WHERE_MAX];
+    if (u && u->balance == CONF_BALANCE_HASH && !conf_member(n, "hash"))
+        conf_error(r->errors, &n->mark,
+            "%s: the key 'hash' is missing, expected one such as 'hash: $header.x-user', since "
+            "upstream '%s' has 'balance: hash'",
+            conf_where_text(where, place), u->name);
 }
 
 /* `url`, or `upstream` and `path`. */

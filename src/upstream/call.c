@@ -69,6 +69,7 @@ struct attempt {
     struct http_response *response;
     struct error *e;
     int64_t took;
+    bool tells;   /* the time is a measure of how much the upstream can take */
     bool in_time; /* a timeout was not the caller's deadline */
 };
 
@@ -181,7 +182,8 @@ static int attempt(struct attempt *a)
         count(cells->failures);
         log_failure(a, rc, ejected, now);
     }
-    if (tells_latency(a, rc, adaptive_limit_usual(&l->limit)))
+    a->tells = tells_latency(a, rc, adaptive_limit_usual(&l->limit));
+    if (a->tells)
         adaptive_limit_note(&l->limit, now, a->took, l->slots.inside);
     return rc;
 }
@@ -300,6 +302,6 @@ int upstream_call(struct upstream_client *c, struct upstream_call *call, struct 
     while (may_try_again(&a, rc) && try_again(&a, &tried, &rc))
         ;
     if (bounded)
-        leave(l, a.took);
+        leave(l, a.tells ? a.took : 0);
     return rc;
 }

@@ -50,12 +50,14 @@ static double expected_ns(const struct upstream_server *s, int64_t now)
     return (double)noted * exp(-(double)(age > 0 ? age : 0) / (double)DECAY_NS);
 }
 
+/* Draws are weighted already: so with few calls in flight weights are shares of the calls, and with
+ * many, shares of what is in flight. */
 double server_cost(const struct upstream_server *s, int64_t now)
 {
-    double cost = expected_ns(s, now) * (double)(LOAD(s->in_flight) + 1);
+    double cost = expected_ns(s, now) * (1 + (double)LOAD(s->in_flight) / s->weight);
     if (LOAD(s->avoided_until) > now)
         cost += (double)FAILURE_MOST_NS;
-    return cost / ((double)s->weight * server_share(s, now));
+    return cost / server_share(s, now);
 }
 
 bool server_stale(const struct upstream_server *s, int64_t now)

@@ -231,14 +231,17 @@ def test_retries_stay_within_their_budget(gate):
 def test_mistakes_are_explained(tmp_path):
     config = tmp_path / "weir.yaml"
     config.write_text("""
-upstreams: {taggers: {servers: ['127.0.0.1:1', '127.0.0.1:1']}}
+upstreams:
+  taggers: {servers: ['127.0.0.1:1', '127.0.0.1:1']}
+  cached: {servers: ['*:80', 'unix:/run/x'], balance: hash}
 routes:
   - {route: GET /a, nodes: {a: {http: {upstream: tagger, path: /}}}}
   - {route: GET /b, nodes: {a: {http: {upstream: taggers}}}}
   - {route: GET /c, nodes: {a: {http: {upstream: taggers, path: x}}}}
+  - {route: GET /d, nodes: {a: {http: {upstream: cached, path: /}}}}
 """)
     told = subprocess.run([os.environ["WEIR"], "check", str(config)], capture_output=True, text=True)
     assert told.returncode == 1
     for part in ("found '127.0.0.1:1' again", "'tagger', expected the name of one of 'upstreams'; did you mean 'taggers'?",
-                 "the key 'path' is missing beside 'upstream'"):
+                 "the key 'path' is missing beside 'upstream'", "the key 'hash' is missing", "found '*:80', expected an address"):
         assert part in told.stderr + told.stdout, told.stderr + told.stdout

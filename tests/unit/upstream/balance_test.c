@@ -148,6 +148,19 @@ static void least_finds_out_soon_that_a_slow_server_is_fast_again(void **state)
     drop(&g);
 }
 
+static void least_goes_by_weights(void **state)
+{
+    struct group g = make("servers: [{server: 'a:1', weight: 5}, b:2, c:3]");
+    unsigned counts[3] = {0};
+    for (unsigned i = 0; i < 7000; i++)
+        counts[choose_first(&g, 0)]++; /* nothing is in flight */
+    assert_in_range(counts[0], 4500, 5500);
+    for (unsigned i = 0; i < 700; i++)
+        server_begin(&g.u->servers[choose_first(&g, 0)]);
+    assert_in_range(g.u->servers[0].in_flight, 450, 550);
+    drop(&g);
+}
+
 static void who_fails_in_a_row_is_ejected_but_never_the_last(void **state)
 {
     struct group g = make("servers: [a:1, b:2, c:3], eject: {failures: 3, time: 10s}");
@@ -357,6 +370,7 @@ TEST_FILE(balance)
         cmocka_unit_test(round_robin_goes_by_weights_and_spreads_them),
         cmocka_unit_test(least_takes_the_faster_and_the_less_busy),
         cmocka_unit_test(least_finds_out_soon_that_a_slow_server_is_fast_again),
+        cmocka_unit_test(least_goes_by_weights),
         cmocka_unit_test(who_fails_in_a_row_is_ejected_but_never_the_last),
         cmocka_unit_test(a_success_between_failures_is_enough),
         cmocka_unit_test(an_ejected_server_returns_gently_and_is_ejected_for_longer),
