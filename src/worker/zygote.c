@@ -151,10 +151,10 @@ static void look_at_memory(struct zygote *z)
     z->look_at = now(z) + LOOK_NS;
 }
 
-/* ---- Orders ---- */
+/* ---- Commands ---- */
 
-/* Whether it goes on; otherwise `exit`. */
-static bool obey(struct zygote *z, const struct worker_frame *f, enum worker_exit *exit)
+/* Returns true if the zygote goes on; otherwise `exit` is set. */
+static bool handle_command(struct zygote *z, const struct worker_frame *f, enum worker_exit *exit)
 {
     switch (f->kind) {
     case WORKER_FORK:
@@ -199,14 +199,14 @@ static bool read_more(struct zygote *z, enum worker_exit *exit)
 
 /* The kernel ends a read at the bytes that a descriptor came with: so one read has one at most, and
  * the FORK that it is for ends there, too, or is not all there yet. */
-static bool take_orders(struct zygote *z, enum worker_exit *exit)
+static bool read_commands(struct zygote *z, enum worker_exit *exit)
 {
     struct worker_frame f;
     int rc;
     if (!read_more(z, exit))
         return false;
     while ((rc = worker_process_next(z->k, &f, exit)) > 0)
-        if (!obey(z, &f, exit))
+        if (!handle_command(z, &f, exit))
             return false;
     return rc == 0;
 }
@@ -224,7 +224,7 @@ static enum worker_exit serve(struct zygote *z)
             forget(z, &ended, true);
         if (watches)
             look_at_memory(z);
-        if (rc == 1 && !take_orders(z, &exit))
+        if (rc == 1 && !read_commands(z, &exit))
             return exit;
         if (z->k->lost || z->k->gone)
             return z->k->lost ? WORKER_EXIT_FAILED : WORKER_EXIT_DONE;
