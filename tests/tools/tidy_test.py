@@ -203,6 +203,16 @@ class TidyTest(unittest.TestCase):
         self.assert_code("src/flow/a.c", "    free(x); /* tidy: allow time because of it */", "free", "allow")
         self.assert_code("src/flow/a.c", "    x(); /* tidy: allow free because of it */", "allow")
 
+    def test_assertions(self):
+        self.assertEqual([f for f in MODULE.ASSERTION_FLOORS if MODULE.ASSERTION_FLOORS[f] <= 0], [])
+        line, asserts = "    x();\n", "    check(y, \"y\");\n    dcheck(z, \"z\");\n"
+        silent = OPENING + "/* check(y) */\n    recheck(y);\n    a.check(y);\n    a->dcheck(y);\n" + line * 495
+        for folder in MODULE.ASSERTION_FLOORS:
+            with self.subTest(folder):
+                self.assert_found([(folder, 1, "assertions")], {folder + "/a.c": silent})
+                self.assert_found([], {folder + "/a.c": silent + asserts * 10})
+        self.assert_found([], {"src/sched/a.c": OPENING + line * 498, "src/cli/a.c": silent})
+
     def test_length_is_only_reported(self):
         body = "int long_one(void)\n{\n" + "    x();\n" * 71 + "}\n"
         _, status, output = tidy({"src/base/a.c": OPENING + body, "src/base/b.c": OPENING + "//\n" * 600})
