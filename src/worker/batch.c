@@ -71,6 +71,7 @@ static int keep(
         bytes_init(&k->batch->inputs, WORKER_FRAME_MAX);
     }
     struct worker_batch *b = k->batch;
+    check(b->count < WORKER_BATCH_MAX, "a batch of more than %d tasks", (int)WORKER_BATCH_MAX);
     struct batched *t = &b->tasks[b->count];
     *t = (struct batched){.worker = k, .id = task->id, .call = *call};
     int rc = task->input.shared ? 0 : keep_input(b, t);
@@ -142,6 +143,7 @@ static void run(struct worker_process *k)
 {
     struct worker_batch *b = k->batch;
     unsigned started = 0;
+    check(b && b->count > 0, "an empty batch is run");
     worker_run_tell(k, b->tasks[0].id);
     int64_t now = k->io->work->now(k->io->work);
     for (unsigned i = 0; i < b->count; i++) {

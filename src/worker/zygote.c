@@ -3,6 +3,7 @@
  */
 #include "worker/zygote.h"
 
+#include "base/bug.h"
 #include "base/mem.h"
 #include "base/time.h"
 #include "worker/io_plain.h"
@@ -98,6 +99,7 @@ _Noreturn static void be_child(struct zygote *z, int channel)
 static void fork_child(struct zygote *z, uint64_t id)
 {
     int channel = z->passed;
+    check(channel >= 0, "a FORK is handled without its descriptor");
     z->passed = -1;
     pid_t pid = make_room(z);
     if (pid == 0)
@@ -112,6 +114,7 @@ static void fork_child(struct zygote *z, uint64_t id)
     }
     if (z->count == 0)
         z->look_at = now(z) + LOOK_NS;
+    check(z->count < z->room, "%u children in room for %u", z->count, z->room);
     z->children[z->count++] = c;
     tell(z, &(struct worker_frame){.kind = WORKER_FORKED, .fork = {.id = id, .pid = pid}});
 }
