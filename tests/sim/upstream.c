@@ -197,14 +197,15 @@ static int64_t draw_deadline(struct rand *r, bool one_healthy)
     return one_healthy ? 8 * NS_PER_S : rand_between(r, NS_PER_S, 4 * NS_PER_S);
 }
 
-/* A kept connection to a host that crashed is reset by the first call on it. */
+/* A kept connection to a host that crashed is reset by the first call on it. The HTTP client sends a
+ * POST only once, and the budget may not allow a retry. */
 static bool is_unlucky(const struct scene *s, const struct call_record *r, int rc)
 {
     bool crashed = false;
     for (unsigned i = 0; i < s->server_count; i++)
         crashed = crashed || s->servers[i].crashed;
-    bool tried_all = r->repeatable && s->u->conf->retry.attempts > 1;
-    return crashed && !tried_all && (rc == -ECONNRESET || rc == -EPIPE);
+    return crashed && span_equal(r->call->request.method, SPAN("POST")) &&
+           (rc == -ECONNRESET || rc == -EPIPE);
 }
 
 static void judge(struct scene *s, struct call_record *r, int rc, const struct http_response *got,
