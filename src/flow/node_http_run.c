@@ -4,7 +4,6 @@
 #include "flow/node_http.h"
 
 #include "base/siphash.h"
-#include "wire/deadline.h"
 #include "wire/problem.h"
 
 #include <errno.h>
@@ -13,7 +12,6 @@
 
 struct asking {
     struct http_client_request ask;
-    struct http_field *deadline; /* among the fields; NULL: none */
     uint64_t hash;
     struct content_parts parts;
     struct bytes target;
@@ -53,8 +51,7 @@ static int make_ask(struct run *run, const struct flow_node *n, struct asking *a
     if (rc == 0)
         rc = make_hash(run, h, a, e);
     if (rc == 0)
-        rc = content_render(
-            &h->content, !h->gives_id + 1 + (unsigned)h->says_deadline, &run->data, &a->parts, e);
+        rc = content_render(&h->content, !h->gives_id + 1, &run->data, &a->parts, e);
     if (rc)
         return rc;
     unsigned count = a->parts.field_count;
@@ -65,14 +62,11 @@ static int make_ask(struct run *run, const struct flow_node *n, struct asking *a
     if (!http_field_find(fields, count, "accept-encoding")) /* nothing here decodes */
         fields[count++] =
             (struct http_field){.name = SPAN("Accept-Encoding"), .value = SPAN("identity")};
-    if (h->says_deadline) {
-        a->deadline = &fields[count];
-        fields[count++] = (struct http_field){.name = SPAN(DEADLINE_FIELD), .value = SPAN("0")};
-    }
     a->ask.method = h->method;
     a->ask.fields = a->parts.fields;
     a->ask.field_count = count;
     a->ask.body = a->parts.body;
+    a->ask.send_deadline = h->says_deadline;
     return 0;
 }
 
@@ -152,7 +146,6 @@ static __attribute__((noinline)) int call_upstream(struct run *run, const struct
     struct upstream_call call = {
         .upstream = http_of(n)->upstream,
         .request = a->ask,
-        .deadline = a->deadline,
         .repeatable = run->flow->route->retry == CONF_RETRY_SAFE,
         .hash = a->hash,
         .expected = &conf->expect,

@@ -81,8 +81,10 @@ struct http_client_request {
      * Expect. -EINVAL with a sentence for one of them, and for an invalid one. */
     const struct http_field *fields;
     unsigned field_count;
-    struct span body; /* of whole calls */
-    int64_t streamed; /* begin only: 0: `body`; > 0: so many bytes follow; -1: chunked */
+    struct span body;   /* of whole calls */
+    int64_t streamed;   /* begin only: 0: `body`; > 0: so many bytes follow; -1: chunked */
+    bool send_deadline; /* a Weir-Deadline field: what is left of the coroutine's deadline when the
+                         * request is sent, after any wait for a connection */
 };
 
 struct http_response {

@@ -18,6 +18,7 @@ struct http_exchange {
     struct arena *arena;
     /* The request. */
     struct span head; /* in the arena */
+    char *deadline;   /* in the head: DEADLINE_TEXT_MAX bytes, written when it is sent; or NULL */
     struct span body; /* the caller's, of whole requests */
     enum http_method method;
     bool idempotent;

@@ -3,10 +3,12 @@
  * goes out.
  *
  * The head is written into the arena once, whatever becomes of the connection, so that it can be
- * sent again; with the body it is one system call.
+ * sent again; with the body it is one system call. Only the time in its Weir-Deadline field is
+ * written each time it is sent.
  */
 #include "base/bug.h"
 #include "http/exchange.h"
+#include "wire/deadline.h"
 
 #include <errno.h>
 
@@ -64,7 +66,8 @@ static size_t head_room(const struct http_client_request *request)
     size_t room = request->method.len + request->target.len + sizeof "  HTTP/1.1\r\n" +
                   sizeof "Host: \r\n" + strlen(request->origin->endpoint.authority) +
                   sizeof "Content-Length: 18446744073709551615\r\n" +
-                  sizeof "Transfer-Encoding: chunked\r\n" + sizeof "\r\n";
+                  sizeof "Transfer-Encoding: chunked\r\n" + sizeof "\r\n" +
+                  sizeof DEADLINE_FIELD ": \r\n" + DEADLINE_TEXT_MAX;
     for (unsigned i = 0; i < request->field_count; i++)
         room += request->fields[i].name.len + request->fields[i].value.len + sizeof ": \r\n";
     return room;
@@ -102,6 +105,16 @@ static int write_request_line(struct bytes *out, enum http_method method,
     return 0;
 }
 
+/* Room for the time, for write_deadline. */
+static int write_deadline_field(struct http_exchange *x, struct bytes *out)
+{
+    static const char room[DEADLINE_TEXT_MAX + 1] = "00000000000000000000";
+    int rc = http1_write_field(out, (struct span){DEADLINE_FIELD, sizeof DEADLINE_FIELD - 1},
+        (struct span){room, DEADLINE_TEXT_MAX});
+    x->deadline = out->ptr + out->len - strlen("\r\n") - DEADLINE_TEXT_MAX;
+    return rc;
+}
+
 static int write_head(
     struct http_exchange *x, const struct http_client_request *request, struct error *e)
 {
@@ -119,9 +132,11 @@ static int write_head(
     rc = write_fields(&out, request, e);
     if (rc)
         return rc;
-    if (x->chunked)
+    if (request->send_deadline)
+        rc = write_deadline_field(x, &out);
+    if (rc == 0 && x->chunked)
         rc = http1_write_field(&out, SPAN("Transfer-Encoding"), SPAN("chunked"));
-    else if (needs_length(request, x->method))
+    else if (rc == 0 && needs_length(request, x->method))
         rc = http1_write_length(&out,
             request->streamed > 0 ? (uint64_t)request->streamed : (uint64_t)request->body.len);
     if (rc == 0)
@@ -239,8 +254,21 @@ static int parts_left(const struct http_exchange *x, struct iovec parts[2])
     return count;
 }
 
+/* Right-aligned; spaces before a value are no part of it. */
+static void write_deadline(const struct http_exchange *x)
+{
+    int64_t until = coro_deadline();
+    int64_t left = until == DEADLINE_NEVER ? until : until - world_now(x->client->world);
+    memset(x->deadline, ' ', DEADLINE_TEXT_MAX);
+    struct span text = deadline_write(x->deadline, left);
+    check(
+        text.ptr + text.len == x->deadline + DEADLINE_TEXT_MAX, "a deadline is not right-aligned");
+}
+
 static int send_some(struct http_exchange *x)
 {
+    if (x->deadline && x->written == 0)
+        write_deadline(x);
     struct iovec parts[2];
     int count = parts_left(x, parts);
     ssize_t wrote = stream_write_some(x->connection->stream, parts, count);

@@ -6,7 +6,6 @@
 #include "base/bug.h"
 #include "base/log.h"
 #include "base/time.h"
-#include "wire/deadline.h"
 #include "wire/field.h"
 
 #include <errno.h>
@@ -73,24 +72,12 @@ struct attempt {
     bool in_time; /* a timeout was not the caller's deadline */
 };
 
-/* Attempts that run at once share the field. But between this and the writing of the head, at the
- * beginning of http_call, no coroutine waits. */
-static void write_deadline(const struct attempt *a, char text[DEADLINE_TEXT_MAX])
-{
-    int64_t until = coro_deadline();
-    int64_t now = world_now(a->client->world);
-    a->call->deadline->value = deadline_write(text, until == DEADLINE_NEVER ? until : until - now);
-}
-
 static int call_server(struct attempt *a)
 {
-    char text[DEADLINE_TEXT_MAX];
     struct http_client_request request = a->call->request;
     int rc = client_origin(a->client, a->server, &request.origin, a->e);
     if (rc)
         return rc;
-    if (a->call->deadline)
-        write_deadline(a, text);
     return http_call(a->client->http, &request, a->arena, a->response, a->e);
 }
 

@@ -57,9 +57,8 @@ int upstream_client_check_health(struct upstream_client *c) __attribute__((warn_
 struct upstream_call {
     struct upstream *upstream;
     struct http_client_request request; /* without an origin */
-    struct http_field *deadline; /* of `request`: gets each attempt's deadline; NULL: none does */
-    bool repeatable;             /* by the caller's word: as if the method were idempotent */
-    uint64_t hash;               /* for `balance: hash` */
+    bool repeatable;                    /* by the caller's word: as if the method were idempotent */
+    uint64_t hash;                      /* for `balance: hash` */
     const struct conf_statuses *expected; /* a reply with another status is no measure of latency */
     /* What came of it: */
     unsigned attempts;
