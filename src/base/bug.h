@@ -3,7 +3,7 @@
  * the user; what is said here is about *our own* mistakes: a sentence, where, and the process ends.
  *
  * check() stays on in production: it stands where going on would corrupt or mislead. dcheck() is
- * for what is too dear to ask each time, and is compiled only into debug builds (WEIR_DEBUG).
+ * for what is too expensive to ask each time, and is compiled only into debug builds (WEIR_DEBUG).
  */
 #pragma once
 

@@ -1,11 +1,11 @@
 /*
  * cost.c: moving estimates of what is measured.
  *
- * The mean is the usual exponential one, with two exceptions. What is far above it counts as if it
- * were only just so: a page that was not there, a core that was taken away, say nothing about the
- * next call. And when several in a row are far above, or many far below, what is measured has
- * changed: the estimate starts anew. Fewer prove a rise than a fall, since a dear step that is
- * thought cheap blocks a loop, and a cheap one that is thought dear only takes a detour.
+ * The mean is an exponentially weighted average, with two exceptions. A sample far above it counts
+ * as if it were a little above: a page fault or a lost core says nothing about the next call. And
+ * when several in a row are far above, or many far below, the step itself has changed: the
+ * estimate starts anew. A rise needs fewer samples than a fall, since an expensive step that is
+ * thought cheap blocks a loop, while a cheap one that is thought expensive only takes a detour.
  *
  * The tail rises by a large step when it is exceeded and falls by a small one when it is not: it is
  * where both keep the balance, nineteen to one.
