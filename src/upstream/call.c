@@ -283,12 +283,13 @@ int upstream_call(struct upstream_client *c, struct upstream_call *call, struct 
     int rc = bounded ? enter(c, l, call, e) : 0;
     if (rc)
         return rc;
-    retry_budget_earn(call->upstream, world_now(c->world));
+    int64_t began = world_now(c->world);
+    retry_budget_earn(call->upstream, began);
     choose(&a, &tried);
     rc = attempt(&a);
     while (may_try_again(&a, rc) && try_again(&a, &tried, &rc))
         ;
     if (bounded)
-        leave(l, a.tells ? a.took : 0);
+        leave(l, a.tells ? world_now(c->world) - began : 0); /* with retries and their pauses */
     return rc;
 }
