@@ -9,6 +9,8 @@
 
 /* The time constant with which a noted latency is forgotten. */
 #define DECAY_NS         (5 * NS_PER_S)
+/* A shorter latency that is noted after this long counts whole. */
+#define FALL_NS          NS_PER_S
 /* Of a server of which nothing is known, beside others of which nothing is known either. */
 #define UNKNOWN_NS       (1 * NS_PER_MS)
 /* A failure is expected to cost at least this, at most that. */
@@ -81,7 +83,7 @@ static void note_latency(struct upstream_server *s, int64_t took, int64_t now)
     int64_t age = now - LOAD(s->latency_at);
     if (noted > 0 && took < noted) {
         /* The weight of the new one grows with the time since the last one. */
-        double weight = (double)(age > 0 ? age : 0) / (double)(DECAY_NS / 5);
+        double weight = (double)(age > 0 ? age : 0) / (double)FALL_NS;
         weight = weight < 0.02 ? 0.02 : weight > 1 ? 1 : weight;
         took = noted - (int64_t)((double)(noted - took) * weight);
     }
